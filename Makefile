@@ -1,0 +1,47 @@
+# `make run` and `make test` need nothing but Python 3.11+ (with venv) and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+CATALOGUES := $(wildcard templates/locale/*/LC_MESSAGES/kodgate.po)
+
+.PHONY: run test setup lint bench translations lock
+
+run: .venv/run
+	@exec $(BIN)/kodgate run
+
+setup: .venv/run
+
+test: .venv/test
+	@$(BIN)/python tests/needs.py
+	$(BIN)/pytest
+
+lint: .venv/test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/test
+	$(BIN)/python -m bench
+
+.venv/run: requirements.lock pyproject.toml $(CATALOGUES)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Kodgate needs Python 3.11 or newer; name one with make PYTHON=python3.11"; exit 2; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { rm -rf .venv; echo "Python's venv is missing: apt-get install python3-venv"; exit 2; }
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/pybabel --quiet compile --domain kodgate --directory templates/locale
+	@touch $@
+
+.venv/test: .venv/run requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# After changing a text: collects it into the catalogues, where its translation is then written.
+translations: .venv/run
+	$(BIN)/pybabel --quiet extract --mapping babel.cfg --keyword N_ --no-location --sort-output --omit-header --output templates/locale/kodgate.pot .
+	$(BIN)/pybabel --quiet update --domain kodgate --input-file templates/locale/kodgate.pot --output-dir templates/locale --no-fuzzy-matching --ignore-obsolete
+
+# After changing a dependency: needs pip-tools.
+lock:
+	pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-header --output-file requirements.lock pyproject.toml
+	pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-header --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
