@@ -1,0 +1,59 @@
+"""Wiring: from settings to a `LocalGateway` that is ready to serve."""
+
+import sys
+
+import msgspec
+
+from gateway.clock import Clock, system_clock
+from gateway.keyring import Unsealable, hash_api_key
+from gateway.local import LocalGateway
+from gateway.log import set_up_logging
+from gateway.projects import ProjectSettings
+from gateway.settings import SANDBOX_BOT, SANDBOX_TOKEN, Settings, SettingsError, load_settings
+from gateway.store import Busy, Store, StoreError, open_store
+
+
+def build_gateway(settings: Settings, clock: Clock = system_clock) -> LocalGateway:
+    """Open and migrate the store, make sure of the first project. Raises `StoreError`."""
+    store = open_store(settings.database_url)
+    store.migrate()
+    _ensure_first_project(store, settings, clock)
+    try:
+        return LocalGateway(store, settings, clock)
+    except Unsealable:
+        raise StoreError(
+            "SECRET_KEYS holds none of the keys that this database was sealed with: add the old key behind the new"
+        ) from None
+
+
+def start_process(name: str) -> tuple[Settings, LocalGateway]:
+    """What web and bot begin with. Whatever is wrong is one line on standard error and exit code 2."""
+    try:
+        settings = load_settings()
+        set_up_logging(name, settings.log_level)
+        return settings, build_gateway(settings)
+    except (SettingsError, StoreError, Busy) as problem:
+        sys.stderr.write(f"kodgate {name}: {problem}\n")
+        raise SystemExit(2) from None
+
+
+def _ensure_first_project(store: Store, settings: Settings, clock: Clock) -> None:
+    """The first project follows PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY where those are set."""
+    projects = store.projects()
+    if settings.project_public_key:
+        keys = hash_api_key(settings.project_public_key), hash_api_key(settings.project_secret_key)
+        if not projects:
+            store.add_project(ProjectSettings(name=settings.project_name), *keys, clock())
+        elif keys not in {(public, secret) for _, public, secret in projects}:
+            first, _, _ = projects[0]
+            store.change_project(first.id, first.settings, keys)
+    if settings.sandbox:
+        introduce_bot(store, int(SANDBOX_TOKEN.partition(":")[0]), SANDBOX_BOT)
+
+
+def introduce_bot(store: Store, bot_id: int, username: str) -> None:
+    """Write down the first project's bot, so that web can make its deep links."""
+    for project, _, _ in store.projects()[:1]:
+        if (project.settings.bot_id, project.settings.bot_username) != (bot_id, username):
+            changed = msgspec.structs.replace(project.settings, bot_id=bot_id, bot_username=username)
+            store.change_project(project.id, changed)

@@ -1,0 +1,58 @@
+"""One-time codes: derived, never stored.
+
+A code is HMAC-SHA-256(key, session id), dynamically truncated as in RFC 4226, section 5.3, over the project's
+alphabet. The same session has the same code on every channel.
+"""
+
+import hmac
+import unicodedata
+
+from gateway.errors import BadRequest
+from gateway.i18n import N_
+
+DIGITS = "0123456789"
+LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # no I and O: they are read as 1 and 0
+LETTERS_AND_DIGITS = LETTERS + "23456789"
+SHORTEST, LONGEST = 4, 6
+
+
+def alphabet(*, digits: bool, letters: bool) -> str:
+    """The characters that a project's codes are made of."""
+    if letters:
+        return LETTERS_AND_DIGITS if digits else LETTERS
+    return DIGITS
+
+
+def derive_code(key: bytes, session_id: str, characters: str, length: int) -> str:
+    """The code of a session: `length` of `characters`.
+
+    RFC 4226 keeps 31 bits; here 63 are kept, so that the remainder of even 32**6 is even to 1 in 2**33.
+    """
+    digest = hmac.digest(key, session_id.encode(), "sha256")
+    offset = digest[-1] & 0x0F
+    number = int.from_bytes(digest[offset : offset + 8]) & 0x7FFF_FFFF_FFFF_FFFF
+    code = ""
+    for _ in range(length):
+        number, index = divmod(number, len(characters))
+        code += characters[index]
+    return code
+
+
+def read_code(value: object, length: int) -> str:
+    """What a person or a program entered, in the one form that is compared.
+
+    Spaces, dashes, letter case and full-width digits are forgiven; a number has lost its leading zeros and gets
+    them back. Raises `BadRequest` on `code`.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**length:
+        return f"{value:0{length}d}"
+    if not isinstance(value, str):
+        raise BadRequest("code", N_("must be a text or a number"))
+    if len(value) > 64:
+        raise BadRequest("code", N_("is too long"))
+    code = unicodedata.normalize("NFKC", value).replace(" ", "").replace("-", "").upper()
+    if not code:
+        raise BadRequest("code", N_("type the code"))
+    if not SHORTEST <= len(code) <= LONGEST or not code.isascii() or not code.isalnum():
+        raise BadRequest("code", N_("must be %(length)s characters"), length=length)
+    return code

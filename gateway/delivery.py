@@ -1,0 +1,174 @@
+"""Delivery: takes committed messages out of the store and hands them to their providers.
+
+A message is claimed by lease, sent, and its outcome written down; a process that dies in between loses its
+lease and another one takes over. So a message is delivered at least once, and twice only where a process died
+after the provider took it and before that was committed.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from gateway.channels import Channel
+from gateway.codes import derive_code
+from gateway.keyring import Unsealable
+from gateway.local import LocalGateway
+from gateway.providers import Message, PermanentError, Provider, Receipt, TransientError
+from gateway.render import render_message
+from gateway.settings import Settings
+from gateway.store import Busy, Claimed, Outcome
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY = 0.5  # seconds; doubles, with jitter, while the session lives
+LONGEST_RETRY = 15.0
+BATCH = 100  # messages claimed in one transaction
+
+
+class Courier:
+    """The delivery loop of one process."""
+
+    def __init__(self, gateway: LocalGateway, providers: Mapping[Channel, Provider], settings: Settings) -> None:
+        self._gateway = gateway
+        self._store = gateway.store
+        self._providers = providers
+        self._lease = round(settings.lease_seconds * 1000)
+        self._timeout = settings.provider_timeout_seconds
+        self._concurrency = settings.provider_concurrency
+        self._host = urlsplit(settings.public_url).hostname or "localhost"
+        self._wake = asyncio.Event()
+        self._busy = dict.fromkeys(Channel, 0)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._done: list[Outcome] = []
+
+    def wake(self) -> None:
+        """Something was committed: look at once."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled; then finish what is under way."""
+        try:
+            while True:
+                self._wake.clear()
+                wait = self._round()
+                if wait:
+                    await _wait(self._wake, wait)
+                else:
+                    await asyncio.sleep(0)
+        finally:
+            await self._drain()
+
+    def _round(self) -> float:
+        """Write down what is done, start what is due; how many seconds to wait then."""
+        try:
+            self._write_down()
+            started = self._start_due()
+            return 0 if started else self._idle_for()
+        except Busy as problem:
+            log.warning("the store is busy, delivery waits: %s", problem)
+            return FIRST_RETRY
+
+    def _write_down(self) -> None:
+        if self._done:
+            self._store.finish(self._done, self._gateway.clock())
+            self._done.clear()
+
+    def _start_due(self) -> int:
+        channels = self._open_channels()
+        if not channels:
+            return 0
+        room = min(self._concurrency - self._busy[channel] for channel in channels)
+        claimed = self._store.claim(self._gateway.clock(), self._lease, channels, min(room, BATCH))
+        for message in claimed:
+            self._busy[message.channel] += 1
+            task = asyncio.create_task(self._deliver(message))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return len(claimed)
+
+    def _open_channels(self) -> list[Channel]:
+        """Those with room for one more call: a slow provider delays no other."""
+        return [channel for channel in Channel if self._busy[channel] < self._concurrency]
+
+    def _idle_for(self) -> float:
+        channels = self._open_channels()
+        due = self._store.next_due(channels) if channels else None
+        if due is None:
+            return 60.0
+        return max(0.001, (due - self._gateway.clock()) / 1000)
+
+    async def _deliver(self, claimed: Claimed) -> None:
+        try:
+            outcome = await self._attempt(claimed)
+        except Exception:
+            log.exception("message %s: a defect of ours, tried again", claimed.id)
+            outcome = self._again(claimed, TransientError("internal error"))
+        self._busy[claimed.channel] -= 1
+        self._done.append(outcome)
+        self._wake.set()
+
+    async def _attempt(self, claimed: Claimed) -> Outcome:
+        try:
+            message = self._message(claimed)
+            async with asyncio.timeout(self._timeout):
+                receipt: Receipt = await self._providers[claimed.channel].send(message)
+        except KeyError:
+            return self._failed(claimed, "the channel has no provider")
+        except Unsealable:
+            return self._failed(claimed, "SECRET_KEYS has lost the key that sealed it")
+        except PermanentError as problem:
+            return self._failed(claimed, str(problem))
+        except TransientError as problem:
+            return self._again(claimed, problem)
+        except TimeoutError:
+            return self._again(claimed, TransientError("the provider did not answer in time"))
+        return Outcome(claimed.id, "sent", reference=receipt.reference)
+
+    def _message(self, claimed: Claimed) -> Message:
+        project = self._gateway.projects.by_id(claimed.project_id)
+        if project is None:
+            raise PermanentError("the project is gone")
+        keyring, chosen = self._gateway.keyring, project.settings
+        to = keyring.open(claimed.sealed, claimed.session_id)
+        key = keyring.sealed_with(claimed.sealed).code
+        code = derive_code(key, claimed.session_id, chosen.alphabet, chosen.code_length)
+        text = render_message(
+            claimed.channel,
+            claimed.lang,
+            code=code,
+            project=chosen.name,
+            minutes=max(1, chosen.session_seconds // 60),
+            host=self._host,
+        )
+        return Message(claimed.id, claimed.channel, to, code, text, claimed.lang, chosen.name, claimed.chat_id)
+
+    def _failed(self, claimed: Claimed, reason: str) -> Outcome:
+        log.warning("message %s by %s failed: %s", claimed.id, claimed.channel, reason)
+        return Outcome(claimed.id, "failed", error=reason)
+
+    def _again(self, claimed: Claimed, problem: TransientError) -> Outcome:
+        backoff = min(LONGEST_RETRY, FIRST_RETRY * 2 ** (claimed.attempts - 1)) * random.uniform(0.5, 1.5)  # noqa: S311
+        wait = problem.retry_after if problem.retry_after is not None else backoff
+        due = self._gateway.clock() + round(wait * 1000)
+        if due >= claimed.expires_at:
+            return self._failed(claimed, f"out of time: {problem}")
+        log.info("message %s by %s: %s; again in %.1f s", claimed.id, claimed.channel, problem, wait)
+        return Outcome(claimed.id, "queued", error=str(problem), due_at=due)
+
+    async def _drain(self) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        try:
+            self._write_down()
+        except Busy as problem:
+            log.warning("the store is busy, %s outcomes wait for their lease: %s", len(self._done), problem)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

@@ -1,0 +1,79 @@
+"""`kodgate doctor`: looks at everything that a login needs, without sending anything."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+from gateway.bootstrap import build_gateway
+from gateway.channels import NAMES, Channel
+from gateway.settings import Settings
+from gateway.store import Busy, StoreError
+
+PATIENCE = 5.0  # seconds for the Bot API's answer
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at."""
+
+    subject: str
+    well: bool
+    text: str
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at one thing after the other."""
+    yield Finding("settings", True, f"{settings.kodgate_env}, {settings.public_url}")
+    yield _store(settings)
+    yield _public_url(settings)
+    yield _telegram(settings)
+    for channel in Channel:
+        if channel is not Channel.TELEGRAM:
+            yield _channel(settings, channel)
+
+
+def _store(settings: Settings) -> Finding:
+    try:
+        store = build_gateway(settings).store
+        store.ping()
+    except (StoreError, Busy) as problem:
+        return Finding("store", False, str(problem))
+    return Finding("store", True, f"{settings.database_url}, {len(store.projects())} projects")
+
+
+def _public_url(settings: Settings) -> Finding:
+    secure = urlsplit(settings.public_url).scheme == "https"
+    if settings.production and not secure:
+        return Finding("PUBLIC_URL", False, "is not https: codes and cookies would travel in the open")
+    return Finding("PUBLIC_URL", True, settings.public_url)
+
+
+def _telegram(settings: Settings) -> Finding:
+    if not settings.telegram_bot_token:
+        return Finding("Telegram", True, "off: TELEGRAM_BOT_TOKEN is not set")
+    if settings.sandbox:
+        return Finding("Telegram", True, f"played by the sandbox at {settings.sandbox_url}")
+    try:
+        with urlopen(  # noqa: S310 - an http(s) address, checked by the settings
+            f"{settings.telegram_api_url}/bot{settings.telegram_bot_token}/getMe", timeout=PATIENCE
+        ) as answer:
+            username = json.load(answer)["result"]["username"]
+    except HTTPError as problem:
+        unknown = problem.code in (401, 404)
+        return Finding(
+            "Telegram", False, "Telegram does not know this TELEGRAM_BOT_TOKEN" if unknown else str(problem)
+        )
+    except (URLError, TimeoutError, ValueError, KeyError) as problem:
+        return Finding("Telegram", False, f"{settings.telegram_api_url} can't be reached: {problem}")
+    return Finding("Telegram", True, f"@{username}")
+
+
+def _channel(settings: Settings, channel: Channel) -> Finding:
+    url = settings.provider_urls.get(channel)
+    if not url:
+        return Finding(NAMES[channel], True, f"off: {channel.upper()}_URL is not set")
+    parts = urlsplit(url)
+    return Finding(NAMES[channel], True, f"{parts.scheme}://{parts.hostname}")

@@ -1,0 +1,142 @@
+"""What a caller can be refused with: one exception class for each `sys_message` of the contract.
+
+All of them are `GatewayError`; `text(lang)` is the sentence for people, `params` the machine's part.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from gateway.i18n import N_, translate
+
+
+class GatewayError(Exception):
+    """A refusal with the contract's `sys_message` and HTTP status."""
+
+    status: ClassVar[int] = 500
+    sys_message: ClassVar[str] = "ERROR_INTERNAL"
+    message: ClassVar[str] = N_("Something went wrong on our side. Please try again.")
+
+    def __init__(self, **params: Any) -> None:
+        super().__init__(self.sys_message, params)
+        self.params: Mapping[str, Any] = params
+
+    def text(self, lang: str) -> str:
+        """The refusal as a sentence in `lang`."""
+        return translate(lang, self.message, **self.params)
+
+
+class BadRequest(GatewayError):
+    """A malformed body or value; `fields` maps each offending field to the reason."""
+
+    status = 400
+    sys_message = "ERROR_BAD_REQUEST"
+    message = N_("Please check this: %(field)s — %(reason)s")
+
+    def __init__(self, field: str, reason: str, **values: object) -> None:
+        super().__init__(field=field)
+        self.field = field
+        self.reason = reason
+        self.values = values
+
+    def why(self, lang: str) -> str:
+        """The reason alone, without the field's name."""
+        return translate(lang, self.reason, **self.values)
+
+    def text(self, lang: str) -> str:
+        return translate(lang, self.message, field=self.field, reason=self.why(lang))
+
+
+class AccessDenied(GatewayError):
+    """The key is missing, unknown, or not enough."""
+
+    status = 401
+    sys_message = "ERROR_ACCESS_DENIED"
+    message = N_("Access denied: the x-api-key header is missing, unknown, or not enough for this.")
+
+
+class SessionExpired(GatewayError):
+    """The session or token is unknown, expired or already used."""
+
+    status = 410
+    sys_message = "ERROR_SESSION_EXPIRED"
+    message = N_("This session has expired. Please start again.")
+
+
+class WrongCode(GatewayError):
+    """The code is wrong; `count` attempts are left."""
+
+    status = 422
+    sys_message = "ERROR_MESSAGE_WRONG_CODE"
+    message = N_("Wrong code. Attempts left: %(count)s.")
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count=count)
+        self.count = count
+
+
+class TooSoon(GatewayError):
+    """Too soon or too often; `timeout` seconds until it may be tried again."""
+
+    status = 429
+    sys_message = "ERROR_MESSAGE_ATTEMPT"
+    message = N_("A code was sent a moment ago. Try again in %(timeout)s s.")
+
+    def __init__(self, timeout: int) -> None:
+        super().__init__(timeout=timeout)
+        self.timeout = timeout
+
+
+class DestinationBlocked(TooSoon):
+    """Too many wrong codes for this destination: it rests for `timeout` seconds."""
+
+    status = 423
+    sys_message = "ERROR_PHONE_BLOCKED"
+    message = N_("Too many wrong codes. Try again in %(timeout)s s.")
+
+
+class NoChannels(GatewayError):
+    """The project has no channel for this kind of contact."""
+
+    status = 409
+    sys_message = "ERROR_PROJECT_HAS_NO_CHANNELS"
+    message = N_("This site has no way to send a code here yet.")
+
+
+class NoChannel(GatewayError):
+    """The project does not have this channel."""
+
+    status = 409
+    sys_message = "ERROR_PROJECT_HAS_NO_CHANNEL"
+    message = N_("This site does not send codes by this channel.")
+
+
+class ChannelCannotReach(GatewayError):
+    """The channel cannot reach this user, such as SMS for an email."""
+
+    status = 409
+    sys_message = "ERROR_USER_NOT_AUTHORIZE_ON_CHANNEL"
+    message = N_("This channel cannot reach that contact. Choose another one.")
+
+
+class NotFound(GatewayError):
+    """No such path."""
+
+    status = 404
+    sys_message = "ERROR_NOT_FOUND"
+    message = N_("There is nothing at this address.")
+
+
+class MethodNotAllowed(GatewayError):
+    """The path exists, but not for this HTTP method; `allow` lists those it has."""
+
+    status = 405
+    sys_message = "ERROR_METHOD_NOT_ALLOWED"
+    message = N_("This address does not take that method.")
+
+
+class Unavailable(GatewayError):
+    """We cannot serve right now, such as when the database is busy or full. Nothing was done."""
+
+    status = 503
+    sys_message = "ERROR_UNAVAILABLE"
+    message = N_("We can't do that right now. Please try again in a moment.")

@@ -1,0 +1,359 @@
+"""`LocalGateway`: the verbs on our own store."""
+
+import math
+import os
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+from ulid import ULID
+
+from gateway import codes, errors
+from gateway.channels import DESCRIPTIONS, NAMES, Channel, SessionChannel
+from gateway.clock import Clock, system_clock, to_iso
+from gateway.contact import Contact
+from gateway.i18n import translate
+from gateway.keyring import Destinations, Keyring, hash_api_key
+from gateway.projects import Project
+from gateway.settings import Settings
+from gateway.store import Link, NewSession, Order, Pause, Paused, SessionRow, Store
+from gateway.tokens import InvalidToken, Tokens, read_payload, write_payload
+from gateway.verbs import (
+    Activation,
+    Caller,
+    Challenge,
+    Checked,
+    CodeForm,
+    Created,
+    LinkedSession,
+    Progress,
+    ProjectName,
+    Sent,
+    SettingsAnswer,
+    Verified,
+)
+
+PROJECTS_AGE = 5.0  # seconds until a change made by another process is seen here
+UNKNOWN_KEY_AGE = 1.0  # and sooner for a key never seen, but not at every guess
+
+
+class _Proof(msgspec.Struct, frozen=True, array_like=True):
+    """What a verify token carries: the contact stays sealed."""
+
+    project_id: int
+    session_id: str
+    sealed: bytes
+    channel: Channel | None
+
+
+class ProjectBook:
+    """The projects by key hash and by id, read from the store now and then."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._read_at = -math.inf
+        self._by_key: dict[bytes, tuple[Project, bool]] = {}
+        self._by_id: dict[int, Project] = {}
+
+    def by_key(self, key: str | None) -> tuple[Project, bool]:
+        """The project of an API key, and whether it is the secret one. Raises `AccessDenied`."""
+        if not key:
+            raise errors.AccessDenied
+        digest = hash_api_key(key)
+        self._refresh(PROJECTS_AGE)
+        if digest not in self._by_key:
+            self._refresh(UNKNOWN_KEY_AGE)
+        try:
+            return self._by_key[digest]
+        except KeyError:
+            raise errors.AccessDenied from None
+
+    def by_id(self, project_id: int) -> Project | None:
+        self._refresh(PROJECTS_AGE)
+        return self._by_id.get(project_id)
+
+    def by_bot(self, bot_id: int) -> list[Project]:
+        """The projects whose bot this is."""
+        self._refresh(PROJECTS_AGE)
+        return [project for project in self._by_id.values() if project.settings.bot_id == bot_id]
+
+    def forget(self) -> None:
+        """Read anew at the next call."""
+        self._read_at = -math.inf
+
+    def _refresh(self, age: float) -> None:
+        if time.monotonic() - self._read_at < age:
+            return
+        rows = self._store.projects()
+        self._by_key = {public: (project, False) for project, public, _ in rows}
+        self._by_key |= {secret: (project, True) for project, _, secret in rows}
+        self._by_id = {project.id: project for project, _, _ in rows}
+        self._read_at = time.monotonic()
+
+
+@dataclass(frozen=True)
+class _Face:
+    """The part of a `SessionChannel` that is the same for everybody."""
+
+    name: str
+    image_url: str
+    description: str
+
+
+class LocalGateway:
+    """Implements `gateway.verbs.Gateway`; there each verb is described."""
+
+    def __init__(self, store: Store, settings: Settings, clock: Clock = system_clock) -> None:
+        self.store = store
+        self.keyring = Keyring(settings.secret_keys)
+        self.projects = ProjectBook(store)
+        self.clock = clock
+        self._config = settings
+        self._destinations = Destinations(_pepper(store, self.keyring))
+        self._verify_tokens = Tokens(self.keyring, "verify", _Proof, settings.verify_token_seconds)
+        limits = settings.limits == "on"
+        self._cooldown = settings.cooldown_seconds * 1000 if limits else 0
+        self._pause = Pause(settings.pause_seconds * 1000, settings.pause_longest_seconds * 1000)
+        if not limits:
+            self._pause = Pause(0, 0)
+        self._configured = frozenset(settings.provider_urls)
+        self._faces: dict[tuple[Channel, str], _Face] = {}
+
+    def authenticate(self, key: str | None) -> tuple[Project, bool]:
+        return self.projects.by_key(key)
+
+    def create(self, caller: Caller, to: Contact, channel: Channel | None = None, *, send: bool = True) -> Created:
+        project, now = caller.project, self.clock()
+        reachable = self._reachable(project, to.kind)
+        if not reachable:
+            raise errors.NoChannels
+        if channel:
+            self._must_reach(project, to.kind, channel)
+        order = Order(reachable, channel, _default(project, reachable), self._cooldown) if send else None
+        opened = self.store.open_session(self._new_session(caller, to, now), order)
+        if isinstance(opened, Paused):
+            raise errors.DestinationBlocked(_seconds(opened.until - now))
+        session = opened.session
+        return Created(
+            session.id,
+            to_iso(session.expires_at),
+            opened.sent_to or "none",
+            self._faces_of(project, reachable, caller.lang, session, now),
+        )
+
+    def send(self, caller: Caller, session_id: str, channel: Channel) -> Sent:
+        now = self.clock()
+        session = self._live(caller, session_id, now)
+        self._must_reach(caller.project, session.kind, channel)
+        queued = self.store.queue(caller.project.id, session_id, channel, now, self._cooldown)
+        if queued is None:
+            raise errors.SessionExpired
+        [face] = self._faces_of(caller.project, (channel,), caller.lang, queued.session, now)
+        if queued.outcome == "cooling":
+            raise errors.TooSoon(face.timeout)
+        return Sent(session_id, to_iso(session.expires_at), face)
+
+    def channels(self, caller: Caller, session_id: str | None = None) -> list[SessionChannel]:
+        project, now = caller.project, self.clock()
+        if not session_id:
+            return self._faces_of(project, self._reachable(project), caller.lang, None, now)
+        session = self._live(caller, session_id, now)
+        return self._faces_of(project, self._reachable(project, session.kind), caller.lang, session, now)
+
+    def check(self, caller: Caller, session_id: str, code: object) -> Checked:
+        project = caller.project
+        entered = codes.read_code(code, project.settings.code_length)
+        macs = self.keyring.code_macs(session_id, entered)
+        tried = self.store.try_code(project.id, session_id, macs, self.clock(), self._pause)
+        if tried is None:
+            raise errors.SessionExpired
+        if not tried.right:
+            raise errors.WrongCode(tried.attempts_left)
+        return Checked(self._verify_tokens.sign(_Proof(project.id, session_id, tried.sealed, tried.channel)))
+
+    def verify(self, caller: Caller, verify_token: str) -> Verified:
+        if not caller.secret:
+            raise errors.AccessDenied
+        try:
+            proof, signed_at = self._verify_tokens.read(verify_token)
+        except InvalidToken:
+            raise errors.SessionExpired from None
+        # A token is dated in whole seconds: one of the boot's own second is refused with the ones before.
+        if proof.project_id != caller.project.id or signed_at < self.store.void_before:
+            raise errors.SessionExpired
+        if not self.store.spend(proof.session_id):
+            raise errors.SessionExpired
+        contact = self.keyring.open(proof.sealed, proof.session_id)
+        return Verified(
+            to=contact,
+            session_id=proof.session_id,
+            verified_at=to_iso(self.clock()),
+            phone=None if "@" in contact else contact,
+            email=contact if "@" in contact else None,
+            channel=proof.channel,
+        )
+
+    def settings(self, caller: Caller, session_id: str | None = None) -> SettingsAnswer:
+        language = self._live(caller, session_id, self.clock()).lang if session_id else caller.lang
+        chosen = caller.project.settings
+        code = CodeForm(chosen.code_length, chosen.digits, chosen.letters)
+        return SettingsAnswer(language, ProjectName(chosen.name), code, Challenge())
+
+    def progress(self, caller: Caller, session_id: str) -> Progress:
+        session, now = self.store.session(caller.project.id, session_id), self.clock()
+        if session is None:
+            raise errors.SessionExpired
+        over = session.state == "live" and session.expires_at <= now
+        return Progress(
+            "expired" if over else session.state,
+            session.expires_at,
+            self._faces_of(
+                caller.project, self._reachable(caller.project, session.kind), caller.lang, session, now
+            ),
+            {send.channel: send.state for send in session.sends},
+        )
+
+    def linked_session(self, bot_id: int, payload: str) -> LinkedSession:
+        try:
+            session_id = read_payload(self.keyring, payload)
+        except InvalidToken:
+            raise errors.SessionExpired from None
+        session = self.store.session(None, session_id)
+        project = self.projects.by_id(session.project_id) if session else None
+        if session is None or project is None or project.settings.bot_id != bot_id:
+            raise errors.SessionExpired
+        if session.state != "live" or session.expires_at <= self.clock():
+            raise errors.SessionExpired
+        contact = Contact("phone", self.keyring.open(session.sealed, session.id))
+        return LinkedSession(
+            session.id, project, contact, session.lang, session.browser, session.chat_id, session.active
+        )
+
+    def activate(self, project: Project, phone: Contact, *, bot_id: int, chat_id: int, user_id: int) -> Activation:
+        destination = self._destinations.hash(project.id, phone.value)
+        link = Link(project.id, destination, bot_id, chat_id, user_id)
+        changed, released = self.store.activate(link, self.clock())
+        return Activation(released, changed)
+
+    def reactivate(self, bot_id: int, chat_id: int) -> int | None:
+        return self.store.reactivate(bot_id, chat_id, self.clock())
+
+    def deactivate(self, bot_id: int, chat_id: int) -> bool:
+        return self.store.deactivate(bot_id, chat_id, self.clock())
+
+    # What the verbs share
+
+    def _new_session(self, caller: Caller, to: Contact, now: int) -> NewSession:
+        project, session_id = caller.project, _new_ulid(now)
+        chosen = project.settings
+        code = codes.derive_code(self.keyring.first.code, session_id, chosen.alphabet, chosen.code_length)
+        return NewSession(
+            id=session_id,
+            project_id=project.id,
+            destination=self._destinations.hash(project.id, to.value),
+            sealed=self.keyring.seal(to.value, session_id),
+            code_mac=self.keyring.code_mac(session_id, code),
+            kind=to.kind,
+            lang=caller.lang,
+            browser=caller.browser,
+            attempts=self._config.code_attempts,
+            now=now,
+            expires_at=now + chosen.session_seconds * 1000,
+        )
+
+    def _live(self, caller: Caller, session_id: str, now: int) -> SessionRow:
+        session = self.store.session(caller.project.id, session_id)
+        if session is None or session.state != "live" or session.expires_at <= now:
+            raise errors.SessionExpired
+        return session
+
+    def _reachable(self, project: Project, kind: str | None = None) -> tuple[Channel, ...]:
+        """The project's channels that have a provider, in its order; for one kind of contact, if given."""
+        return tuple(
+            channel
+            for channel in project.settings.channels
+            if channel in self._configured
+            and kind in (None, channel.kind)
+            and (channel is not Channel.TELEGRAM or self._has_bot(project))
+        )
+
+    def _has_bot(self, project: Project) -> bool:
+        """Whether the bot that this project's links would name is the one that is configured."""
+        return str(project.settings.bot_id) == self._config.telegram_bot_token.partition(":")[0]
+
+    def _must_reach(self, project: Project, kind: str, channel: Channel) -> None:
+        if channel not in self._reachable(project):
+            raise errors.NoChannel
+        if channel.kind != kind:
+            raise errors.ChannelCannotReach
+
+    def _faces_of(
+        self,
+        project: Project,
+        channels: Iterable[Channel],
+        lang: str,
+        session: SessionRow | None,
+        now: int,
+    ) -> list[SessionChannel]:
+        sends = {send.channel: send for send in session.sends} if session else {}
+        answer = []
+        for channel in channels:
+            face = self._face(channel, lang)
+            send = sends.get(channel)
+            waits = send.created_at + self._cooldown - now if send and send.state != "failed" else 0
+            telegram = channel is Channel.TELEGRAM
+            answer.append(
+                SessionChannel(
+                    name=face.name,
+                    type=channel,
+                    is_active=(session is not None and session.active) if telegram else True,
+                    timeout=_seconds(waits),
+                    image_url=face.image_url,
+                    link=self._deep_link(project, session) if telegram else self._config.public_url,
+                    description=face.description,
+                )
+            )
+        return answer
+
+    def _face(self, channel: Channel, lang: str) -> _Face:
+        face = self._faces.get((channel, lang))
+        if face is None:
+            face = self._faces[channel, lang] = _Face(
+                NAMES[channel],
+                f"{self._config.public_url}/static/icons/{channel}.svg",
+                translate(lang, DESCRIPTIONS[channel]),
+            )
+        return face
+
+    def _deep_link(self, project: Project, session: SessionRow | None) -> str:
+        bot = f"{self._config.telegram_link_url}/{project.settings.bot_username}"
+        return f"{bot}?start={write_payload(self.keyring, session.id)}" if session else bot
+
+
+def _pepper(store: Store, keyring: Keyring) -> bytes:
+    """The key of all destination hashes: kept in the database, sealed, and sealed anew after a rotation.
+
+    Raises `Unsealable` where SECRET_KEYS has lost every key that sealed it.
+    """
+    kept = store.keep("pepper", keyring.seal(secrets.token_hex(32), "pepper"))
+    pepper = keyring.open(kept, "pepper")
+    if keyring.sealed_with(kept) is not keyring.first:
+        store.replace("pepper", keyring.seal(pepper, "pepper"))
+    return bytes.fromhex(pepper)
+
+
+def _new_ulid(now: int) -> str:
+    """80 random bits each: the library's own generator counts up within a millisecond, which can be guessed."""
+    return str(ULID.from_bytes(now.to_bytes(6) + os.urandom(10)))
+
+
+def _default(project: Project, reachable: tuple[Channel, ...]) -> Channel:
+    chosen = project.settings.default_channel
+    return chosen if chosen in reachable and chosen else reachable[0]
+
+
+def _seconds(ms: int) -> int:
+    """Whole seconds to wait, rounded up."""
+    return max(0, -(-ms // 1000))

@@ -1,0 +1,57 @@
+"""Telegram: the code goes to the chat that proved its phone, by the project's own bot (Bot API: sendMessage)."""
+
+from collections.abc import Callable
+
+from aiogram import Bot
+from aiogram.exceptions import (
+    TelegramBadRequest,
+    TelegramForbiddenError,
+    TelegramNetworkError,
+    TelegramNotFound,
+    TelegramRetryAfter,
+    TelegramServerError,
+    TelegramUnauthorizedError,
+)
+from aiogram.types import CopyTextButton, InlineKeyboardButton, InlineKeyboardMarkup
+
+from gateway.i18n import N_, translate
+from gateway.providers import Message, PermanentError, Receipt, TransientError
+
+
+class TelegramProvider:
+    """See `gateway.providers.Provider`. `on_blocked` is told each chat that the bot may not write to."""
+
+    def __init__(self, bot: Bot, timeout: float, on_blocked: Callable[[int], object]) -> None:
+        self._bot = bot
+        self._timeout = timeout
+        self._on_blocked = on_blocked
+
+    async def send(self, message: Message) -> Receipt:
+        if message.chat_id is None:
+            raise PermanentError("the bot is not activated")
+        try:
+            sent = await self._bot.send_message(
+                message.chat_id,
+                message.text,
+                reply_markup=_copy_button(message),
+                request_timeout=max(1, round(self._timeout)),
+            )
+        except TelegramRetryAfter as problem:
+            raise TransientError("Telegram asked to wait", problem.retry_after) from None
+        except (TelegramForbiddenError, TelegramNotFound):
+            self._on_blocked(message.chat_id)
+            raise PermanentError("the user has blocked the bot") from None
+        except TelegramBadRequest as problem:
+            raise PermanentError(f"Telegram refused: {problem.message}") from None
+        except (TelegramNetworkError, TelegramServerError, TelegramUnauthorizedError) as problem:
+            raise TransientError(f"Telegram: {type(problem).__name__}") from None
+        return Receipt(str(sent.message_id))
+
+    async def close(self) -> None:
+        """The bot's session is its process's to close."""
+
+
+def _copy_button(message: Message) -> InlineKeyboardMarkup:
+    text = translate(message.lang, N_("Copy %(code)s"), code=message.code)
+    button = InlineKeyboardButton(text=text, copy_text=CopyTextButton(text=message.code))
+    return InlineKeyboardMarkup(inline_keyboard=[[button]])

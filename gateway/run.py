@@ -1,0 +1,102 @@
+"""`kodgate run`: all processes in the foreground, started again when they fall over."""
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from gateway.settings import ROOT, Settings
+
+RESTART_AFTER = 1.0  # seconds: soon, but not in a spin
+STOP_WITHIN = 5.0  # seconds from SIGTERM to SIGKILL; each process drains within 4
+CANNOT_START = 2  # the exit code of a wrong setting: starting again would not help
+HEAD_START = 0.4  # seconds: the page first, then the bot, whose imports keep a core busy
+READY_WITHIN = 30.0
+
+Processes = dict[str, subprocess.Popen[bytes]]
+
+
+def run_all(settings: Settings) -> int:
+    """Run until SIGINT or SIGTERM; the exit code."""
+    modules = {"web": settings.port, "bot": settings.live_port}
+    if settings.sandbox:
+        modules["sandbox"] = settings.sandbox_port
+    for name, port in modules.items():
+        if not _is_free(settings.host, port):
+            sys.stderr.write(
+                f"kodgate: {settings.host}:{port} is taken, {name} can't start; stop what runs there\n"
+            )
+            return CANNOT_START
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    processes: Processes = {}
+    for name in modules:
+        processes[name] = _start(name)
+        if name == "web":
+            stop.wait(HEAD_START)
+    threading.Thread(target=_greet, args=(settings, stop), daemon=True).start()
+    code = _look_after(processes, stop)
+    _end(processes)
+    return code
+
+
+def _look_after(processes: Processes, stop: threading.Event) -> int:
+    while not stop.wait(0.2):
+        for name, process in processes.items():
+            code = process.poll()
+            if code == CANNOT_START:
+                return CANNOT_START
+            if code is not None:
+                sys.stderr.write(f"kodgate: {name} ended with {code}, started again\n")
+                if stop.wait(RESTART_AFTER):
+                    return 0
+                processes[name] = _start(name)
+    return 0
+
+
+def _start(name: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", name], cwd=ROOT)
+
+
+def _end(processes: Processes) -> None:
+    for process in processes.values():
+        process.terminate()
+    end = time.monotonic() + STOP_WITHIN
+    for process in processes.values():
+        try:
+            process.wait(max(0.1, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _greet(settings: Settings, stop: threading.Event) -> None:
+    """Say where to go as soon as the page is there."""
+    end = time.monotonic() + READY_WITHIN
+    while not stop.is_set() and time.monotonic() < end:
+        try:
+            with urlopen(f"http://{settings.local_host}:{settings.port}/healthz", timeout=2):
+                break
+        except (URLError, OSError):
+            stop.wait(0.05)
+    else:
+        return
+    lines = [f"Kodgate is ready at {settings.public_url}"]
+    if settings.sandbox:
+        lines.append(f"The sandbox's inbox and phone are at {settings.sandbox_url}")
+    sys.stderr.write("\n  " + "\n  ".join(lines) + "\n\n")

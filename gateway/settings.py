@@ -1,0 +1,205 @@
+"""Every setting of Kodgate, in one place: environment variables, or a `.env` file beside the Procfile.
+
+`load_settings` raises `SettingsError` with one clear line for whatever is wrong.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from gateway.channels import Channel
+from gateway.providers import WrongProviderUrl, check_provider_url
+
+ROOT = Path(__file__).resolve().parent.parent
+
+DEVELOPMENT_SECRET = "development-only-secret-never-use-it-in-production"  # noqa: S105
+DEVELOPMENT_PUBLIC_KEY = "pk_development"
+DEVELOPMENT_SECRET_KEY = "sk_development"  # noqa: S105
+SANDBOX_TOKEN = "1:sandbox"  # noqa: S105
+SANDBOX_BOT = "kodgate_sandbox_bot"
+SHORTEST_SECRET = 32
+PROVIDER_SETTINGS = {
+    Channel.WHATSAPP: "whatsapp_url",
+    Channel.VIBER: "viber_url",
+    Channel.SMS: "sms_url",
+    Channel.EMAIL: "email_url",
+}
+
+
+class SettingsError(Exception):
+    """A setting is wrong or missing; the text names it and says what to do."""
+
+
+class Settings(BaseSettings):
+    """The settings; each name in capitals is the environment variable."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    kodgate_env: Literal["development", "production"] = "development"
+    host: str = Field("127.0.0.1", description="address that web, bot and sandbox listen on")
+    port: int = Field(8000, ge=1, le=65535, description="web's port")
+    live_port: int = Field(8001, ge=1, le=65535, description="the bot process's port: live events, webhooks")
+    sandbox_port: int = Field(8002, ge=1, le=65535, description="development doubles")
+    public_url: str = Field("", description="where visitors reach web; needed in production")
+    live_url: str = Field("", description="where browsers reach the bot process; in production as PUBLIC_URL")
+    database_url: str = Field("sqlite:///var/kodgate.sqlite3", description="the store")
+    secret_keys: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="comma-separated; the first signs and seals, all verify and open"
+    )
+    project_name: str = Field("Kodgate", description="the first project's name, as visitors read it")
+    project_public_key: str = Field("", description="the first project's public key")
+    project_secret_key: str = Field("", description="the first project's secret key")
+    telegram_bot_token: str = Field("", description="from @BotFather; none: the sandbox, in development")
+    telegram_api_url: str = Field("https://api.telegram.org", description="the Bot API server")
+    telegram_mode: Literal["polling"] = Field("polling", description="how updates reach the bot")
+    sms_url: str = Field("", description="provider of SMS: webhook+https://…")
+    whatsapp_url: str = Field("", description="provider of WhatsApp")
+    viber_url: str = Field("", description="provider of Viber")
+    email_url: str = Field("", description="provider of email")
+    limits: Literal["on", "off"] = Field("on", description="off drops cool-downs and pauses, for tests only")
+
+    # Each of these is a default with its reason; none needs setting.
+    code_attempts: int = Field(5, ge=1, le=20, description="wrong codes a session takes: 5 in 10**6 guesses")
+    cooldown_seconds: int = Field(60, ge=0, le=60, description="between two sends on a channel (contract)")
+    pause_seconds: int = Field(30, ge=0, description="first rest after a session's last wrong code; doubles")
+    pause_longest_seconds: int = Field(3600, ge=0, description="the rests stop growing here")
+    verify_token_seconds: int = Field(300, ge=1, description="a verify token's life (contract: 5 minutes)")
+    keep_hours: int = Field(24, ge=1, description="sealed destinations and messages are purged after this")
+    web_workers: int = Field(1, ge=1, le=64, description="web processes; each takes about one core when busy")
+    web_threads: int = Field(1, ge=1, le=64, description="1 on SQLite: a second thread only fights for the GIL")
+    body_limit: int = Field(16_384, ge=256, description="bytes of a request body; the largest real one is 1 KiB")
+    provider_timeout_seconds: float = Field(10, gt=0, description="a provider that says nothing has failed")
+    provider_concurrency: int = Field(64, ge=1, description="calls to one provider at once")
+    lease_seconds: float = Field(15, gt=0, description="then another process takes a message over")
+    poll_timeout_seconds: int = Field(25, ge=0, le=50, description="Bot API long poll")
+    live_heartbeat_seconds: float = Field(15, gt=0, description="keeps proxies from closing a live stream")
+    live_streams: int = Field(20_000, ge=1, description="open at once; 12 KiB each")
+    shutdown_seconds: float = Field(4, gt=0, description="SIGTERM drains within 5 s")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("secret_keys", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Settings":
+        _fill(self)
+        _check(self)
+        return self
+
+    @property
+    def production(self) -> bool:
+        return self.kodgate_env == "production"
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether the development doubles stand in for Telegram and the providers."""
+        return self.telegram_bot_token == SANDBOX_TOKEN
+
+    @property
+    def sandbox_url(self) -> str:
+        return f"http://{self.local_host}:{self.sandbox_port}"
+
+    @property
+    def telegram_link_url(self) -> str:
+        """What stands in front of a bot's name in a deep link."""
+        return self.sandbox_url if self.sandbox else "https://t.me"
+
+    @property
+    def provider_urls(self) -> dict[Channel, str]:
+        """The channels that can send, Telegram by its bot, the others by their provider's URL."""
+        urls = {Channel.TELEGRAM: f"telegram://{self.telegram_bot_token}" if self.telegram_bot_token else ""}
+        urls |= {channel: getattr(self, name) for channel, name in PROVIDER_SETTINGS.items()}
+        return {channel: url for channel, url in urls.items() if url}
+
+    @property
+    def local_host(self) -> str:
+        return "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
+
+
+def load_settings() -> Settings:
+    """Read and check the environment. Raises `SettingsError`."""
+    try:
+        return Settings()
+    except ValidationError as problem:
+        error = problem.errors()[0]
+        name = "_".join(str(part) for part in error["loc"]).upper()
+        text = error["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{name}: {text}" if name else text) from None
+
+
+def _fill(settings: Settings) -> None:
+    """Development needs no setting; production takes what it can from PUBLIC_URL."""
+
+    def default(name: str, value: object) -> None:
+        if not getattr(settings, name):
+            object.__setattr__(settings, name, value)
+
+    if settings.production:
+        default("live_url", settings.public_url)
+    else:
+        default("public_url", f"http://localhost:{settings.port}")
+        parts = urlsplit(settings.public_url)
+        default("live_url", f"{parts.scheme}://{parts.hostname}:{settings.live_port}")
+        default("secret_keys", (DEVELOPMENT_SECRET,))
+        default("project_public_key", DEVELOPMENT_PUBLIC_KEY)
+        default("project_secret_key", DEVELOPMENT_SECRET_KEY)
+        if not settings.telegram_bot_token:
+            default("telegram_bot_token", SANDBOX_TOKEN)
+            object.__setattr__(settings, "telegram_api_url", settings.sandbox_url)
+            inbox = f"webhook+{settings.sandbox_url}/inbox"
+            for name in PROVIDER_SETTINGS.values():
+                default(name, inbox)
+    for name in ("public_url", "live_url", "telegram_api_url"):
+        object.__setattr__(settings, name, getattr(settings, name).rstrip("/"))
+
+
+def _check(settings: Settings) -> None:
+    for name in ("public_url", "live_url", "telegram_api_url"):
+        url = getattr(settings, name)
+        parts = urlsplit(url)
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError(f"{name.upper()} must be an http(s) address, such as https://login.example.com")
+    if not settings.database_url.startswith("sqlite:///"):
+        raise ValueError("DATABASE_URL must be sqlite:///path/to/file; PostgreSQL comes with issue 7")
+    for name in PROVIDER_SETTINGS.values():
+        try:
+            if url := getattr(settings, name):
+                check_provider_url(url)
+        except WrongProviderUrl as problem:
+            raise ValueError(f"{name.upper()}: {problem}") from None
+    if bool(settings.project_public_key) != bool(settings.project_secret_key):
+        raise ValueError("PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY go together: set both or neither")
+    if settings.lease_seconds <= settings.provider_timeout_seconds:
+        raise ValueError("LEASE_SECONDS must be longer than PROVIDER_TIMEOUT_SECONDS, or messages double")
+    if settings.production:
+        _check_production(settings)
+
+
+def _check_production(settings: Settings) -> None:
+    if not settings.public_url:
+        raise ValueError("PUBLIC_URL is needed in production: the https address that visitors use")
+    if not settings.secret_keys:
+        raise ValueError(
+            "SECRET_KEYS is needed in production: make one with python3 -c 'import secrets; "
+            "print(secrets.token_urlsafe(48))'"
+        )
+    if DEVELOPMENT_SECRET in settings.secret_keys:
+        raise ValueError("SECRET_KEYS holds the development secret, which everybody knows")
+    if any(len(key) < SHORTEST_SECRET for key in settings.secret_keys):
+        raise ValueError(f"SECRET_KEYS: each key needs at least {SHORTEST_SECRET} characters")
+    if {settings.project_public_key, settings.project_secret_key} & {
+        DEVELOPMENT_PUBLIC_KEY,
+        DEVELOPMENT_SECRET_KEY,
+    }:
+        raise ValueError("PROJECT_PUBLIC_KEY or PROJECT_SECRET_KEY is a development key, which everybody knows")
+    if settings.sandbox:
+        raise ValueError("TELEGRAM_BOT_TOKEN is the sandbox's; production needs a token from @BotFather")
+    if settings.limits == "off":
+        raise ValueError("LIMITS=off is not for production")

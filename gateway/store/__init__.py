@@ -1,0 +1,253 @@
+"""The `Store` protocol: about a dozen verbs, each one transaction. Two modules implement it in plain SQL.
+
+Times are milliseconds since the epoch. A destination is a contact's keyed hash (16 bytes); `sealed` is the
+contact itself, encrypted. `tests/test_store.py` is the conformance suite: every store passes the same one.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from gateway.channels import Channel
+from gateway.projects import Project, ProjectSettings
+from gateway.verbs import Delivery
+
+
+class StoreError(Exception):
+    """The store can't be used as it is; the text says why, for the operator."""
+
+
+class Busy(Exception):
+    """The store could not do it now: locked, full or gone. Nothing was changed."""
+
+
+class Send(msgspec.Struct, frozen=True):
+    """The newest message of one channel. `began_parked`: it waited, or waits, for the bot's activation."""
+
+    channel: Channel
+    state: Delivery
+    began_parked: bool
+    created_at: int
+
+
+class SessionRow(msgspec.Struct, frozen=True):
+    """A session, with what its contact's channels look like right now."""
+
+    id: str
+    project_id: int
+    destination: bytes
+    sealed: bytes
+    kind: str
+    lang: str
+    browser: str
+    state: Literal["live", "used", "closed"]
+    attempts_left: int
+    created_at: int
+    expires_at: int
+    chat_id: int | None
+    active: bool
+    last_channel: Channel | None
+    sends: tuple[Send, ...] = ()
+
+
+class NewSession(msgspec.Struct, frozen=True):
+    """What `open_session` inserts when no session lives for its destination."""
+
+    id: str
+    project_id: int
+    destination: bytes
+    sealed: bytes
+    code_mac: bytes
+    kind: str
+    lang: str
+    browser: str
+    attempts: int
+    now: int
+    expires_at: int
+
+
+class Order(msgspec.Struct, frozen=True):
+    """Which channel shall carry the code: `wanted`, else the one last used, else `default`.
+
+    `allowed` are those that the project has for this contact; a send within `cooldown` ms is not repeated.
+    """
+
+    allowed: tuple[Channel, ...]
+    wanted: Channel | None
+    default: Channel
+    cooldown: int
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """The session now living for a destination, and the channel that carries (or carried) its code."""
+
+    session: SessionRow
+    sent_to: Channel | None
+
+
+class Paused(msgspec.Struct, frozen=True):
+    """The destination rests until then: its last session was closed by wrong codes."""
+
+    until: int
+
+
+class Queued(msgspec.Struct, frozen=True):
+    """What became of a `send`: `cooling` means refused, `unchanged` an idempotent repeat."""
+
+    session: SessionRow
+    outcome: Literal["queued", "parked", "unchanged", "cooling"]
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """How long a destination rests after a session's last wrong code: `first` ms, doubling up to `longest`."""
+
+    first: int
+    longest: int
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """A code was compared: `right`, and so the session is used up, or wrong, with `attempts_left`."""
+
+    right: bool
+    attempts_left: int
+    sealed: bytes
+    channel: Channel | None
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """A message that this process may send until its lease ends."""
+
+    id: int
+    session_id: str
+    project_id: int
+    channel: Channel
+    lang: str
+    sealed: bytes
+    attempts: int
+    created_at: int
+    expires_at: int
+    chat_id: int | None
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How sending went. `queued` means again, at `due_at`."""
+
+    message_id: int
+    state: Delivery
+    reference: str = ""
+    error: str = ""
+    due_at: int = 0
+
+
+class Link(msgspec.Struct, frozen=True):
+    """A Telegram chat that has proven its phone."""
+
+    project_id: int
+    destination: bytes
+    bot_id: int
+    chat_id: int
+    user_id: int
+
+
+class Store(Protocol):
+    """Where everything is kept. Every verb may raise `Busy`."""
+
+    void_before: int
+    """Sessions and tokens from before then don't count: a power loss may have taken their last commits."""
+
+    def migrate(self) -> int:
+        """Bring the schema up to date, under a lock; how many migrations ran. Raises `StoreError`."""
+
+    def close(self) -> None:
+        """Let go of this thread's connection."""
+
+    def ping(self) -> None:
+        """Commit something, so that a full or read-only disk shows. Raises `Busy`."""
+
+    def keep(self, name: str, value: bytes) -> bytes:
+        """Store `value` under `name` unless something is there already; what is there."""
+
+    def replace(self, name: str, value: bytes) -> None:
+        """Store `value` under `name`."""
+
+    def projects(self) -> list[tuple[Project, bytes, bytes]]:
+        """Every project, with the hashes of its public and secret key."""
+
+    def add_project(self, settings: ProjectSettings, public: bytes, secret: bytes, now: int) -> Project:
+        """A new project. Raises `StoreError` where a key is taken."""
+
+    def change_project(
+        self, project_id: int, settings: ProjectSettings, keys: tuple[bytes, bytes] | None = None
+    ) -> None:
+        """New settings, and new keys if given, for a project."""
+
+    def open_session(self, new: NewSession, order: Order | None) -> Opened | Paused:
+        """Insert the session, or return the one that lives; queue its code where `order` asks for it."""
+
+    def session(self, project_id: int | None, session_id: str) -> SessionRow | None:
+        """A session that is still the newest of its destination; `project_id` None looks in all projects."""
+
+    def queue(self, project_id: int, session_id: str, channel: Channel, now: int, cooldown: int) -> Queued | None:
+        """Queue a live session's code, or park it for the bot; None where no such session lives."""
+
+    def try_code(
+        self, project_id: int, session_id: str, macs: Sequence[bytes], now: int, pause: Pause
+    ) -> Tried | None:
+        """Count one attempt; a right one uses the session up, once. None where there is nothing to try."""
+
+    def spend(self, session_id: str) -> bool:
+        """Spend a session's verify token: True for the first to come."""
+
+    def activate(self, link: Link, now: int) -> tuple[bool, int]:
+        """Link the chat, durably, and release parked codes; whether it was news, and how many codes went."""
+
+    def reactivate(self, bot_id: int, chat_id: int, now: int) -> int | None:
+        """Mark every link of the chat reachable again and release parked codes: how many; None: no link."""
+
+    def deactivate(self, bot_id: int, chat_id: int, now: int) -> bool:
+        """Mark the chat unreachable; whether that was news."""
+
+    def claim(self, now: int, lease: int, channels: Sequence[Channel], most: int) -> list[Claimed]:
+        """Take up to `most` due messages of these channels, oldest first; those of dead sessions are failed."""
+
+    def finish(self, outcomes: Sequence[Outcome], now: int) -> None:
+        """Write down how sending went."""
+
+    def next_due(self, channels: Sequence[Channel]) -> int | None:
+        """When the next message of these channels is due, None where none waits."""
+
+    def last_event(self) -> int:
+        """The newest event's number."""
+
+    def events_since(self, number: int, most: int) -> list[tuple[int, str]]:
+        """Events after `number`: (number, session id), oldest first."""
+
+    def update_offset(self, bot_id: int) -> tuple[int, int] | None:
+        """The last handled Bot API update id, and when it was noted."""
+
+    def note_update(self, bot_id: int, update_id: int, now: int) -> None:
+        """All updates up to this one are handled."""
+
+    def purge(self, before: int, most: int) -> int:
+        """Forget up to `most` sessions, messages, tokens and events from `before`; how many rows went."""
+
+    def watch(self) -> "Watch":
+        """A view that tells when anything was committed."""
+
+
+class Watch(Protocol):
+    """Tells that something was committed, by any process."""
+
+    async def changed(self, timeout: float) -> bool:
+        """Wait until something was committed, at most `timeout` seconds; whether it was."""
+
+    def close(self) -> None:
+        """Let go of its connection."""
+
+
+def open_store(url: str) -> Store:
+    """The store of a `DATABASE_URL`. Raises `StoreError`."""
+    from gateway.store.sqlite import SqliteStore
+
+    return SqliteStore(url.removeprefix("sqlite:///"))

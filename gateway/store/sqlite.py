@@ -1,0 +1,659 @@
+"""The store on SQLite: one file, WAL, plain SQL, one connection a thread.
+
+Writers take the lock up front (`BEGIN IMMEDIATE`) and hold it for tens of microseconds. Commits are
+`synchronous=NORMAL`: nothing is lost when a process dies, but a power loss can take the last commits, a
+"used" among them; so sessions from before the machine's boot are void. Activations commit with `FULL`.
+"""
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gateway.channels import Channel
+from gateway.clock import machine_booted_at
+from gateway.projects import Project, ProjectSettings
+from gateway.store import (
+    Busy,
+    Claimed,
+    Link,
+    NewSession,
+    Opened,
+    Order,
+    Outcome,
+    Pause,
+    Paused,
+    Queued,
+    Send,
+    SessionRow,
+    StoreError,
+    Tried,
+)
+
+MIGRATIONS = Path(__file__).parent / "migrations" / "sqlite"
+BUSY_TIMEOUT_MS = 5_000  # at 100 ms "database is locked" appears under 2,000 logins/s (MEASURED)
+WATCH_EVERY = 0.010  # seconds between two looks at data_version: what a waiting message may cost
+_CLOCK = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32, as ULIDs are written
+
+_SESSION_BY_ID = """
+    SELECT s.id, s.project_id, s.destination, s.sealed, s.kind, s.lang, s.browser, s.state, s.attempts_left,
+    s.created_at, s.expires_at, a.chat_id, a.active,
+    (SELECT channel FROM habit h WHERE h.project_id = s.project_id AND h.destination = s.destination
+     ORDER BY last_used_at DESC LIMIT 1)
+    FROM session s LEFT JOIN activation a ON a.project_id = s.project_id AND a.destination = s.destination
+    WHERE s.id = ?
+"""
+
+
+class SqliteStore:
+    """`Store` on one SQLite file. Safe to share between threads: each has its own connection."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        self._local = threading.local()
+        self.void_before = machine_booted_at()
+
+    # Schema
+
+    def migrate(self) -> int:
+        if not self._path.exists():
+            _create(self._path)
+        with _writing(self._connection) as db:
+            db.execute("CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL)")
+            done = {number for (number,) in db.execute("SELECT number FROM migration")}
+            files = {int(file.name[:4]): file for file in sorted(MIGRATIONS.glob("*.sql"))}
+            if unknown := done - set(files):
+                raise StoreError(
+                    f"{self._path} was written by a newer Kodgate (migration {max(unknown)}): "
+                    "start that version, or restore an older copy"
+                )
+            todo = [number for number in files if number not in done]
+            for number in todo:
+                for statement in _statements(files[number].read_text(encoding="utf-8")):
+                    db.execute(statement)
+                db.execute("INSERT INTO migration VALUES (?, ?)", (number, files[number].stem))
+        return len(todo)
+
+    def close(self) -> None:
+        if connection := getattr(self._local, "connection", None):
+            connection.close()
+            del self._local.connection
+
+    def ping(self) -> None:
+        with _writing(self._connection) as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('ping', randomblob(8))")
+
+    # Small things
+
+    def keep(self, name: str, value: bytes) -> bytes:
+        with _writing(self._connection) as db:
+            db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, value))
+            kept: bytes = db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()[0]
+        return kept
+
+    def replace(self, name: str, value: bytes) -> None:
+        with _writing(self._connection) as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def projects(self) -> list[tuple[Project, bytes, bytes]]:
+        rows = self._read("SELECT id, settings, public_key, secret_key FROM project ORDER BY id")
+        return [(Project(key, _settings(text)), public, secret) for key, text, public, secret in rows]
+
+    def add_project(self, settings: ProjectSettings, public: bytes, secret: bytes, now: int) -> Project:
+        with _writing(self._connection) as db:
+            taken = db.execute(
+                "SELECT 1 FROM project WHERE public_key IN (?1, ?2) OR secret_key IN (?1, ?2)",
+                (public, secret),
+            )
+            if taken.fetchone() or public == secret:
+                raise StoreError("one of these API keys is already in use")
+            row = db.execute(
+                "INSERT INTO project (public_key, secret_key, settings, created_at) VALUES (?, ?, ?, ?)"
+                " RETURNING id",
+                (public, secret, msgspec.json.encode(settings).decode(), now),
+            ).fetchone()
+        return Project(row[0], settings)
+
+    def change_project(
+        self, project_id: int, settings: ProjectSettings, keys: tuple[bytes, bytes] | None = None
+    ) -> None:
+        with _writing(self._connection) as db:
+            db.execute(
+                "UPDATE project SET settings = ? WHERE id = ?",
+                (msgspec.json.encode(settings).decode(), project_id),
+            )
+            if keys:
+                db.execute("UPDATE project SET public_key = ?, secret_key = ? WHERE id = ?", (*keys, project_id))
+
+    # Sessions
+
+    def open_session(self, new: NewSession, order: Order | None) -> Opened | Paused:
+        with _writing(self._connection) as db:
+            old = db.execute(
+                "SELECT state, expires_at, created_at, paused_until, id FROM session"
+                " WHERE project_id = ? AND destination = ?",
+                (new.project_id, new.destination),
+            ).fetchone()
+            if old and old[0] == "live" and old[1] > new.now and old[2] >= self.void_before:
+                session = _session(db, old[4])
+            elif old and old[3] > new.now:
+                return Paused(old[3])
+            else:
+                _insert_session(db, new)
+                session = _fresh(db, new)
+            sent_to = None
+            if order:
+                sent_to = _choose(order, session)
+                session, _ = _queue(db, session, sent_to, new.now, order.cooldown)
+        return Opened(session, sent_to)
+
+    def session(self, project_id: int | None, session_id: str) -> SessionRow | None:
+        with _reading(self._connection) as db:
+            row = _find_session(db, session_id)
+        if row is None or row.created_at < self.void_before:
+            return None
+        return row if project_id in (None, row.project_id) else None
+
+    def queue(self, project_id: int, session_id: str, channel: Channel, now: int, cooldown: int) -> Queued | None:
+        with _writing(self._connection) as db:
+            session = _find_session(db, session_id)
+            if session is None or session.project_id != project_id or session.created_at < self.void_before:
+                return None
+            if session.state != "live" or session.expires_at <= now:
+                return None
+            session, outcome = _queue(db, session, channel, now, cooldown)
+        return Queued(session, outcome)
+
+    def try_code(
+        self, project_id: int, session_id: str, macs: Sequence[bytes], now: int, pause: Pause
+    ) -> Tried | None:
+        with _writing(self._connection) as db:
+            row = db.execute(
+                _try_code(len(macs)),
+                (*macs, now, pause.first, pause.longest, session_id, project_id, self.void_before),
+            ).fetchone()
+            if row is None:
+                return None
+            state, attempts_left, sealed, destination = row
+            channel = None
+            if state == "used":
+                channel = _last_channel(db, session_id)
+                if channel:
+                    _note_habit(db, project_id, destination, channel, now)
+            if state != "live":
+                _announce(db, session_id, now)
+        return Tried(state == "used", attempts_left, sealed, channel)
+
+    def spend(self, session_id: str) -> bool:
+        with _writing(self._connection) as db:
+            return db.execute("INSERT OR IGNORE INTO spent VALUES (?)", (session_id,)).rowcount == 1
+
+    # Activation
+
+    def activate(self, link: Link, now: int) -> tuple[bool, int]:
+        with self._durably() as db:
+            return _activate(db, link, now)
+
+    def reactivate(self, bot_id: int, chat_id: int, now: int) -> int | None:
+        with self._durably() as db:
+            links = db.execute(
+                "SELECT project_id, destination, bot_id, chat_id, user_id FROM activation"
+                " WHERE bot_id = ? AND chat_id = ?",
+                (bot_id, chat_id),
+            ).fetchall()
+            released = sum(_activate(db, Link(*link), now)[1] for link in links)
+        return released if links else None
+
+    def deactivate(self, bot_id: int, chat_id: int, now: int) -> bool:
+        with _writing(self._connection) as db:
+            rows = db.execute(
+                "UPDATE activation SET active = 0, changed_at = ? WHERE bot_id = ? AND chat_id = ? AND active = 1"
+                " RETURNING project_id, destination",
+                (now, bot_id, chat_id),
+            ).fetchall()
+            for project_id, destination in rows:
+                _announce_destination(db, project_id, destination, now)
+        return bool(rows)
+
+    # Delivery
+
+    def claim(self, now: int, lease: int, channels: Sequence[Channel], most: int) -> list[Claimed]:
+        due = _due(len(channels))
+        if not self._read(due, *channels, now, 1):  # a look that takes no lock: most wake-ups are for others
+            return []
+        with _writing(self._connection) as db:
+            rows = db.execute(due, (*channels, now, most)).fetchall()
+            alive = [row for row in rows if row[-2] == "live" and row[-1] > now]
+            for row in rows:
+                if row not in alive:
+                    _finish(db, Outcome(row[0], "failed", error="the session was over"), now)
+            db.executemany(
+                "UPDATE message SET state = 'sending', attempts = attempts + 1, due_at = ? WHERE id = ?",
+                [(now + lease, row[0]) for row in alive],
+            )
+        return [_claimed(row) for row in alive]
+
+    def finish(self, outcomes: Sequence[Outcome], now: int) -> None:
+        with _writing(self._connection) as db:
+            for outcome in outcomes:
+                _finish(db, outcome, now)
+
+    def next_due(self, channels: Sequence[Channel]) -> int | None:
+        due: int | None = self._read(_next_due(len(channels)), *channels)[0][0]
+        return due
+
+    # Events, bot updates, purge
+
+    def last_event(self) -> int:
+        number: int = self._read("SELECT coalesce(max(number), 0) FROM event")[0][0]
+        return number
+
+    def events_since(self, number: int, most: int) -> list[tuple[int, str]]:
+        return self._read(
+            "SELECT number, session_id FROM event WHERE number > ? ORDER BY number LIMIT ?", number, most
+        )
+
+    def update_offset(self, bot_id: int) -> tuple[int, int] | None:
+        rows = self._read("SELECT update_id, noted_at FROM bot_update WHERE bot_id = ?", bot_id)
+        return rows[0] if rows else None
+
+    def note_update(self, bot_id: int, update_id: int, now: int) -> None:
+        with _writing(self._connection) as db:
+            db.execute("INSERT OR REPLACE INTO bot_update VALUES (?, ?, ?)", (bot_id, update_id, now))
+
+    def purge(self, before: int, most: int) -> int:
+        oldest = _ulid_floor(before)
+        gone = 0
+        with _writing(self._connection) as db:
+            for table, key in (("session", "id"), ("message", "session_id"), ("spent", "session_id")):
+                gone += db.execute(
+                    f"DELETE FROM {table} WHERE {key} IN"  # noqa: S608 - our own names
+                    f" (SELECT {key} FROM {table} WHERE {key} < ? ORDER BY {key} LIMIT ?)",
+                    (oldest, most),
+                ).rowcount
+            gone += db.execute(
+                "DELETE FROM event WHERE number IN (SELECT number FROM"
+                " (SELECT number, at FROM event ORDER BY number LIMIT ?) WHERE at < ?)"
+                " AND number < (SELECT max(number) FROM event)",
+                (most, before),
+            ).rowcount
+        return gone
+
+    def watch(self) -> "SqliteWatch":
+        return SqliteWatch(_connect(self._path))
+
+    # Connections
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        try:
+            connection: sqlite3.Connection = self._local.connection
+        except AttributeError:
+            connection = self._local.connection = _connect(self._path)
+        return connection
+
+    @contextmanager
+    def _durably(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction that even a power loss does not take back."""
+        db = self._connection
+        db.execute("PRAGMA synchronous=FULL")
+        try:
+            with _writing(db):
+                yield db
+        finally:
+            db.execute("PRAGMA synchronous=NORMAL")
+
+    def _read(self, sql: str, *values: object) -> list[Any]:
+        with _reading(self._connection) as db:
+            return db.execute(sql, values).fetchall()
+
+
+class SqliteWatch:
+    """Watches `PRAGMA data_version`, which moves when any other connection has committed."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._seen = self._version()
+
+    async def changed(self, timeout: float) -> bool:
+        end = asyncio.get_running_loop().time() + timeout
+        while (version := self._version()) == self._seen:
+            left = end - asyncio.get_running_loop().time()
+            if left <= 0:
+                return False
+            await asyncio.sleep(min(WATCH_EVERY, left))
+        self._seen = version
+        return True
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _version(self) -> int:
+        version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+
+# Connections and transactions
+
+
+def _create(path: Path) -> None:
+    """Make the file readable by its owner alone, before SQLite would with the umask's rights."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as problem:
+        raise StoreError(f"DATABASE_URL: can't create {path}: {problem.strerror}") from None
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        db = sqlite3.connect(
+            f"file:{path}?mode=rw", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000
+        )
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=NORMAL")
+    except sqlite3.Error as problem:
+        raise StoreError(f"DATABASE_URL: can't open {path}: {problem}") from None
+    return db
+
+
+class _writing:  # noqa: N801 - reads as a statement; a class costs half of what a generator does
+    """One write transaction: committed as a whole, or rolled back with `Busy` where SQLite can't."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> sqlite3.Connection:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as problem:
+            raise Busy(str(problem)) from None
+        return self._db
+
+    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
+        try:
+            self._db.execute("ROLLBACK" if problem else "COMMIT")
+        except sqlite3.OperationalError as failure:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise Busy(str(failure)) from None
+        if isinstance(problem, sqlite3.OperationalError):
+            raise Busy(str(problem)) from None
+
+
+@contextmanager
+def _reading(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    try:
+        yield db
+    except sqlite3.OperationalError as problem:
+        raise Busy(str(problem)) from None
+
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+# Rows
+
+
+@cache
+def _settings(text: str) -> ProjectSettings:
+    return msgspec.json.decode(text, type=ProjectSettings)
+
+
+def _row_to_session(row: Any, sends: tuple[Send, ...]) -> SessionRow:
+    known = Channel(row[13]) if row[13] else None
+    fields: list[Any] = [*row[:12], bool(row[12]), known, sends]
+    return SessionRow(*fields)
+
+
+def _find_session(db: sqlite3.Connection, session_id: str) -> SessionRow | None:
+    row = db.execute(_SESSION_BY_ID, (session_id,)).fetchone()
+    return _row_to_session(row, _sends(db, session_id)) if row else None
+
+
+def _session(db: sqlite3.Connection, session_id: str) -> SessionRow:
+    session = _find_session(db, session_id)
+    assert session is not None, "it was read in this transaction"  # noqa: S101
+    return session
+
+
+def _sends(db: sqlite3.Connection, session_id: str) -> tuple[Send, ...]:
+    newest = {
+        channel: Send(Channel(channel), state, bool(parked), created_at)
+        for channel, state, parked, created_at in db.execute(
+            "SELECT channel, state, began_parked, created_at FROM message WHERE session_id = ? ORDER BY id",
+            (session_id,),
+        )
+    }
+    return tuple(newest.values())
+
+
+def _insert_session(db: sqlite3.Connection, new: NewSession) -> None:
+    db.execute(
+        "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'live', ?, 0, 0, ?, ?)"
+        " ON CONFLICT (project_id, destination) DO UPDATE SET id = excluded.id, sealed = excluded.sealed,"
+        " code_mac = excluded.code_mac, lang = excluded.lang, browser = excluded.browser, state = 'live',"
+        " attempts_left = excluded.attempts_left, paused_until = 0, created_at = excluded.created_at,"
+        " expires_at = excluded.expires_at",
+        (
+            new.project_id,
+            new.destination,
+            new.id,
+            new.sealed,
+            new.code_mac,
+            new.kind,
+            new.lang,
+            new.browser,
+            new.attempts,
+            new.now,
+            new.expires_at,
+        ),
+    )
+
+
+def _fresh(db: sqlite3.Connection, new: NewSession) -> SessionRow:
+    """The row just inserted, without reading it back: only what the destination is known for is looked up."""
+    chat_id, active, last_channel = db.execute(
+        "SELECT a.chat_id, a.active, (SELECT channel FROM habit WHERE project_id = ?1 AND destination = ?2"
+        " ORDER BY last_used_at DESC LIMIT 1)"
+        " FROM (SELECT 1) LEFT JOIN activation a ON a.project_id = ?1 AND a.destination = ?2",
+        (new.project_id, new.destination),
+    ).fetchone()
+    return SessionRow(
+        new.id,
+        new.project_id,
+        new.destination,
+        new.sealed,
+        new.kind,
+        new.lang,
+        new.browser,
+        "live",
+        new.attempts,
+        new.now,
+        new.expires_at,
+        chat_id,
+        bool(active),
+        Channel(last_channel) if last_channel else None,
+    )
+
+
+# Sending
+
+
+def _choose(order: Order, session: SessionRow) -> Channel:
+    if order.wanted:
+        return order.wanted
+    return session.last_channel if session.last_channel in order.allowed else order.default
+
+
+def _queue(
+    db: sqlite3.Connection, session: SessionRow, channel: Channel, now: int, cooldown: int
+) -> tuple[SessionRow, Any]:
+    newest = next((send for send in session.sends if send.channel is channel), None)
+    if newest and newest.state == "parked":
+        if newest.created_at + cooldown > now:
+            return session, "unchanged"
+        db.execute(
+            "UPDATE message SET created_at = ? WHERE session_id = ? AND state = 'parked'", (now, session.id)
+        )
+        return _session(db, session.id), "parked"
+    if newest and newest.state != "failed" and newest.created_at + cooldown > now:
+        return session, "unchanged" if newest.began_parked else "cooling"
+    state = "parked" if channel is Channel.TELEGRAM and not session.active else "queued"
+    db.execute(
+        "INSERT INTO message (session_id, channel, state, began_parked, created_at, due_at)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (session.id, channel, state, state == "parked", now, now),
+    )
+    others = tuple(send for send in session.sends if send.channel is not channel)
+    send = Send(channel, state, state == "parked", now)  # type: ignore[arg-type]
+    return msgspec.structs.replace(session, sends=(*others, send)), state
+
+
+@cache
+def _due(channels: int) -> str:
+    return f"""
+        SELECT m.id, m.session_id, s.project_id, m.channel, s.lang, s.sealed, m.attempts, m.created_at,
+            a.chat_id, s.state, s.expires_at
+        FROM message m LEFT JOIN session s ON s.id = m.session_id
+        LEFT JOIN activation a ON a.project_id = s.project_id AND a.destination = s.destination AND a.active = 1
+        WHERE {_waiting(channels)} AND m.due_at <= ? ORDER BY m.due_at LIMIT ?
+    """  # noqa: S608 - marks only
+
+
+@cache
+def _next_due(channels: int) -> str:
+    return f"SELECT min(m.due_at) FROM message m WHERE {_waiting(channels)}"  # noqa: S608 - marks only
+
+
+def _waiting(channels: int) -> str:
+    marks = ", ".join("?" * channels)
+    return f"m.channel IN ({marks}) AND m.state IN ('queued', 'sending')"
+
+
+def _claimed(row: Sequence[Any]) -> Claimed:
+    number, session_id, project_id, channel, lang, sealed, attempts, created_at, chat_id, _, expires_at = row
+    return Claimed(
+        number,
+        session_id,
+        project_id,
+        Channel(channel),
+        lang,
+        sealed,
+        attempts + 1,
+        created_at,
+        expires_at,
+        chat_id,
+    )
+
+
+def _finish(db: sqlite3.Connection, outcome: Outcome, now: int) -> None:
+    finished = None if outcome.state == "queued" else now
+    row = db.execute(
+        "UPDATE message SET state = ?, reference = ?, error = ?, due_at = ?, finished_at = ?"
+        " WHERE id = ? AND state IN ('queued', 'sending') RETURNING session_id",
+        (outcome.state, outcome.reference, outcome.error, outcome.due_at, finished, outcome.message_id),
+    ).fetchone()
+    if row and finished:
+        _announce(db, row[0], now)
+
+
+# Codes
+
+
+@cache
+def _try_code(macs: int) -> str:
+    """Count the attempt, compare and use up in one statement, so that no race can come between."""
+    marks = ", ".join(f"?{number + 1}" for number in range(macs))
+    now, first, longest, session_id, project_id, void = (f"?{macs + number}" for number in range(1, 7))
+    right = f"code_mac IN ({marks})"
+    last = f"(attempts_left = 1 AND NOT {right})"
+    return f"""
+        UPDATE session SET
+            attempts_left = attempts_left - NOT ({right}),
+            state = CASE WHEN {right} THEN 'used' WHEN {last} THEN 'closed' ELSE 'live' END,
+            strikes = CASE WHEN {right} THEN 0 ELSE strikes + {last} END,
+            paused_until = CASE WHEN {last} THEN {now} + min({first} << min(strikes, 20), {longest}) ELSE 0 END
+        WHERE id = {session_id} AND project_id = {project_id} AND state = 'live' AND expires_at > {now}
+            AND created_at >= {void}
+        RETURNING state, attempts_left, sealed, destination
+    """  # noqa: S608 - numbered marks only
+
+
+def _last_channel(db: sqlite3.Connection, session_id: str) -> Channel | None:
+    row = db.execute(
+        "SELECT channel FROM message WHERE session_id = ? AND state NOT IN ('parked', 'failed')"
+        " ORDER BY id DESC LIMIT 1",
+        (session_id,),
+    ).fetchone()
+    return Channel(row[0]) if row else None
+
+
+def _note_habit(db: sqlite3.Connection, project_id: int, destination: bytes, channel: Channel, now: int) -> None:
+    db.execute(
+        "INSERT INTO habit VALUES (?, ?, ?, 1, ?) ON CONFLICT (project_id, destination, channel)"
+        " DO UPDATE SET uses = uses + 1, last_used_at = excluded.last_used_at",
+        (project_id, destination, channel, now),
+    )
+
+
+# Activation and events
+
+
+def _activate(db: sqlite3.Connection, link: Link, now: int) -> tuple[bool, int]:
+    key = (link.project_id, link.destination)
+    old = db.execute(
+        "SELECT bot_id, chat_id, user_id, active FROM activation WHERE project_id = ? AND destination = ?",
+        key,
+    ).fetchone()
+    new = (link.bot_id, link.chat_id, link.user_id, 1)
+    if old != new:
+        # A Telegram account has one number: proving another one ends the link of the former.
+        db.execute(
+            "DELETE FROM activation WHERE bot_id = ? AND chat_id = ? AND project_id = ? AND destination <> ?",
+            (link.bot_id, link.chat_id, *key),
+        )
+        db.execute("INSERT OR REPLACE INTO activation VALUES (?, ?, ?, ?, ?, ?, ?)", (*key, *new, now))
+    released = db.execute(
+        "UPDATE message SET state = 'queued', created_at = ?1, due_at = 0 WHERE state = 'parked' AND session_id ="
+        " (SELECT id FROM session WHERE project_id = ?2 AND destination = ?3 AND state = 'live'"
+        " AND expires_at > ?1)",
+        (now, *key),
+    ).rowcount
+    if old != new or released:
+        _announce_destination(db, *key, now)
+    return old != new, released
+
+
+def _announce(db: sqlite3.Connection, session_id: str, now: int) -> None:
+    db.execute("INSERT INTO event (session_id, at) VALUES (?, ?)", (session_id, now))
+
+
+def _announce_destination(db: sqlite3.Connection, project_id: int, destination: bytes, now: int) -> None:
+    db.execute(
+        "INSERT INTO event (session_id, at) SELECT id, ?1 FROM session"
+        " WHERE project_id = ?2 AND destination = ?3 AND state = 'live' AND expires_at > ?1",
+        (now, project_id, destination),
+    )
+
+
+def _ulid_floor(ms: int) -> str:
+    """The smallest ULID of a millisecond."""
+    text = ""
+    for _ in range(10):
+        ms, index = divmod(ms, 32)
+        text = _CLOCK[index] + text
+    return text + "0" * 16

@@ -1,0 +1,86 @@
+"""Signed tokens: verify, live and widget tokens, and the deep link's payload.
+
+All but the payload are itsdangerous' timed signatures, one key a purpose; the payload is squeezed into the 64
+characters of `A-Za-z0-9_-` that Telegram's `start` parameter takes.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as Base64Error
+from hashlib import sha256
+from typing import Generic, TypeVar
+
+import msgspec
+from itsdangerous import BadSignature, TimestampSigner
+
+from gateway.keyring import Keyring
+
+_ULID = 26
+LIVE_SECONDS = 3600 + 300  # the longest session, and a slow page
+_PAYLOAD = 48  # ULID and 16 bytes in base64 without padding
+
+T = TypeVar("T")
+
+
+class InvalidToken(Exception):
+    """Not ours, changed, or too old."""
+
+
+class Tokens(Generic[T]):
+    """Tokens of one purpose, each carrying one `T` (a msgspec struct, readable by whoever holds the token)."""
+
+    def __init__(self, keyring: Keyring, purpose: str, carries: type[T], seconds: int) -> None:
+        self.seconds = seconds
+        self._signer = TimestampSigner(
+            keyring.tokens(purpose), salt=purpose, key_derivation="none", digest_method=sha256
+        )
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder = msgspec.msgpack.Decoder(carries)
+
+    def sign(self, value: T) -> str:
+        """A token that `read` gives back for `seconds`."""
+        body = urlsafe_b64encode(self._encoder.encode(value)).rstrip(b"=")
+        return self._signer.sign(body).decode("ascii")
+
+    def read(self, token: str) -> tuple[T, int]:
+        """What the token carries, and when it was signed (milliseconds). Raises `InvalidToken`."""
+        try:
+            body, signed = self._signer.unsign(token, max_age=self.seconds, return_timestamp=True)
+            return self._decoder.decode(_unpadded(body)), int(signed.timestamp() * 1000)
+        except (BadSignature, Base64Error, msgspec.DecodeError, ValueError):
+            raise InvalidToken from None
+
+
+class LiveClaim(msgspec.Struct, frozen=True, array_like=True):
+    """What a live token carries: whose progress its stream may tell."""
+
+    project_id: int
+    session_id: str
+    lang: str
+
+
+def live_tokens(keyring: Keyring) -> Tokens[LiveClaim]:
+    """The tokens in a live stream's address: web signs them, the bot process reads them."""
+    return Tokens(keyring, "live", LiveClaim, LIVE_SECONDS)
+
+
+def write_payload(keyring: Keyring, session_id: str) -> str:
+    """The `start` parameter of a session's deep link."""
+    return session_id + urlsafe_b64encode(keyring.link_signature(session_id)).rstrip(b"=").decode("ascii")
+
+
+def read_payload(keyring: Keyring, payload: str) -> str:
+    """The session id of a `start` parameter. Raises `InvalidToken`."""
+    session_id = payload[:_ULID]
+    if len(payload) != _PAYLOAD or not payload.isascii():
+        raise InvalidToken
+    try:
+        signature = _unpadded(payload[_ULID:].encode("ascii"))
+    except Base64Error:
+        raise InvalidToken from None
+    if not keyring.is_link_signature(session_id, signature):
+        raise InvalidToken
+    return session_id
+
+
+def _unpadded(text: bytes) -> bytes:
+    return urlsafe_b64decode(text + b"=" * (-len(text) % 4))

@@ -1,0 +1,155 @@
+"""What web and bot can ask of a gateway, and what they get: the `Gateway` protocol.
+
+`LocalGateway` (gateway.local) is our own engine on our own store. Every verb may raise `GatewayError`.
+The answers are the contract's own JSON objects; msgspec encodes them as they are.
+"""
+
+from typing import Literal, Protocol
+
+import msgspec
+
+from gateway.channels import Channel, SessionChannel
+from gateway.contact import Contact
+from gateway.projects import Project
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks: the project that the key opens, and what the request tells of the person behind it."""
+
+    project: Project
+    secret: bool = False
+    lang: str = "en"
+    browser: str = ""
+
+
+class Created(msgspec.Struct, frozen=True):
+    """Answer of `create` (seed: Session create)."""
+
+    session_id: str
+    session_expired_at: str
+    sent_to: Channel | Literal["none"]
+    channels: list[SessionChannel]
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """Answer of `send` (seed: Session send)."""
+
+    session_id: str
+    session_expired_at: str
+    channel: SessionChannel
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """Answer of `check`: a token that the site's server exchanges once for the contact."""
+
+    verify_token: str
+    is_test: bool = False
+
+
+class Verified(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Answer of `verify`: whose contact it is (`phone` or `email`), how and when it was proven."""
+
+    to: str
+    session_id: str
+    verified_at: str
+    phone: str | None = None
+    email: str | None = None
+    channel: Channel | None = None
+
+
+class ProjectName(msgspec.Struct, frozen=True):
+    name: str
+
+
+class CodeForm(msgspec.Struct, frozen=True):
+    length: int
+    digits: bool
+    letters: bool
+
+
+class Challenge(msgspec.Struct, frozen=True):
+    enabled: bool = False
+    api_key: str | None = None
+
+
+class SettingsAnswer(msgspec.Struct, frozen=True):
+    """Answer of `settings`: what a client needs to draw its forms."""
+
+    language: str
+    project: ProjectName
+    code: CodeForm
+    challenge: Challenge
+
+
+Delivery = Literal["parked", "queued", "sending", "sent", "delivered", "failed"]
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """Where a session stands, for the widget and its live stream.
+
+    `deliveries` holds the state of the newest message of each channel that was asked to send.
+    """
+
+    state: Literal["live", "used", "closed", "expired"]
+    expires_at: int
+    channels: list[SessionChannel]
+    deliveries: dict[Channel, Delivery]
+
+
+class LinkedSession(msgspec.Struct, frozen=True):
+    """A live session as the bot meets it behind a deep link. `chat_id` is the chat linked to its phone."""
+
+    id: str
+    project: Project
+    contact: Contact
+    lang: str
+    browser: str
+    chat_id: int | None
+    active: bool
+
+
+class Activation(msgspec.Struct, frozen=True):
+    """What an activation did: how many parked codes it let go."""
+
+    released: int
+    changed: bool
+
+
+class Gateway(Protocol):
+    """The verbs that web and bot share."""
+
+    def authenticate(self, key: str | None) -> tuple[Project, bool]:
+        """The project that an API key opens, and whether it is the secret one. Raises `AccessDenied`."""
+
+    def create(self, caller: Caller, to: Contact, channel: Channel | None = None, *, send: bool = True) -> Created:
+        """Create, or return, the live session of a contact, and send the code unless told not to."""
+
+    def send(self, caller: Caller, session_id: str, channel: Channel) -> Sent:
+        """Send the session's code on a channel. Raises `TooSoon` while the channel cools down."""
+
+    def channels(self, caller: Caller, session_id: str | None = None) -> list[SessionChannel]:
+        """A session's channels, or all of the project's."""
+
+    def check(self, caller: Caller, session_id: str, code: object) -> Checked:
+        """Compare a code. Raises `WrongCode` (counted) or `SessionExpired`."""
+
+    def verify(self, caller: Caller, verify_token: str) -> Verified:
+        """Exchange a verify token for the contact, once. Raises `SessionExpired`."""
+
+    def settings(self, caller: Caller, session_id: str | None = None) -> SettingsAnswer:
+        """How the project's forms look."""
+
+    def progress(self, caller: Caller, session_id: str) -> Progress:
+        """Where the session stands. Raises `SessionExpired` for one never known."""
+
+    def linked_session(self, bot_id: int, payload: str) -> LinkedSession:
+        """The live session behind a deep link's `start` parameter. Raises `SessionExpired`."""
+
+    def activate(self, project: Project, phone: Contact, *, bot_id: int, chat_id: int, user_id: int) -> Activation:
+        """Link a Telegram chat to the phone it proved, and let parked codes go. Idempotent."""
+
+    def reactivate(self, bot_id: int, chat_id: int) -> int | None:
+        """The user is back in a chat that proved its phone before: parked codes let go; None: never proved."""
+
+    def deactivate(self, bot_id: int, chat_id: int) -> bool:
+        """The bot can't write to this chat any more. Whether that was news. Idempotent."""
