@@ -1,0 +1,158 @@
+"""The JSON API: one plain WSGI callable, a table of (path, method) → verb, with msgspec in and out.
+
+Flask costs three times the verbs themselves (MEASURED), so it stands behind this, for what people look at.
+"""
+
+import itertools
+import logging
+import os
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication
+
+import msgspec
+
+from gateway import errors
+from gateway.contact import parse_contact
+from gateway.i18n import N_, pick_language
+from gateway.settings import Settings
+from gateway.store import Busy
+from gateway.verbs import Caller, Gateway
+from web import fields
+from web.fields import Environ, Fields
+
+log = logging.getLogger(__name__)
+
+Verb = Callable[[Gateway, Caller, Fields], msgspec.Struct | list[Any]]
+
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_COMMON_HEADERS = [
+    ("content-type", "application/json"),
+    ("cache-control", "no-store"),
+    ("x-content-type-options", "nosniff"),
+]
+_BUSY_RETRY = 1  # seconds: the longest that a purge or a checkpoint holds the store
+
+
+def create(gateway: Gateway, caller: Caller, given: Fields) -> msgspec.Struct:
+    """Seed: Session create."""
+    to = parse_contact(fields.text(given, "to"))
+    return gateway.create(caller, to, fields.channel(given), send=fields.flag(given, "send", default=True))
+
+
+def send(gateway: Gateway, caller: Caller, given: Fields) -> msgspec.Struct:
+    """Seed: Session send."""
+    session_id, channel = fields.session_id(given), fields.channel(given)
+    if channel is None:
+        raise errors.BadRequest("type", N_("is missing"))
+    return gateway.send(caller, session_id, channel)
+
+
+def channels(gateway: Gateway, caller: Caller, given: Fields) -> list[Any]:
+    """Seed: Session channels."""
+    return gateway.channels(caller, fields.session_id(given) if given.get("session_id") else None)
+
+
+def check(gateway: Gateway, caller: Caller, given: Fields) -> msgspec.Struct:
+    """Contract: `POST /session/check`."""
+    session_id = fields.session_id(given)
+    if given.get("code") is None:
+        raise errors.BadRequest("code", N_("is missing"))
+    return gateway.check(caller, session_id, given["code"])
+
+
+def verify(gateway: Gateway, caller: Caller, given: Fields) -> msgspec.Struct:
+    """Contract: `POST /session/verify`, secret key."""
+    return gateway.verify(caller, fields.text(given, "verify_token"))
+
+
+def settings(gateway: Gateway, caller: Caller, given: Fields) -> msgspec.Struct:
+    """Contract: `GET /session/settings`."""
+    return gateway.settings(caller, fields.session_id(given) if given.get("session_id") else None)
+
+
+VERBS: dict[str, dict[str, Verb]] = {
+    "/session/create": {"POST": create},
+    "/session/send": {"POST": send},
+    "/session/channels": {"GET": channels},
+    "/session/check": {"POST": check},
+    "/session/verify": {"POST": verify},
+    "/session/settings": {"GET": settings},
+}
+PREFIXES = ("/session/",)
+
+
+class Api:
+    """The API as a WSGI callable that hands every other path to `site`."""
+
+    def __init__(self, gateway: Gateway, config: Settings, site: WSGIApplication) -> None:
+        self._gateway = gateway
+        self._body_limit = config.body_limit
+        self._site = site
+        self._encode = msgspec.json.Encoder().encode
+        self._request_ids = (f"{os.urandom(4).hex()}-{number:x}" for number in itertools.count(1))
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        verbs = VERBS.get(path)
+        if verbs is None and not path.startswith(PREFIXES):
+            return self._site(environ, start_response)
+        request_id = next(self._request_ids)
+        headers = [*_COMMON_HEADERS, ("x-request-id", request_id)]
+        status = 200
+        try:
+            body = self._encode(self._answer(environ, verbs))
+        except errors.GatewayError as refusal:
+            status, body = self._refuse(environ, refusal, headers, request_id)
+        except Busy as problem:
+            log.warning("%s %s: the store is busy: %s", request_id, path, problem)
+            status, body = self._refuse(environ, errors.Unavailable(timeout=_BUSY_RETRY), headers, request_id)
+        except Exception:
+            log.exception("%s %s: a defect of ours", request_id, path)
+            status, body = self._refuse(environ, errors.GatewayError(), headers, request_id)
+        headers.append(("content-length", str(len(body))))
+        start_response(_STATUS_LINES[status], headers)
+        return [body]
+
+    def _answer(self, environ: Environ, verbs: dict[str, Verb] | None) -> msgspec.Struct | list[Any]:
+        if verbs is None:
+            raise errors.NotFound
+        method = environ["REQUEST_METHOD"]
+        verb = verbs.get(method)
+        if verb is None:
+            raise errors.MethodNotAllowed(allow=", ".join(verbs))
+        project, secret = self._gateway.authenticate(environ.get("HTTP_X_API_KEY"))
+        given = fields.body_fields(environ, self._body_limit) if method == "POST" else fields.query_fields(environ)
+        lang = pick_language(_text_or_none(given.get("lang")), environ.get("HTTP_ACCEPT_LANGUAGE"))
+        environ["kodgate.lang"] = lang
+        return verb(self._gateway, Caller(project, secret, lang), given)
+
+    def _refuse(
+        self, environ: Environ, refusal: errors.GatewayError, headers: list[tuple[str, str]], request_id: str
+    ) -> tuple[int, bytes]:
+        lang = environ.get("kodgate.lang") or pick_language(environ.get("HTTP_ACCEPT_LANGUAGE"))
+        log.info("%s %s: %s", request_id, environ["PATH_INFO"], refusal.sys_message)
+        if "timeout" in refusal.params:
+            headers.append(("retry-after", str(refusal.params["timeout"])))
+        if "allow" in refusal.params:
+            headers.append(("allow", refusal.params["allow"]))
+        return refusal.status, self._encode(error_body(refusal, lang))
+
+
+def error_body(refusal: errors.GatewayError, lang: str) -> dict[str, Any]:
+    """The contract's error object."""
+    params = dict(refusal.params)
+    if isinstance(refusal, errors.BadRequest):
+        params = {"fields": {refusal.field: refusal.why(lang)}}
+    return {
+        "success": False,
+        "status": refusal.status,
+        "error": refusal.text(lang),
+        "sys_message": refusal.sys_message,
+        "error_params": params,
+    }
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None

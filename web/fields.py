@@ -1,0 +1,100 @@
+"""Reading a request: its fields, wherever they stand and whatever the Content-Type says.
+
+The published examples send JSON under `application/x-www-form-urlencoded`, or under nothing at all.
+"""
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from gateway.channels import Channel
+from gateway.errors import BadRequest
+from gateway.i18n import N_
+
+Fields = dict[str, Any]
+Environ = dict[str, Any]
+
+_MOST_FIELDS = 100
+_YES = (True, 1, "true", "1", "yes", "on")
+_NO = (False, 0, "false", "0", "no", "off", "")
+
+
+def query_fields(environ: Environ) -> Fields:
+    """The fields of a query string. Raises `BadRequest`."""
+    return _form(environ.get("QUERY_STRING", ""), "query")
+
+
+def body_fields(environ: Environ, limit: int) -> Fields:
+    """The fields of a body of at most `limit` bytes. Raises `BadRequest`."""
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if length.isdecimal() and int(length) > limit:
+        raise BadRequest("body", N_("is larger than %(limit)s bytes"), limit=limit)
+    body = environ["wsgi.input"].read(limit + 1)
+    if len(body) > limit:
+        raise BadRequest("body", N_("is larger than %(limit)s bytes"), limit=limit)
+    if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+        start = body[:64].lstrip()[:1]
+        if start not in (b"{", b"["):
+            return _form(body.decode("utf-8", "replace"), "body")
+    return _json(body)
+
+
+def text(fields: Fields, name: str) -> str:
+    """A text that must be there. Raises `BadRequest`."""
+    value = fields.get(name)
+    if value is None or value == "":
+        raise BadRequest(name, N_("is missing"))
+    if not isinstance(value, str):
+        raise BadRequest(name, N_("must be a text"))
+    return value
+
+
+def session_id(fields: Fields) -> str:
+    """A session's ULID, in capitals as ours are written."""
+    return text(fields, "session_id").strip().upper()
+
+
+def channel(fields: Fields, name: str = "type") -> Channel | None:
+    """A channel, None where it is absent or empty. Raises `BadRequest`."""
+    value = fields.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        return Channel(value)
+    except ValueError:
+        raise BadRequest(name, N_("must be one of: %(names)s"), names=", ".join(Channel)) from None
+
+
+def flag(fields: Fields, name: str, default: bool) -> bool:
+    """A yes or no. Raises `BadRequest`."""
+    value = fields.get(name)
+    if value is None:
+        return default
+    if isinstance(value, str):
+        value = value.strip().lower()
+    if isinstance(value, (str, int)):
+        if value in _YES:
+            return True
+        if value in _NO:
+            return False
+    raise BadRequest(name, N_("must be true or false"))
+
+
+def _form(encoded: str, field: str) -> Fields:
+    if not encoded:
+        return {}
+    try:
+        return dict(parse_qsl(encoded, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except ValueError:
+        raise BadRequest(field, N_("has too many fields")) from None
+
+
+def _json(body: bytes) -> Fields:
+    try:
+        fields = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise BadRequest("body", N_("is not JSON")) from None
+    if not isinstance(fields, dict):
+        raise BadRequest("body", N_("must be a JSON object"))
+    return fields

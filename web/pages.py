@@ -1,0 +1,145 @@
+"""The Flask app: what people look at."""
+
+import gzip
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from flask import Flask, Response, g, make_response, render_template, request
+from jinja2 import StrictUndefined
+from markupsafe import Markup
+from werkzeug.exceptions import HTTPException
+
+from gateway import errors
+from gateway.i18n import LANGUAGES, catalogue, pick_language
+from gateway.local import LocalGateway
+from gateway.settings import ROOT, Settings
+from gateway.store import Busy
+from web.assets import Assets
+from web.site import site
+from web.widget import Widget, widget
+
+LANGUAGE_NAMES = {"en": "English", "ru": "Русский"}
+LANGUAGE_COOKIE = "kodgate_lang"
+_YEAR = 365 * 24 * 3600
+_WORTH_ZIPPING = 600  # bytes: below, the headers outweigh the gain
+
+
+def make_site(gateway: LocalGateway, config: Settings, assets: Assets) -> Flask:
+    """The site, the widget and /healthz."""
+    app = Flask("web", template_folder=str(ROOT / "templates"), static_folder=None)
+    signing = gateway.keyring.tokens("cookie")
+    app.config.update(
+        SECRET_KEY=signing[-1],
+        SECRET_KEY_FALLBACKS=signing[:-1],
+        SESSION_COOKIE_NAME="kodgate",
+        SESSION_COOKIE_SECURE=config.public_url.startswith("https:"),
+        SESSION_COOKIE_SAMESITE="Lax",
+        MAX_CONTENT_LENGTH=config.body_limit,
+    )
+    app.extensions["kodgate"] = Widget(gateway, config)
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.add_extension("jinja2.ext.i18n")
+    app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
+        lambda text: catalogue(g.lang).gettext(text),
+        lambda one, many, count: catalogue(g.lang).ngettext(one, many, count),
+        newstyle=True,
+    )
+    app.jinja_env.globals.update(
+        asset=assets.url,
+        icon=lambda name: Markup(assets.text(f"icons/{name}.svg")),  # noqa: S704 - our own files
+        languages=[(lang, LANGUAGE_NAMES[lang]) for lang in LANGUAGES],
+        sandbox_url=config.sandbox_url if config.sandbox else "",
+        with_lang=_with_lang,
+    )
+    app.register_blueprint(site)
+    app.register_blueprint(widget)
+    app.before_request(_choose_language)
+    app.after_request(_finish)
+    app.register_error_handler(errors.GatewayError, _refused)
+    app.register_error_handler(Busy, lambda _: _refused(errors.Unavailable(timeout=1)))
+    app.register_error_handler(HTTPException, _http_error)
+    if not config.production:
+        app.config["TEMPLATES_AUTO_RELOAD"] = True
+
+    @app.get("/healthz")
+    def healthz() -> Any:
+        try:
+            gateway.store.ping()
+        except Busy as problem:
+            return {"status": "failing", "store": str(problem)}, 503
+        return {"status": "ok", "process": "web"}
+
+    return app
+
+
+def _choose_language() -> None:
+    asked = request.args.get("lang")
+    g.lang = pick_language(asked, request.cookies.get(LANGUAGE_COOKIE), request.headers.get("Accept-Language"))
+    g.lang_asked = pick_language(asked) == g.lang if asked else False
+
+
+def _with_lang(lang: str) -> str:
+    """This page's address in another language."""
+    args = {name: value for name, value in request.args.items() if name != "lang"}
+    return "?" + urlencode({**args, "lang": lang})
+
+
+def _finish(response: Response) -> Response:
+    headers = response.headers
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "same-origin")
+    headers.setdefault("X-Frame-Options", "SAMEORIGIN")
+    headers.setdefault("Content-Security-Policy", _policy())
+    headers.setdefault("Cache-Control", "no-store")
+    if getattr(g, "lang_asked", False):
+        response.set_cookie(LANGUAGE_COOKIE, g.lang, max_age=_YEAR, samesite="Lax", httponly=True)
+    headers.setdefault("Content-Language", getattr(g, "lang", "en"))
+    return _zip(response)
+
+
+def _policy() -> str:
+    live = urlsplit(_widget().live_url)
+    goes_to = " ".join(["'self'", *getattr(g, "form_origins", [])])
+    return (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; base-uri 'none'; "
+        f"connect-src 'self' {live.scheme}://{live.netloc}; form-action {goes_to}; frame-ancestors 'self'"
+    )
+
+
+def _zip(response: Response) -> Response:
+    response.headers.add("Vary", "Accept-Encoding")
+    wanted = "gzip" in request.headers.get("Accept-Encoding", "")
+    if not wanted or response.direct_passthrough or (response.content_length or 0) < _WORTH_ZIPPING:
+        return response
+    response.set_data(gzip.compress(response.get_data(), 5, mtime=0))
+    response.headers["Content-Encoding"] = "gzip"
+    return response
+
+
+def _refused(refusal: errors.GatewayError) -> Response:
+    page = render_template("site/problem.html", text=refusal.text(g.lang))
+    response = make_response(page, refusal.status)
+    if "timeout" in refusal.params:
+        response.headers["Retry-After"] = str(refusal.params["timeout"])
+    return response
+
+
+def _http_error(problem: HTTPException) -> Response:
+    refusal: errors.GatewayError = errors.GatewayError()
+    if problem.code == 404:
+        refusal = errors.NotFound()
+    elif problem.code == 405:
+        refusal = errors.MethodNotAllowed()
+    response = make_response(render_template("site/problem.html", text=refusal.text(g.lang)), problem.code or 500)
+    for name, value in problem.get_headers():
+        if name == "Allow":
+            response.headers[name] = value
+    return response
+
+
+def _widget() -> Widget:
+    from flask import current_app
+
+    extension: Widget = current_app.extensions["kodgate"]
+    return extension

@@ -1,0 +1,48 @@
+"""What a request tells of the visitor: the browser, and the country their phone is likely from."""
+
+import re
+
+from werkzeug.datastructures import LanguageAccept
+
+_BROWSERS = (
+    ("YaBrowser", "Yandex Browser"),
+    ("OPR/", "Opera"),
+    ("Edg", "Edge"),
+    ("SamsungBrowser", "Samsung Internet"),
+    ("Firefox", "Firefox"),
+    ("FxiOS", "Firefox"),
+    ("CriOS", "Chrome"),
+    ("Chrome", "Chrome"),
+    ("Safari", "Safari"),
+)
+_SYSTEMS = (
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("CrOS", "ChromeOS"),
+    ("Mac OS X", "macOS"),
+    ("Linux", "Linux"),
+)
+_HOME = {"ru": "RU", "uk": "UA", "kk": "KZ", "uz": "UZ", "de": "DE", "es": "ES", "tr": "TR", "be": "BY"}
+_TERRITORY = re.compile(r"-([A-Z]{2})\b")
+
+
+def browser_name(user_agent: str) -> str:
+    """`Chrome, Android`: what a person would call it. Empty where it is none that we know."""
+    names = (_first(_BROWSERS, user_agent), _first(_SYSTEMS, user_agent))
+    return ", ".join(name for name in names if name)
+
+
+def home_region(languages: LanguageAccept) -> str | None:
+    """The country (`RU`) that a number typed without its code most likely belongs to."""
+    for tag in languages.values():
+        if territory := _TERRITORY.search(tag):
+            return territory.group(1)
+        if home := _HOME.get(tag.lower()):
+            return home
+    return None
+
+
+def _first(names: tuple[tuple[str, str], ...], user_agent: str) -> str:
+    return next((name for mark, name in names if mark in user_agent), "")
