@@ -1,0 +1,153 @@
+"""Taking updates from the Bot API by long polling, none lost and none handled twice.
+
+aiogram's own polling confirms updates before they are handled, and one malformed update fails its whole
+batch. Here an update is confirmed once it is handled (or shown to be hopeless), and each is parsed by itself.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from aiogram import Bot, Dispatcher
+from aiogram.exceptions import TelegramAPIError, TelegramNetworkError, TelegramRetryAfter
+from aiogram.methods import TelegramMethod
+from aiogram.types import Update
+from pydantic import ValidationError
+
+from gateway.clock import Clock
+from gateway.store import Busy, Store
+
+log = logging.getLogger(__name__)
+
+ALLOWED_UPDATES = ["message", "my_chat_member"]
+OFFSET_TRUSTED_MS = 24 * 3600 * 1000  # Telegram may renumber updates after a quiet week
+BATCH = 100  # the Bot API's own limit
+PATIENCE = 2.0  # seconds a slow reply may hold the next poll; then it goes on beside it
+SLOWEST = 60.0  # seconds after which an update is given up
+FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 15.0
+POLL_SLACK = 10  # seconds of the network on top of the long poll
+
+
+class GetRawUpdates(TelegramMethod[list[dict[str, Any]]]):
+    """Bot API `getUpdates`, each update left unparsed."""
+
+    __returning__ = list[dict[str, Any]]
+    __api_method__ = "getUpdates"
+
+    offset: int | None = None
+    limit: int = BATCH
+    timeout: int = 0
+    allowed_updates: list[str] = ALLOWED_UPDATES
+
+
+class Poller:
+    """Long polling of one bot."""
+
+    def __init__(self, bot: Bot, dispatcher: Dispatcher, store: Store, clock: Clock, timeout: int) -> None:
+        self._bot = bot
+        self._dispatcher = dispatcher
+        self._store = store
+        self._clock = clock
+        self._timeout = timeout
+        self._last: dict[int, asyncio.Task[None]] = {}  # a chat's newest task, which its next one waits for
+        self.last_answer_at = 0
+
+    async def run(self) -> None:
+        """Poll until cancelled; then give what is being handled a moment."""
+        offset = self._first_offset()
+        backoff = FIRST_BACKOFF
+        try:
+            while True:
+                try:
+                    updates = await self._poll(offset)
+                    backoff = FIRST_BACKOFF
+                except TelegramRetryAfter as problem:
+                    await asyncio.sleep(problem.retry_after)
+                    continue
+                except (TelegramAPIError, TelegramNetworkError) as problem:
+                    log.warning("the Bot API can't be polled, again in %.1f s: %s", backoff, problem)
+                    await asyncio.sleep(backoff)
+                    backoff = min(LONGEST_BACKOFF, backoff * 2)
+                    continue
+                if updates:
+                    await self._handle_all(updates)
+                    offset = max(update["update_id"] for update in updates) + 1
+                    self._note(offset - 1)
+        finally:
+            if self._last:
+                await asyncio.wait(self._last.values(), timeout=PATIENCE)
+
+    async def _poll(self, offset: int | None) -> list[dict[str, Any]]:
+        method = GetRawUpdates(offset=offset, timeout=self._timeout)
+        updates = await self._bot(method, request_timeout=self._timeout + POLL_SLACK)
+        self.last_answer_at = self._clock()
+        return [update for update in updates if isinstance(update.get("update_id"), int)]
+
+    async def _handle_all(self, updates: list[dict[str, Any]]) -> None:
+        """Handle a batch: chats side by side, one chat's updates in order."""
+        chats: dict[int, list[Update]] = {}
+        for raw in updates:
+            try:
+                update = Update.model_validate(raw, context={"bot": self._bot})
+            except ValidationError as problem:
+                log.warning("update %s is malformed, left out: %s", raw["update_id"], problem.errors()[0]["loc"])
+                continue
+            chats.setdefault(_chat_of(update), []).append(update)
+        tasks = [self._start(chat, some) for chat, some in chats.items()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=PATIENCE)
+
+    def _start(self, chat: int, updates: list[Update]) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._handle(self._last.get(chat), updates))
+        self._last[chat] = task
+
+        def forget(done: asyncio.Task[None]) -> None:
+            if self._last.get(chat) is done:
+                del self._last[chat]
+
+        task.add_done_callback(forget)
+        return task
+
+    async def _handle(self, before: asyncio.Task[None] | None, updates: list[Update]) -> None:
+        if before:
+            await asyncio.wait([before])
+        for update in updates:
+            await self._handle_one(update)
+
+    async def _handle_one(self, update: Update) -> None:
+        try:
+            async with asyncio.timeout(SLOWEST):
+                await self._until_store_free(update)
+        except TimeoutError:
+            log.warning("update %s took too long, given up", update.update_id)
+        except Exception:
+            log.exception("update %s: a defect of ours", update.update_id)
+
+    async def _until_store_free(self, update: Update) -> None:
+        feed = cast(Callable[[Bot, Update], Awaitable[Any]], self._dispatcher.feed_update)
+        while True:
+            try:
+                await feed(self._bot, update)
+            except Busy as problem:
+                log.warning("the store is busy, update %s waits: %s", update.update_id, problem)
+                await asyncio.sleep(FIRST_BACKOFF)
+            else:
+                return
+
+    def _first_offset(self) -> int | None:
+        noted = self._store.update_offset(self._bot.id)
+        if noted and self._clock() - noted[1] < OFFSET_TRUSTED_MS:
+            return noted[0] + 1
+        return None
+
+    def _note(self, update_id: int) -> None:
+        try:
+            self._store.note_update(self._bot.id, update_id, self._clock())
+        except Busy as problem:
+            log.warning("update %s not noted: %s", update_id, problem)
+
+
+def _chat_of(update: Update) -> int:
+    event = update.message or update.my_chat_member
+    return event.chat.id if event else 0
