@@ -1,0 +1,205 @@
+"""One bot: its queue of updates, and the two ways out of it, long polling and the webhook."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import time
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+log = logging.getLogger("sandbox")
+
+Json = dict[str, Any]
+Execute = Callable[["Bot", str, Json], Awaitable[Any]]
+
+MAX_UPDATES = 10_000
+MAX_CALLBACKS = 1_000
+_NOT_BY_DEFAULT = {"chat_member", "message_reaction", "message_reaction_count"}
+_FIRST_RETRY = 0.25
+_LAST_RETRY = 30.0
+
+
+class ConflictError(Exception):
+    """Two readers for one queue: Telegram's 409, with its description."""
+
+
+@dataclass(slots=True)
+class Webhook:
+    url: str
+    secret_token: str = ""
+    max_connections: int = 40
+    last_error_date: int | None = None
+    last_error_message: str = ""
+
+
+@dataclass(slots=True)
+class Bot:
+    id: int
+    updates: deque[tuple[int, Any]] = field(default_factory=deque)
+    """What nobody has acknowledged yet. The id stands beside the update, which may be malformed on purpose."""
+    next_update_id: int = 1
+    allowed_updates: list[str] = field(default_factory=list)
+    webhook: Webhook | None = None
+    commands: dict[str, list[Json]] = field(default_factory=dict)
+    """By language, "" for everybody."""
+    descriptions: dict[str, str] = field(default_factory=dict)
+    short_descriptions: dict[str, str] = field(default_factory=dict)
+    seen: float = 0.0
+    """When it last asked for updates: how the chat page knows that a bot is running at all."""
+    callbacks: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    """Presses of buttons that wait for answerCallbackQuery, and whose they are."""
+    _poll: asyncio.Future[None] | None = None
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    _stopping: bool = False
+
+    @property
+    def username(self) -> str:
+        return username_for(self.id)
+
+    @property
+    def name(self) -> str:
+        return "Kodgate sandbox" if self.id == 1 else f"Sandbox bot {self.id}"
+
+    @property
+    def online(self) -> bool:
+        return self.webhook is not None or self._poll is not None or time.time() - self.seen < 5
+
+    def user(self) -> Json:
+        """The Bot API's `User`."""
+        return {"id": self.id, "is_bot": True, "first_name": self.name, "username": self.username}
+
+    def push(self, kind: str, payload: Json) -> int | None:
+        """Queue an update, unless the bot asked not to get this kind."""
+        wanted = kind in self.allowed_updates if self.allowed_updates else kind not in _NOT_BY_DEFAULT
+        return self.push_raw({kind: payload}) if wanted else None
+
+    def push_raw(self, update: Json) -> int:
+        """Queue an update as it is. Its own update_id counts if it is a usable one."""
+        given = update.get("update_id")
+        if "update_id" not in update:
+            update = {"update_id": self.next_update_id, **update}
+        number = given if isinstance(given, int) else self.next_update_id
+        self.next_update_id = max(self.next_update_id, number + 1)
+        self.updates.append((number, update))
+        if len(self.updates) > MAX_UPDATES:
+            self.updates.popleft()
+        self._wake()
+        return number
+
+    async def get_updates(self, offset: int, limit: int, wait: float) -> list[Any]:
+        """Long polling. A later call ends an earlier one; an offset acknowledges all before it."""
+        if self.webhook:
+            raise ConflictError(
+                "can't use getUpdates method while webhook is active; "
+                "use deleteWebhook to delete the webhook first"
+            )
+        self.end_poll("terminated by other getUpdates request; make sure that only one bot instance is running")
+        self._acknowledge(offset)
+        self.seen = time.time()
+        if not self.updates and wait > 0 and not self._stopping:
+            poll = self._poll = asyncio.get_running_loop().create_future()
+            try:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(poll, wait)
+            finally:
+                if self._poll is poll:
+                    self._poll = None
+                self.seen = time.time()
+        return [update for _, update in list(self.updates)[:limit]]
+
+    def _acknowledge(self, offset: int) -> None:
+        if offset < 0:
+            while len(self.updates) > -offset:
+                self.updates.popleft()
+        # All of them are looked at: an update that was pushed by hand can be older than its neighbours.
+        if any(number < offset for number, _ in self.updates):
+            self.updates = deque(entry for entry in self.updates if entry[0] >= offset)
+
+    def end_poll(self, conflict: str = "") -> None:
+        poll, self._poll = self._poll, None
+        if poll and not poll.done():
+            if conflict:
+                poll.set_exception(ConflictError(conflict))
+            else:
+                poll.set_result(None)
+
+    def _wake(self) -> None:
+        self._arrived.set()
+        self.end_poll()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self.end_poll()
+
+    def asked(self, user_id: int) -> str:
+        """The id of a new callback query of this person."""
+        query_id = str(self.id * 10**9 + time.time_ns() % 10**15)
+        while query_id in self.callbacks:
+            query_id = str(int(query_id) + 1)
+        self.callbacks[query_id] = user_id
+        if len(self.callbacks) > MAX_CALLBACKS:
+            self.callbacks.popitem(last=False)
+        return query_id
+
+    async def deliver_to_webhook(self, session: aiohttp.ClientSession, execute: Execute) -> None:
+        """POST updates to the webhook, one by one and in order, for as long as this task lives."""
+        pause = _FIRST_RETRY
+        while webhook := self.webhook:
+            if not self.updates:
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            number, update = self.updates[0]
+            try:
+                answer = await _post(session, webhook, update)
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                webhook.last_error_date = int(time.time())
+                webhook.last_error_message = str(error) or type(error).__name__
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LAST_RETRY)
+                continue
+            pause = _FIRST_RETRY
+            if self.updates and self.updates[0][0] == number:
+                self.updates.popleft()
+            method = answer.pop("method", None)
+            if isinstance(method, str):
+                await execute(self, method, answer)
+
+
+async def _post(session: aiohttp.ClientSession, webhook: Webhook, update: Any) -> Json:
+    """One delivery; the method call in its answer, if there is one."""
+    headers = {"X-Telegram-Bot-Api-Secret-Token": webhook.secret_token} if webhook.secret_token else {}
+    async with session.post(webhook.url, json=update, headers=headers) as response:
+        if not 200 <= response.status < 300:
+            raise aiohttp.ClientError(f"Wrong response from the webhook: {response.status} {response.reason}")
+        kind = response.content_type
+        if kind.startswith("multipart/"):
+            answer: Json = {}
+            async for part in aiohttp.MultipartReader.from_response(response):
+                if isinstance(part, aiohttp.BodyPartReader) and part.name:
+                    answer[part.name] = await part.text()
+            return answer
+        with suppress(ValueError):
+            body = json.loads(await response.read() or b"{}")
+            return body if isinstance(body, dict) else {}
+        return {}
+
+
+def username_for(bot_id: int) -> str:
+    return "kodgate_sandbox_bot" if bot_id == 1 else f"sandbox_{bot_id}_bot"
+
+
+def id_for(username: str) -> int | None:
+    """The bot of this username, if it can be one of ours."""
+    if username.lower() == "kodgate_sandbox_bot":
+        return 1
+    match = re.fullmatch(r"sandbox_([1-9]\d{0,15})_bot", username.lower())
+    return int(match[1]) if match else None
