@@ -14,7 +14,7 @@ from aiohttp import web
 from bot.handlers import Conversations
 from bot.live import Live, health
 from bot.updates import Poller
-from gateway.bootstrap import introduce_bot, start_process
+from gateway.bootstrap import introduce_bot, need_port, start_process
 from gateway.channels import Channel
 from gateway.delivery import Courier
 from gateway.i18n import LANGUAGES, N_, translate
@@ -178,6 +178,7 @@ def _make_bot(config: Settings) -> Bot | None:
 def main() -> None:
     """`python -m bot`."""
     config, gateway = start_process("bot")
+    need_port("bot", config.host, config.live_port)
 
     async def serve() -> None:
         await BotProcess(config, gateway).run()

@@ -57,7 +57,8 @@ class Conversations:
             await say(bot, message.chat.id, render_bot_text("expired", lang, site=self._site(bot)))
             return
         if session.chat_id == message.chat.id:
-            self._send_at_once(session, bot, message.chat.id)
+            if not self._send_at_once(session, bot, message.chat.id):
+                await say(bot, message.chat.id, render_bot_text("already_sent", lang))
             return
         self._expect(message.chat.id, session)
         text = render_bot_text(
@@ -117,15 +118,17 @@ class Conversations:
         text = render_bot_text("welcome", lang, site=site)
         await say(bot, message.chat.id, text, _contact_button(lang))
 
-    def _send_at_once(self, session: LinkedSession, bot: Bot, chat_id: int) -> None:
-        """The phone behind the link is this chat's: let a parked code go, or send one."""
-        self._gateway.reactivate(bot.id, chat_id)
+    def _send_at_once(self, session: LinkedSession, bot: Bot, chat_id: int) -> bool:
+        """The phone behind the link is this chat's: let a parked code go, or send one; False: it came before."""
+        if self._gateway.reactivate(bot.id, chat_id):
+            return True
         try:
             self._gateway.send(Caller(session.project, lang=session.lang), session.id, Channel.TELEGRAM)
         except TooSoon:
-            pass  # it is in the chat already
+            return False
         except GatewayError as refusal:
             log.info("deep link of a known chat: %s", refusal.sys_message)
+        return True
 
     async def _confirm(self, bot: Bot, chat_id: int, lang: str, phone: Contact, released: int) -> None:
         session = self._expected.pop(chat_id, None)

@@ -34,7 +34,7 @@ class Live:
 
     def __init__(self, gateway: LocalGateway, config: Settings) -> None:
         self._gateway = gateway
-        self._tokens = live_tokens(gateway.keyring)
+        self._tokens = live_tokens(gateway.keyring, gateway.clock)
         self._heartbeat = config.live_heartbeat_seconds
         self._most = config.live_streams
         self._listeners: dict[str, set[asyncio.Event]] = {}

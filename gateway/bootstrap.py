@@ -1,5 +1,6 @@
 """Wiring: from settings to a `LocalGateway` that is ready to serve."""
 
+import socket
 import sys
 
 import msgspec
@@ -35,6 +36,17 @@ def start_process(name: str) -> tuple[Settings, LocalGateway]:
     except (SettingsError, StoreError, Busy) as problem:
         sys.stderr.write(f"kodgate {name}: {problem}\n")
         raise SystemExit(2) from None
+
+
+def need_port(name: str, host: str, port: int) -> None:
+    """Exit with one line and code 2 where another program listens; granian would quietly share the port."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as problem:
+            sys.stderr.write(f"kodgate: {name} can't listen on {host}:{port}: {problem.strerror}\n")
+            raise SystemExit(2) from None
 
 
 def _ensure_first_project(store: Store, settings: Settings, clock: Clock) -> None:

@@ -26,12 +26,12 @@ class Contact:
 
     @property
     def mask(self) -> str:
-        """Enough for its owner to recognise, too little for anybody else: `+7 ••• •••-36`, `a•••@example.com`."""
+        """Enough for its owner to recognise, too little for anybody else: `+7 ••• ••• 36`, `a•••@example.com`."""
         if self.kind == "email":
             name, _, domain = self.value.partition("@")
             return f"{name[0]}•••@{domain}"
         number = phonenumbers.parse(self.value)
-        return f"+{number.country_code} ••• ••• {self.value[-2:]}"
+        return f"+{number.country_code}\u00a0•••\u00a0•••\u00a0{self.value[-2:]}"  # never broken over two lines
 
     @property
     def country(self) -> str:

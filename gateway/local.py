@@ -112,7 +112,7 @@ class LocalGateway:
         self.clock = clock
         self._config = settings
         self._destinations = Destinations(_pepper(store, self.keyring))
-        self._verify_tokens = Tokens(self.keyring, "verify", _Proof, settings.verify_token_seconds)
+        self._verify_tokens = Tokens(self.keyring, "verify", _Proof, settings.verify_token_seconds, clock)
         limits = settings.limits == "on"
         self._cooldown = settings.cooldown_seconds * 1000 if limits else 0
         self._pause = Pause(settings.pause_seconds * 1000, settings.pause_longest_seconds * 1000)

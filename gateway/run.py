@@ -1,7 +1,6 @@
 """`kodgate run`: all processes in the foreground, started again when they fall over."""
 
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -9,6 +8,7 @@ import time
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from gateway.bootstrap import need_port
 from gateway.settings import ROOT, Settings
 
 RESTART_AFTER = 1.0  # seconds: soon, but not in a spin
@@ -26,11 +26,7 @@ def run_all(settings: Settings) -> int:
     if settings.sandbox:
         modules["sandbox"] = settings.sandbox_port
     for name, port in modules.items():
-        if not _is_free(settings.host, port):
-            sys.stderr.write(
-                f"kodgate: {settings.host}:{port} is taken, {name} can't start; stop what runs there\n"
-            )
-            return CANNOT_START
+        need_port(name, settings.host, port)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -73,16 +69,6 @@ def _end(processes: Processes) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
 
 
 def _greet(settings: Settings, stop: threading.Event) -> None:

@@ -38,7 +38,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
 
-    kodgate_env: Literal["development", "production"] = "development"
+    kodgate_env: Literal["development", "production"] = Field(
+        "development", description="production refuses development secrets, the sandbox and LIMITS=off"
+    )
     host: str = Field("127.0.0.1", description="address that web, bot and sandbox listen on")
     port: int = Field(8000, ge=1, le=65535, description="web's port")
     live_port: int = Field(8001, ge=1, le=65535, description="the bot process's port: live events, webhooks")
@@ -78,7 +80,9 @@ class Settings(BaseSettings):
     live_heartbeat_seconds: float = Field(15, gt=0, description="keeps proxies from closing a live stream")
     live_streams: int = Field(20_000, ge=1, description="open at once; 12 KiB each")
     shutdown_seconds: float = Field(4, gt=0, description="SIGTERM drains within 5 s")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="a line for every refusal at INFO; no code, key or whole phone at any level"
+    )
 
     @field_validator("secret_keys", mode="before")
     @classmethod

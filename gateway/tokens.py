@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 import msgspec
 from itsdangerous import BadSignature, TimestampSigner
 
+from gateway.clock import Clock
 from gateway.keyring import Keyring
 
 _ULID = 26
@@ -25,14 +26,23 @@ class InvalidToken(Exception):
     """Not ours, changed, or too old."""
 
 
+class _Signer(TimestampSigner):
+    """itsdangerous' timed signatures, by our clock."""
+
+    clock: Clock
+
+    def get_timestamp(self) -> int:
+        return self.clock() // 1000
+
+
 class Tokens(Generic[T]):
     """Tokens of one purpose, each carrying one `T` (a msgspec struct, readable by whoever holds the token)."""
 
-    def __init__(self, keyring: Keyring, purpose: str, carries: type[T], seconds: int) -> None:
-        self.seconds = seconds
-        self._signer = TimestampSigner(
-            keyring.tokens(purpose), salt=purpose, key_derivation="none", digest_method=sha256
-        )
+    def __init__(self, keyring: Keyring, purpose: str, carries: type[T], seconds: int, clock: Clock) -> None:
+        self._life = seconds * 1000
+        self._clock = clock
+        self._signer = _Signer(keyring.tokens(purpose), salt=purpose, key_derivation="none", digest_method=sha256)
+        self._signer.clock = clock
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(carries)
 
@@ -44,10 +54,14 @@ class Tokens(Generic[T]):
     def read(self, token: str) -> tuple[T, int]:
         """What the token carries, and when it was signed (milliseconds). Raises `InvalidToken`."""
         try:
-            body, signed = self._signer.unsign(token, max_age=self.seconds, return_timestamp=True)
-            return self._decoder.decode(_unpadded(body)), int(signed.timestamp() * 1000)
+            body, signed = self._signer.unsign(token, return_timestamp=True)
+            value = self._decoder.decode(_unpadded(body))
         except (BadSignature, Base64Error, msgspec.DecodeError, ValueError):
             raise InvalidToken from None
+        signed_at = int(signed.timestamp() * 1000)
+        if signed_at + self._life < self._clock():
+            raise InvalidToken
+        return value, signed_at
 
 
 class LiveClaim(msgspec.Struct, frozen=True, array_like=True):
@@ -58,9 +72,9 @@ class LiveClaim(msgspec.Struct, frozen=True, array_like=True):
     lang: str
 
 
-def live_tokens(keyring: Keyring) -> Tokens[LiveClaim]:
+def live_tokens(keyring: Keyring, clock: Clock) -> Tokens[LiveClaim]:
     """The tokens in a live stream's address: web signs them, the bot process reads them."""
-    return Tokens(keyring, "live", LiveClaim, LIVE_SECONDS)
+    return Tokens(keyring, "live", LiveClaim, LIVE_SECONDS, clock)
 
 
 def write_payload(keyring: Keyring, session_id: str) -> str:

@@ -4,7 +4,7 @@ from granian.constants import HTTPModes, Interfaces, RuntimeModes
 from granian.log import LogLevels
 from granian.server import Server
 
-from gateway.bootstrap import start_process
+from gateway.bootstrap import need_port, start_process
 
 BACKPRESSURE = 1024  # keep-alive connections a worker holds; more of them would wait unaccepted
 
@@ -13,6 +13,7 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     config, gateway = start_process("web")  # here, so that what is wrong is said once, not by every worker
     gateway.store.close()
+    need_port("web", config.host, config.port)
     Server(
         "web.wsgi:make_application",
         factory=True,

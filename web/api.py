@@ -91,14 +91,15 @@ class Api:
         self._body_limit = config.body_limit
         self._site = site
         self._encode = msgspec.json.Encoder().encode
-        self._request_ids = (f"{os.urandom(4).hex()}-{number:x}" for number in itertools.count(1))
+        self._process = os.urandom(4).hex()
+        self._numbers = itertools.count(1)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         verbs = VERBS.get(path)
         if verbs is None and not path.startswith(PREFIXES):
             return self._site(environ, start_response)
-        request_id = next(self._request_ids)
+        request_id = f"{self._process}-{next(self._numbers):x}"
         headers = [*_COMMON_HEADERS, ("x-request-id", request_id)]
         status = 200
         try:

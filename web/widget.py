@@ -52,8 +52,8 @@ class Widget:
         self.example_phone = "+7 952 296-62-36" if config.sandbox else ""
         self.demo_key = config.project_public_key
         self.demo_secret = config.project_secret_key
-        self._states = Tokens(gateway.keyring, "widget", WidgetState, STATE_SECONDS)
-        self._live = live_tokens(gateway.keyring)
+        self._states = Tokens(gateway.keyring, "widget", WidgetState, STATE_SECONDS, gateway.clock)
+        self._live = live_tokens(gateway.keyring, gateway.clock)
 
     @property
     def clock(self) -> Clock:

@@ -68,7 +68,8 @@ class NewSession(msgspec.Struct, frozen=True):
 
 
 class Order(msgspec.Struct, frozen=True):
-    """Which channel shall carry the code: `wanted`, else the one last used, else `default`.
+    """Which channel shall carry the code: `wanted`, else the one that carries it already, else the one last
+    used, else `default`.
 
     `allowed` are those that the project has for this contact; a send within `cooldown` ms is not repeated.
     """

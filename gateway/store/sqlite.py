@@ -496,6 +496,9 @@ def _fresh(db: sqlite3.Connection, new: NewSession) -> SessionRow:
 def _choose(order: Order, session: SessionRow) -> Channel:
     if order.wanted:
         return order.wanted
+    carrying = [send for send in session.sends if send.state != "failed" and send.channel in order.allowed]
+    if carrying:
+        return max(carrying, key=lambda send: send.created_at).channel
     return session.last_channel if session.last_channel in order.allowed else order.default
 
 
