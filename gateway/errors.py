@@ -54,6 +54,13 @@ class AccessDenied(GatewayError):
     message = N_("Access denied: the x-api-key header is missing, unknown, or not enough for this.")
 
 
+class ForeignOrigin(AccessDenied):
+    """A page of another origin called with this project's public key."""
+
+    status = 403
+    message = N_("Access denied: this page's origin is not one of the project's.")
+
+
 class SessionExpired(GatewayError):
     """The session or token is unknown, expired or already used."""
 

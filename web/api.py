@@ -20,6 +20,7 @@ from gateway.settings import Settings
 from gateway.store import Busy
 from gateway.verbs import Caller, Gateway
 from web import fields
+from web.cors import Headers, Origins, preflight, readable_by
 from web.fields import Environ, Fields
 
 log = logging.getLogger(__name__)
@@ -72,15 +73,16 @@ def settings(gateway: Gateway, caller: Caller, given: Fields) -> msgspec.Struct:
     return gateway.settings(caller, fields.session_id(given) if given.get("session_id") else None)
 
 
-VERBS: dict[str, dict[str, Verb]] = {
-    "/session/create": {"POST": create},
-    "/session/send": {"POST": send},
-    "/session/channels": {"GET": channels},
-    "/session/check": {"POST": check},
-    "/session/verify": {"POST": verify},
-    "/session/settings": {"GET": settings},
+_SESSION_VERBS: dict[str, dict[str, Verb]] = {
+    "create": {"POST": create},
+    "send": {"POST": send},
+    "channels": {"GET": channels},
+    "check": {"POST": check},
+    "verify": {"POST": verify},
+    "settings": {"GET": settings},
 }
-PREFIXES = ("/session/",)
+PREFIXES = ("/session/", "/v2/", "/v2.1/")  # the last two are the SDK's; it asks for the same six
+VERBS = {prefix + name: verbs for prefix in PREFIXES for name, verbs in _SESSION_VERBS.items()}
 
 
 class Api:
@@ -90,6 +92,7 @@ class Api:
         self._gateway = gateway
         self._body_limit = config.body_limit
         self._site = site
+        self._origins = Origins(config)
         self._encode = msgspec.json.Encoder().encode
         self._process = os.urandom(4).hex()
         self._numbers = itertools.count(1)
@@ -101,9 +104,11 @@ class Api:
             return self._site(environ, start_response)
         request_id = f"{self._process}-{next(self._numbers):x}"
         headers = [*_COMMON_HEADERS, ("x-request-id", request_id)]
+        if environ["REQUEST_METHOD"] == "OPTIONS" and verbs:
+            return _preflight(environ, verbs, headers, start_response)
         status = 200
         try:
-            body = self._encode(self._answer(environ, verbs))
+            body = self._encode(self._answer(environ, verbs, headers))
         except errors.GatewayError as refusal:
             status, body = self._refuse(environ, refusal, headers, request_id)
         except Busy as problem:
@@ -116,7 +121,9 @@ class Api:
         start_response(_STATUS_LINES[status], headers)
         return [body]
 
-    def _answer(self, environ: Environ, verbs: dict[str, Verb] | None) -> msgspec.Struct | list[Any]:
+    def _answer(
+        self, environ: Environ, verbs: dict[str, Verb] | None, headers: Headers
+    ) -> msgspec.Struct | list[Any]:
         if verbs is None:
             raise errors.NotFound
         method = environ["REQUEST_METHOD"]
@@ -124,16 +131,20 @@ class Api:
         if verb is None:
             raise errors.MethodNotAllowed(allow=", ".join(verbs))
         project, secret = self._gateway.authenticate(environ.get("HTTP_X_API_KEY"))
+        if origin := environ.get("HTTP_ORIGIN"):
+            headers += self._origins.admit(origin, project, secret)
         given = fields.body_fields(environ, self._body_limit) if method == "POST" else fields.query_fields(environ)
         lang = pick_language(_text_or_none(given.get("lang")), environ.get("HTTP_ACCEPT_LANGUAGE"))
         environ["kodgate.lang"] = lang
         return verb(self._gateway, Caller(project, secret, lang), given)
 
     def _refuse(
-        self, environ: Environ, refusal: errors.GatewayError, headers: list[tuple[str, str]], request_id: str
+        self, environ: Environ, refusal: errors.GatewayError, headers: Headers, request_id: str
     ) -> tuple[int, bytes]:
         lang = environ.get("kodgate.lang") or pick_language(environ.get("HTTP_ACCEPT_LANGUAGE"))
         log.info("%s %s: %s", request_id, environ["PATH_INFO"], refusal.sys_message)
+        if refusal.status == 401 and (origin := environ.get("HTTP_ORIGIN")):
+            headers += readable_by(origin)  # so that a developer's page can see what is wrong with its key
         if "timeout" in refusal.params:
             headers.append(("retry-after", str(refusal.params["timeout"])))
         if "allow" in refusal.params:
@@ -153,6 +164,18 @@ def error_body(refusal: errors.GatewayError, lang: str) -> dict[str, Any]:
         "sys_message": refusal.sys_message,
         "error_params": params,
     }
+
+
+def _preflight(
+    environ: Environ, verbs: dict[str, Verb], headers: Headers, start_response: StartResponse
+) -> Iterable[bytes]:
+    """Any page may ask; without an Origin it is a plain question for the methods (RFC 9110, 9.3.7)."""
+    methods = ", ".join([*verbs, "OPTIONS"])
+    headers.append(("allow", methods))
+    if origin := environ.get("HTTP_ORIGIN"):
+        headers += preflight(origin, methods)
+    start_response("204 No Content", headers)
+    return []
 
 
 def _text_or_none(value: object) -> str | None:
