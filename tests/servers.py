@@ -1,0 +1,215 @@
+"""Kodgate's processes as an operator runs them, on free ports and a database of their own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from gateway.clock import system_clock
+from gateway.codes import DIGITS, derive_code
+from gateway.keyring import Keyring
+from gateway.settings import DEVELOPMENT_SECRET, SANDBOX_BOT
+from gateway.tokens import LiveClaim, live_tokens
+
+ROOT = Path(__file__).resolve().parent.parent
+START_WITHIN = 60.0
+STOP_WITHIN = 6.0
+NAMES = ("web", "bot", "sandbox")
+PUBLIC = {"x-api-key": "pk_development"}
+SECRET = {"x-api-key": "sk_development"}
+
+T = TypeVar("T")
+
+
+def until(ask: Callable[[], T | None], what: str, within: float = 15.0) -> T:
+    """Ask again and again until there is an answer that is not None or False."""
+    end = time.monotonic() + within
+    while not (answer := ask()):
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {within:.0f} s")
+        time.sleep(0.01)
+    return answer
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class Servers:
+    """The three processes; a context manager that starts them all and ends them by id."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        port, live_port, sandbox_port = free_ports(3)
+        self.folder = folder
+        self.web = f"http://127.0.0.1:{port}"
+        self.live = f"http://127.0.0.1:{live_port}"
+        self.sandbox = f"http://127.0.0.1:{sandbox_port}"
+        self.database_url = f"sqlite:///{folder}/kodgate.sqlite3"
+        self.http = httpx.Client(timeout=30)
+        self._urls = dict(zip(NAMES, (self.web, self.live, self.sandbox), strict=True))
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        self.environment = {
+            **kept,
+            "PYTHONPATH": str(ROOT),
+            "PORT": str(port),
+            "LIVE_PORT": str(live_port),
+            "SANDBOX_PORT": str(sandbox_port),
+            "PUBLIC_URL": self.web,
+            "DATABASE_URL": self.database_url,
+            "SANDBOX_STATE": str(folder / "sandbox.json"),
+            **environment,
+        }
+
+    def __enter__(self) -> "Servers":
+        for name in NAMES:
+            self.start(name, wait=False)
+        for name in NAMES:
+            self.wait(name)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+        for name in list(self._processes):
+            self.stop(name)
+
+    def start(self, name: str, *, wait: bool = True) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, "-m", name],
+                cwd=self.folder,  # away from a developer's .env
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        if wait:
+            self.wait(name)
+
+    def wait(self, name: str) -> None:
+        """Until its /healthz says that it can really serve."""
+
+        def well() -> bool:
+            if self._processes[name].poll() is not None:
+                raise AssertionError(f"{name} ended at its start:\n{self.log(name)}")
+            return self.health(name) == 200
+
+        until(well, f"{name} starts", START_WITHIN)
+
+    def health(self, name: str) -> int:
+        try:
+            return httpx.get(f"{self._urls[name]}/healthz", timeout=2).status_code
+        except httpx.HTTPError:
+            return 0
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, to the process and its workers: what a power cut or the OOM killer does."""
+        process = self._processes.pop(name)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def stop(self, name: str) -> float:
+        """SIGTERM; how many seconds it took to end."""
+        process = self._processes.pop(name)
+        began = time.monotonic()
+        process.terminate()
+        try:
+            process.wait(STOP_WITHIN)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise AssertionError(f"{name} did not end within {STOP_WITHIN} s of SIGTERM") from None
+        return time.monotonic() - began
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text("utf-8", "replace")
+
+    # The API
+
+    def create(self, to: str, type: str = "sms", **more: Any) -> dict[str, Any]:
+        answer = self.http.post(
+            f"{self.web}/session/create", json={"to": to, "type": type, **more}, headers=PUBLIC
+        )
+        assert answer.status_code == 200, answer.text
+        created: dict[str, Any] = answer.json()
+        return created
+
+    def channel(self, session_id: str, type: str = "telegram") -> dict[str, Any]:
+        answer = self.http.get(f"{self.web}/session/channels", params={"session_id": session_id}, headers=PUBLIC)
+        assert answer.status_code == 200, answer.text
+        return next(channel for channel in answer.json() if channel["type"] == type)
+
+    def check(self, session_id: str, code: str) -> httpx.Response:
+        body = {"session_id": session_id, "code": code}
+        return self.http.post(f"{self.web}/session/check", json=body, headers=PUBLIC)
+
+    def code_of(self, session_id: str) -> str:
+        return derive_code(Keyring([DEVELOPMENT_SECRET]).first.code, session_id, DIGITS, 6)
+
+    def live_url(self, session_id: str) -> str:
+        tokens = live_tokens(Keyring([DEVELOPMENT_SECRET]), system_clock)
+        return f"{self.live}/live/{tokens.sign(LiveClaim(1, session_id, 'en'))}"
+
+    # The sandbox
+
+    def letters(self, to: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.http.get(f"{self.sandbox}/inbox.json", params={"to": to}).json()
+        return found
+
+    def person(self, phone: str, language: str = "en") -> "Person":
+        body = {"phone": phone, "first_name": "Ann", "language_code": language}
+        return Person(self, self.http.post(f"{self.sandbox}/api/people", json=body).json()["user_id"])
+
+    @contextmanager
+    def fault(self, **fault: Any) -> Iterator[None]:
+        """Something goes wrong in the sandbox's answers (see sandbox/faults.py) until the block ends."""
+        self.http.post(f"{self.sandbox}/api/faults", json=fault).raise_for_status()
+        try:
+            yield
+        finally:
+            self.http.delete(f"{self.sandbox}/api/faults").raise_for_status()
+
+
+class Person:
+    """Somebody with a phone and Telegram, in the chat with our bot."""
+
+    def __init__(self, servers: Servers, user_id: int) -> None:
+        self.user_id = user_id
+        self._http = servers.http
+        self._chat = f"{servers.sandbox}/api/chats/{SANDBOX_BOT}/{user_id}"
+
+    def does(self, what: str, **details: Any) -> None:
+        """`start`, `text`, `contact`, `block`, `unblock`."""
+        self._http.post(f"{self._chat}/{what}", json=details).raise_for_status()
+
+    def heard(self) -> list[str]:
+        """What the bot has said, oldest first."""
+        messages = self._http.get(self._chat).json()["messages"]
+        return [message.get("text", "") for message in messages if message["from"]["is_bot"]]
+
+    def hears(self, part: str, times: int = 1) -> str:
+        """Wait for the bot to say something that holds `part`, for the n-th time."""
+
+        def said() -> list[str]:
+            found = [text for text in self.heard() if part in text]
+            return found if len(found) >= times else []
+
+        return until(said, f"the bot says {part!r}")[-1]
+
+
+def payload(channel: dict[str, Any]) -> str:
+    """The `start` parameter of a channel's deep link."""
+    return str(channel["link"]).partition("?start=")[2]

@@ -1,0 +1,63 @@
+import hmac
+from collections import Counter
+
+import pytest
+
+from gateway.codes import DIGITS, LETTERS_AND_DIGITS, alphabet, derive_code, read_code
+from gateway.errors import BadRequest
+
+KEY = b"k" * 32
+SESSION = "01K8N1VMPN0EE389K72YW0CBM2"
+
+
+def test_the_code_is_the_truncated_hmac_of_the_session() -> None:
+    """RFC 4226, 5.3, done here by hand."""
+    digest = hmac.new(KEY, SESSION.encode(), "sha256").digest()
+    offset = digest[31] % 16
+    number = int.from_bytes(digest[offset : offset + 8], "big") % 2**63
+    expected = ""
+    for _ in range(6):
+        expected += str(number % 10)
+        number //= 10
+    assert derive_code(KEY, SESSION, DIGITS, 6) == expected
+
+
+def test_another_key_or_session_has_another_code() -> None:
+    codes = {derive_code(bytes([number]) * 32, SESSION, DIGITS, 6) for number in range(50)}
+    codes |= {derive_code(KEY, f"{number:026d}", DIGITS, 6) for number in range(50)}
+    assert len(codes) > 98
+
+
+def test_every_digit_is_as_likely_as_the_others() -> None:
+    drawn = Counter("".join(derive_code(KEY, str(number), DIGITS, 6) for number in range(20_000)))
+    assert all(abs(drawn[digit] - 12_000) < 600 for digit in DIGITS)
+
+
+def test_letters_leave_out_what_is_misread() -> None:
+    assert not set("IO01") & set(alphabet(digits=True, letters=True))
+    assert alphabet(digits=True, letters=False) == DIGITS
+    assert set(derive_code(KEY, SESSION, LETTERS_AND_DIGITS, 6)) <= set(LETTERS_AND_DIGITS)
+
+
+@pytest.mark.parametrize(
+    ("entered", "code"),
+    [
+        ("007032", "007032"),
+        (7032, "007032"),
+        (0, "000000"),
+        (" 12 34-56 ", "123456"),
+        ("abc234", "ABC234"),
+        ("１２３４５６", "123456"),
+    ],
+)
+def test_a_code_is_read_as_people_and_programs_enter_it(entered: object, code: str) -> None:
+    assert read_code(entered, 6) == code
+
+
+@pytest.mark.parametrize(
+    "entered", ["", " ", "123", "1234567", "12.456", "ё23456", "1" * 100, -1, 10**6, 1.5, True, None, [], {}]
+)
+def test_what_is_no_code_is_refused_by_name(entered: object) -> None:
+    with pytest.raises(BadRequest) as refusal:
+        read_code(entered, 6)
+    assert refusal.value.field == "code"

@@ -1,0 +1,260 @@
+"""The verbs on our own engine, with time turned by hand."""
+
+import pytest
+
+from gateway import errors
+from gateway.channels import Channel
+from gateway.contact import parse_contact
+from gateway.keyring import hash_api_key
+from gateway.projects import ProjectSettings
+from gateway.settings import SANDBOX_BOT
+from gateway.tokens import write_payload
+from tests.world import BOT_ID, World, new_phone
+
+SECRET = "sk_development"
+
+
+def telegram(world: World, session_id: str) -> tuple[bool, int]:
+    channel = world.gateway.channels(world.caller(), session_id)[0]
+    assert channel.type is Channel.TELEGRAM
+    return channel.is_active, channel.timeout
+
+
+def test_a_session_comes_back_for_three_minutes(world: World) -> None:
+    phone = new_phone()
+    first = world.create(phone, send=False)
+    world.clock.pass_seconds(179)
+    assert world.create(phone, send=False).session_id == first.session_id
+    world.clock.pass_seconds(1)
+    assert world.create(phone, send=False).session_id != first.session_id
+
+
+def test_creating_again_sends_nothing_twice(world: World) -> None:
+    phone = new_phone()
+    first = world.create(phone, channel=Channel.SMS)
+    again = world.create(phone)
+    assert (again.session_id, again.sent_to) == (first.session_id, Channel.SMS)
+    assert len(world.gateway.store.claim(world.clock.now, 1000, list(Channel), 10)) == 1
+
+
+def test_nothing_is_queued_where_nothing_shall_be_sent(world: World) -> None:
+    created = world.create(new_phone(), send=False)
+    assert created.sent_to == "none"
+    assert [channel.timeout for channel in created.channels] == [0, 0, 0, 0]
+    assert world.gateway.store.claim(world.clock.now, 1000, list(Channel), 10) == []
+
+
+def test_a_phone_lists_the_phones_channels_and_an_email_email(world: World) -> None:
+    phones = [channel.type for channel in world.create(new_phone()).channels]
+    assert phones == ["telegram", "whatsapp", "viber", "sms"]
+    assert [channel.type for channel in world.create("ann@example.com").channels] == ["email"]
+    assert len(world.gateway.channels(world.caller())) == 5
+
+
+def test_a_channel_rests_for_a_minute_and_the_others_do_not(world: World) -> None:
+    created = world.create(new_phone(), channel=Channel.SMS)
+    world.clock.pass_seconds(0.5)
+    with pytest.raises(errors.TooSoon) as refusal:
+        world.gateway.send(world.caller(), created.session_id, Channel.SMS)
+    assert refusal.value.timeout == 60
+    assert world.gateway.send(world.caller(), created.session_id, Channel.WHATSAPP).channel.timeout == 60
+    world.clock.pass_seconds(59.5)
+    assert world.gateway.send(world.caller(), created.session_id, Channel.SMS).channel.timeout == 60
+
+
+def test_a_failed_channel_may_be_tried_again_at_once(world: World) -> None:
+    from gateway.store import Outcome
+
+    created = world.create(new_phone(), channel=Channel.SMS)
+    [message] = world.gateway.store.claim(world.clock.now, 1000, list(Channel), 10)
+    world.gateway.store.finish([Outcome(message.id, "failed")], world.clock.now)
+    assert world.gateway.send(world.caller(), created.session_id, Channel.SMS).channel.timeout == 60
+
+
+def test_a_code_for_an_inactive_telegram_is_parked_and_goes_out_with_the_activation(world: World) -> None:
+    phone = new_phone()
+    created = world.create(phone, channel=Channel.TELEGRAM)
+    assert created.sent_to == "telegram"
+    assert telegram(world, created.session_id) == (False, 60)
+    store = world.gateway.store
+    assert store.claim(world.clock.now, 1000, list(Channel), 10) == []
+    world.clock.pass_seconds(20)
+    again = world.gateway.send(world.caller(), created.session_id, Channel.TELEGRAM).channel
+    assert (again.is_active, again.timeout) == (False, 40)
+
+    assert world.activate(phone, chat_id=77) == 1
+    again = world.gateway.send(world.caller(), created.session_id, Channel.TELEGRAM).channel
+    assert (again.is_active, again.timeout) == (True, 60)
+    [message] = store.claim(world.clock.now, 1000, list(Channel), 10)
+    assert (message.channel, message.chat_id) == ("telegram", 77)
+    assert world.activate(phone, chat_id=77) == 0
+    assert store.claim(world.clock.now, 1000, list(Channel), 10) == []
+
+
+def test_a_parked_code_that_waited_for_a_minute_keeps_waiting(world: World) -> None:
+    phone = new_phone()
+    created = world.create(phone, channel=Channel.TELEGRAM)
+    world.clock.pass_seconds(61)
+    assert telegram(world, created.session_id) == (False, 0)
+    assert world.gateway.send(world.caller(), created.session_id, Channel.TELEGRAM).channel.timeout == 60
+    assert world.activate(phone) == 1
+
+
+def test_the_default_is_the_channel_used_last_then_the_projects(world: World) -> None:
+    phone = new_phone()
+    assert world.create(phone).sent_to == "telegram"
+    created = world.create(phone, channel=Channel.VIBER)
+    world.gateway.check(world.caller(), created.session_id, world.code_of(created.session_id))
+    assert world.create(phone).sent_to == "viber"
+
+
+@pytest.mark.parametrize(
+    ("to", "channel", "refusal"),
+    [
+        ("ann@example.com", Channel.SMS, errors.ChannelCannotReach),
+        ("phone", Channel.EMAIL, errors.ChannelCannotReach),
+    ],
+)
+def test_a_channel_that_can_not_reach_the_contact_is_refused(
+    world: World, to: str, channel: Channel, refusal: type[Exception]
+) -> None:
+    to = new_phone() if to == "phone" else to
+    with pytest.raises(refusal):
+        world.create(to, channel=channel)
+    created = world.create(to, send=False)
+    with pytest.raises(refusal):
+        world.gateway.send(world.caller(), created.session_id, channel)
+
+
+def test_the_right_code_is_accepted_once(world: World) -> None:
+    phone = new_phone()
+    created = world.create(phone, channel=Channel.SMS)
+    code = world.code_of(created.session_id)
+    token = world.gateway.check(world.caller(), created.session_id, code).verify_token
+    with pytest.raises(errors.SessionExpired):
+        world.gateway.check(world.caller(), created.session_id, code)
+    verified = world.gateway.verify(world.caller(SECRET), token)
+    assert (verified.phone, verified.email, verified.channel) == (phone, None, "sms")
+    assert (verified.to, verified.session_id) == (phone, created.session_id)
+    with pytest.raises(errors.SessionExpired):
+        world.gateway.verify(world.caller(SECRET), token)
+
+
+def test_a_token_needs_the_secret_key_and_haste(world: World) -> None:
+    created = world.create("ann@example.com")
+    token = world.gateway.check(world.caller(), created.session_id, world.code_of(created.session_id)).verify_token
+    with pytest.raises(errors.AccessDenied):
+        world.gateway.verify(world.caller(), token)
+    world.clock.pass_seconds(299)
+    assert world.gateway.verify(world.caller(SECRET), token).email == "ann@example.com"
+    created = world.create("ann@example.com")
+    token = world.gateway.check(world.caller(), created.session_id, world.code_of(created.session_id)).verify_token
+    world.clock.pass_seconds(302)
+    with pytest.raises(errors.SessionExpired):
+        world.gateway.verify(world.caller(SECRET), token)
+
+
+def test_a_token_outlives_the_next_login_of_the_same_phone(world: World) -> None:
+    phone = new_phone()
+    first = world.create(phone)
+    token = world.gateway.check(world.caller(), first.session_id, world.code_of(first.session_id)).verify_token
+    assert world.create(phone).session_id != first.session_id
+    assert world.gateway.verify(world.caller(SECRET), token).phone == phone
+
+
+def test_wrong_codes_are_counted_and_the_last_one_closes_the_session(world: World) -> None:
+    phone = new_phone()
+    created = world.create(phone)
+    for left in (4, 3, 2, 1, 0):
+        with pytest.raises(errors.WrongCode) as refusal:
+            world.gateway.check(world.caller(), created.session_id, world.wrong_code(created.session_id, left + 1))
+        assert refusal.value.count == left
+    with pytest.raises(errors.SessionExpired):
+        world.gateway.check(world.caller(), created.session_id, world.code_of(created.session_id))
+    assert world.gateway.progress(world.caller(), created.session_id).state == "closed"
+
+
+def test_the_next_session_waits_for_a_pause_that_grows(world: World) -> None:
+    phone = new_phone()
+    for pause in (30, 60, 120, 240):
+        created = world.create(phone)
+        for number in range(5):
+            with pytest.raises(errors.WrongCode):
+                world.gateway.check(
+                    world.caller(), created.session_id, world.wrong_code(created.session_id, number + 1)
+                )
+        with pytest.raises(errors.DestinationBlocked) as refusal:
+            world.create(phone)
+        assert refusal.value.timeout == pause
+        world.clock.pass_seconds(pause)
+    created = world.create(phone)
+    world.gateway.check(world.caller(), created.session_id, world.code_of(created.session_id))
+    assert world.create(phone).session_id, "a right code ends the pauses"
+
+
+def test_an_expired_session_is_over_for_every_verb(world: World) -> None:
+    created = world.create(new_phone())
+    code = world.code_of(created.session_id)
+    world.clock.pass_seconds(180)
+    for verb in (
+        lambda: world.gateway.check(world.caller(), created.session_id, code),
+        lambda: world.gateway.send(world.caller(), created.session_id, Channel.SMS),
+        lambda: world.gateway.channels(world.caller(), created.session_id),
+        lambda: world.gateway.settings(world.caller(), created.session_id),
+        lambda: world.gateway.linked_session(BOT_ID, write_payload(world.gateway.keyring, created.session_id)),
+    ):
+        with pytest.raises(errors.SessionExpired):
+            verb()
+    assert world.gateway.progress(world.caller(), created.session_id).state == "expired"
+
+
+def test_projects_are_worlds_apart(world: World) -> None:
+    other = ProjectSettings(name="Other", bot_id=BOT_ID, bot_username=SANDBOX_BOT)
+    world.gateway.store.add_project(other, hash_api_key("pk_other"), hash_api_key("sk_other"), world.clock.now)
+    world.gateway.projects.forget()
+    phone = new_phone()
+    ours = world.create(phone)
+    world.activate(phone)
+    stranger = world.caller("pk_other")
+    theirs = world.gateway.create(stranger, parse_contact(phone))
+    assert theirs.session_id != ours.session_id
+    assert not theirs.channels[0].is_active
+    code = world.code_of(ours.session_id)
+    for verb in (
+        lambda: world.gateway.check(stranger, ours.session_id, code),
+        lambda: world.gateway.send(stranger, ours.session_id, Channel.SMS),
+        lambda: world.gateway.channels(stranger, ours.session_id),
+        lambda: world.gateway.progress(stranger, ours.session_id),
+    ):
+        with pytest.raises(errors.SessionExpired):
+            verb()
+    token = world.gateway.check(world.caller(), ours.session_id, code).verify_token
+    with pytest.raises(errors.SessionExpired):
+        world.gateway.verify(world.caller("sk_other"), token)
+    assert world.gateway.verify(world.caller(SECRET), token).phone == phone
+
+
+def test_a_known_chat_that_comes_back_lets_its_code_go(world: World) -> None:
+    phone = new_phone()
+    world.activate(phone, chat_id=5)
+    assert world.gateway.deactivate(BOT_ID, 5)
+    assert not world.gateway.deactivate(BOT_ID, 5)
+    created = world.create(phone, channel=Channel.TELEGRAM)
+    assert telegram(world, created.session_id) == (False, 60)
+    assert world.gateway.reactivate(BOT_ID, 5) == 1
+    assert telegram(world, created.session_id)[0]
+    assert world.gateway.reactivate(BOT_ID, 6) is None
+
+
+def test_a_telegram_account_has_one_number(world: World) -> None:
+    first, second = new_phone(), new_phone()
+    world.activate(first, chat_id=5)
+    world.activate(second, chat_id=5)
+    assert not world.create(first).channels[0].is_active
+    assert world.create(second).channels[0].is_active
+
+
+def test_unknown_keys_open_nothing(world: World) -> None:
+    for key in (None, "", "pk_", "sk_developmen", "\x00", "ключ"):
+        with pytest.raises(errors.AccessDenied):
+            world.gateway.authenticate(key)

@@ -1,0 +1,146 @@
+"""Keys, seals and tokens: what a rotation keeps, and what a thief can't use."""
+
+import re
+import sqlite3
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gateway.errors import SessionExpired
+from gateway.keyring import Destinations, Keyring, Unsealable
+from gateway.settings import DEVELOPMENT_SECRET
+from gateway.store import StoreError
+from gateway.tokens import InvalidToken, Tokens, read_payload, write_payload
+from tests.world import TestClock, make_world, new_phone
+
+OLD, NEW = "o" * 40, "n" * 40
+SESSION = "01K8N1VMPN0EE389K72YW0CBM2"
+
+
+class Note(msgspec.Struct):
+    text: str
+
+
+def test_what_is_sealed_opens_only_beside_its_session() -> None:
+    ring = Keyring([OLD])
+    sealed = ring.seal("+79522966236", SESSION)
+    assert b"7952" not in sealed
+    assert ring.open(sealed, SESSION) == "+79522966236"
+    with pytest.raises(Unsealable):
+        ring.open(sealed, SESSION[:-1] + "X")
+    with pytest.raises(Unsealable):
+        ring.open(sealed[:-1] + bytes([sealed[-1] ^ 1]), SESSION)
+
+
+def test_a_new_first_key_opens_what_the_old_one_sealed() -> None:
+    sealed = Keyring([OLD]).seal("ann@example.com", SESSION)
+    assert Keyring([NEW, OLD]).open(sealed, SESSION) == "ann@example.com"
+    with pytest.raises(Unsealable):
+        Keyring([NEW]).open(sealed, SESSION)
+
+
+def test_destinations_are_told_apart_by_project_and_pepper() -> None:
+    one = Destinations(b"a" * 32)
+    assert one.hash(1, "+79522966236") == one.hash(1, "+79522966236")
+    hashes = {
+        one.hash(1, "+79522966236"),
+        one.hash(2, "+79522966236"),
+        Destinations(b"b" * 32).hash(1, "+79522966236"),
+    }
+    assert len(hashes) == 3
+
+
+def test_a_token_says_what_was_signed_for_its_purpose_and_time() -> None:
+    clock = TestClock()
+    tokens = Tokens(Keyring([OLD]), "one", Note, 60, clock)
+    token = tokens.sign(Note("hello"))
+    assert tokens.read(token) == (Note("hello"), clock.now)
+    rotated = Tokens(Keyring([NEW, OLD]), "one", Note, 60, clock)
+    assert rotated.read(token)[0] == Note("hello")
+    for stranger in (
+        Tokens(Keyring([OLD]), "two", Note, 60, clock),
+        Tokens(Keyring([NEW]), "one", Note, 60, clock),
+    ):
+        with pytest.raises(InvalidToken):
+            stranger.read(token)
+    clock.pass_seconds(61)
+    with pytest.raises(InvalidToken):
+        tokens.read(token)
+
+
+@pytest.mark.parametrize("token", ["", ".", "a.b.c", "é.b.c", "x" * 5000, "\x00", "a.b.c.d.e"])
+def test_nonsense_is_no_token(token: str) -> None:
+    with pytest.raises(InvalidToken):
+        Tokens(Keyring([OLD]), "one", Note, 60, TestClock()).read(token)
+
+
+def test_a_changed_token_is_no_token() -> None:
+    tokens = Tokens(Keyring([OLD]), "one", Note, 60, TestClock())
+    token = tokens.sign(Note("hello"))
+    for place in range(len(token) - 1):  # the last character holds bits that base64 drops
+        changed = token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]
+        with pytest.raises(InvalidToken):
+            tokens.read(changed)
+
+
+def test_a_deep_link_fits_telegram_and_can_not_be_forged() -> None:
+    ring = Keyring([OLD])
+    payload = write_payload(ring, SESSION)
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", payload)
+    assert read_payload(ring, payload) == SESSION
+    assert read_payload(Keyring([NEW, OLD]), payload) == SESSION
+    for wrong in ("", SESSION, payload[:-2], payload + "A", payload[:10] + "Z" + payload[11:], "ё" * 48, "A" * 48):
+        with pytest.raises(InvalidToken):
+            read_payload(ring, wrong)
+
+
+def test_a_rotation_loses_no_session_code_activation_or_token(tmp_path: Path) -> None:
+    phone = new_phone()
+    before = make_world(tmp_path, secret_keys=(OLD,))
+    before.activate(phone)
+    live = before.create(phone)
+    code = before.code_of(live.session_id)
+
+    after = make_world(tmp_path, before.clock, secret_keys=(NEW, OLD))
+    again = after.create(phone)
+    assert again.session_id == live.session_id
+    assert again.channels[0].is_active
+    token = after.gateway.check(after.caller(), live.session_id, code).verify_token
+    assert after.gateway.verify(after.caller("sk_development"), token).phone == phone
+
+    later = make_world(tmp_path, before.clock, secret_keys=(NEW,))
+    assert later.create(new_phone()).session_id
+    assert later.create(phone).channels[0].is_active
+
+
+def test_losing_every_key_is_said_in_one_line(tmp_path: Path) -> None:
+    make_world(tmp_path, secret_keys=(OLD,))
+    with pytest.raises(StoreError, match="SECRET_KEYS"):
+        make_world(tmp_path, secret_keys=(NEW,))
+
+
+def test_a_stolen_database_gives_away_no_code_phone_email_key_or_token(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    phone, email = new_phone(), "somebody.special@example.com"
+    world.activate(phone)
+    sessions = [world.create(phone, channel=None), world.create(email)]
+    codes = [world.code_of(session.session_id) for session in sessions]
+    token = world.gateway.check(world.caller(), sessions[0].session_id, codes[0]).verify_token
+    world.gateway.verify(world.caller("sk_development"), token)
+
+    database = sqlite3.connect(tmp_path / "kodgate.sqlite3")
+    stolen = "\n".join(database.iterdump())
+    database.close()
+    for secret in (phone, phone[1:], email, *codes, "pk_development", "sk_development", DEVELOPMENT_SECRET, token):
+        assert secret not in stolen
+        assert secret.encode().hex().upper() not in stolen
+
+
+def test_a_token_of_before_the_boot_is_void(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    session = world.create(new_phone())
+    token = world.gateway.check(world.caller(), session.session_id, world.code_of(session.session_id)).verify_token
+    world.gateway.store.void_before = world.clock.now + 5000
+    with pytest.raises(SessionExpired):
+        world.gateway.verify(world.caller("sk_development"), token)

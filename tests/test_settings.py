@@ -1,0 +1,168 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.channels import Channel
+from gateway.settings import Settings, SettingsError, load_settings
+from tests.servers import ROOT
+
+PRODUCTION = {
+    "KODGATE_ENV": "production",
+    "PUBLIC_URL": "https://login.example.com",
+    "SECRET_KEYS": "s" * 40,
+    "PROJECT_PUBLIC_KEY": "pk_site",
+    "PROJECT_SECRET_KEY": "sk_site",
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return load_settings()
+
+
+def test_development_needs_nothing_and_plays_in_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch)
+    assert settings.sandbox
+    assert set(settings.provider_urls) == set(Channel)
+    assert settings.telegram_api_url == "http://127.0.0.1:8002"
+    assert (settings.public_url, settings.live_url) == ("http://localhost:8000", "http://localhost:8001")
+
+
+def test_a_bot_token_ends_the_play(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, TELEGRAM_BOT_TOKEN="42:real")
+    assert not settings.sandbox
+    assert settings.telegram_link_url == "https://t.me"
+    assert set(settings.provider_urls) == {Channel.TELEGRAM}
+
+
+def test_production_with_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, **PRODUCTION, SMS_URL="webhook+https://sms.example.com/send")
+    assert settings.live_url == "https://login.example.com"
+    assert settings.provider_urls == {Channel.SMS: "webhook+https://sms.example.com/send"}
+
+
+def test_several_keys_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch, SECRET_KEYS=" one , two,").secret_keys == ("one", "two")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PUBLIC_URL", ""),
+        ("SECRET_KEYS", ""),
+        ("SECRET_KEYS", "short"),
+        ("SECRET_KEYS", "development-only-secret-never-use-it-in-production"),
+        ("PROJECT_SECRET_KEY", "sk_development"),
+        ("TELEGRAM_BOT_TOKEN", "1:sandbox"),
+        ("LIMITS", "off"),
+    ],
+)
+def test_production_refuses_what_belongs_to_development(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    with pytest.raises(SettingsError, match=name):
+        load(monkeypatch, **{**PRODUCTION, name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KODGATE_ENV", "staging"),
+        ("PORT", "eighty"),
+        ("PORT", "70000"),
+        ("PUBLIC_URL", "login.example.com"),
+        ("TELEGRAM_API_URL", "ftp://x"),
+        ("DATABASE_URL", "mysql://x"),
+        ("SMS_URL", "twilio://x"),
+        ("SMS_URL", "webhook+https://"),
+        ("EMAIL_URL", "nonsense"),
+        ("LIMITS", "maybe"),
+        ("CODE_ATTEMPTS", "0"),
+        ("LEASE_SECONDS", "5"),
+        ("PROJECT_PUBLIC_KEY", "pk_alone"),
+    ],
+)
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    alone = {"PROJECT_SECRET_KEY": ""} if name == "PROJECT_PUBLIC_KEY" else {}
+    environment = {**PRODUCTION, **alone, name: value}
+    with pytest.raises(SettingsError, match=name) as refusal:
+        load(monkeypatch, **environment)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("command", ["run", "web", "bot", "migrate", "doctor"])
+def test_every_command_says_it_in_one_line(tmp_path: Path, command: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "gateway.cli", command],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "SMS_URL": "twilio://x"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert len(ended.stderr.splitlines()) == 1
+    assert "SMS_URL" in ended.stderr
+
+
+def test_a_database_that_can_not_be_opened_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = subprocess.run(
+        [sys.executable, "-m", "web"],
+        cwd=tmp_path,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "DATABASE_URL": f"sqlite:///{tmp_path}/file/below/kodgate.sqlite3",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+    assert "DATABASE_URL" in ended.stderr
+
+
+def test_the_operator_makes_lists_and_rotates_projects(tmp_path: Path) -> None:
+    def kodgate(*words: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "gateway.cli", *words],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
+
+    made = kodgate("project", "create", "My shop")
+    assert "pk_" in made
+    assert "sk_" in made
+    assert "My shop" in kodgate("project", "list")
+    rotated = kodgate("project", "rotate-keys", "2")
+    assert "pk_" in rotated
+    assert rotated != made
+    assert kodgate("migrate").startswith("The schema is up to date")
+    assert "WRONG" not in kodgate("doctor")
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for name, setting in Settings.model_fields.items():
+        default = "" if setting.default in ((), "") else f"`{setting.default}`"
+        assert f"| `{name.upper()}` | {default} | {setting.description} |" in readme

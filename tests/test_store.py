@@ -1,0 +1,433 @@
+"""The conformance suite of the `Store` protocol: every store passes it. A second one is dropped in at STORES."""
+
+import multiprocessing
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from ulid import ULID
+
+from gateway.channels import Channel
+from gateway.projects import ProjectSettings
+from gateway.store import (
+    Busy,
+    Link,
+    NewSession,
+    Opened,
+    Order,
+    Outcome,
+    Pause,
+    Paused,
+    Store,
+    StoreError,
+    Tried,
+    open_store,
+)
+from tests.world import START
+
+T = TypeVar("T")
+
+STORES = {"sqlite": lambda folder: f"sqlite:///{folder}/store.sqlite3"}
+PHONE_CHANNELS = (Channel.TELEGRAM, Channel.SMS)
+EVERY = list(Channel)
+MINUTE = 60_000
+PAUSE = Pause(30_000, 3_600_000)
+RIGHT, WRONG = b"right" * 3, b"wrong" * 3
+HERE = b"d" * 16
+
+
+@pytest.fixture(params=STORES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    make: Callable[[Path], str] = STORES[request.param]
+    return make(tmp_path)
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    opened = open_store(url)
+    assert opened.migrate() > 0
+    yield opened
+    opened.close()
+
+
+def new(destination: bytes = HERE, now: int = START, attempts: int = 5, project_id: int = 1) -> NewSession:
+    return NewSession(
+        id=str(ULID.from_bytes(now.to_bytes(6) + os.urandom(10))),
+        project_id=project_id,
+        destination=destination,
+        sealed=b"sealed",
+        code_mac=RIGHT,
+        kind="phone",
+        lang="en",
+        browser="Firefox, Linux",
+        attempts=attempts,
+        now=now,
+        expires_at=now + 3 * MINUTE,
+    )
+
+
+def order(wanted: Channel | None = None) -> Order:
+    return Order(PHONE_CHANNELS, wanted, Channel.TELEGRAM, MINUTE)
+
+
+def opened(store: Store, *arguments: Any) -> Opened:
+    answer = store.open_session(*arguments)
+    assert isinstance(answer, Opened)
+    return answer
+
+
+def guess(store: Store, session_id: str, mac: bytes = WRONG, now: int = START) -> Tried | None:
+    return store.try_code(1, session_id, [mac], now, PAUSE)
+
+
+def test_migrations_run_once(store: Store, url: str) -> None:
+    assert store.migrate() == 0
+    assert open_store(url).migrate() == 0
+
+
+def test_what_is_kept_first_stays(store: Store) -> None:
+    assert store.keep("pepper", b"one") == b"one"
+    assert store.keep("pepper", b"two") == b"one"
+    store.replace("pepper", b"three")
+    assert store.keep("pepper", b"four") == b"three"
+
+
+def test_projects_are_stored_with_their_keys(store: Store) -> None:
+    made = store.add_project(ProjectSettings(name="Shop", code_length=4), b"p" * 32, b"s" * 32, START)
+    assert store.projects() == [(made, b"p" * 32, b"s" * 32)]
+    with pytest.raises(StoreError):
+        store.add_project(ProjectSettings(name="Thief"), b"x" * 32, b"p" * 32, START)
+    changed = ProjectSettings(name="Shop 2")
+    store.change_project(made.id, changed, (b"q" * 32, b"t" * 32))
+    [(project, public, secret)] = store.projects()
+    assert (project.settings, public, secret) == (changed, b"q" * 32, b"t" * 32)
+
+
+def test_a_live_session_is_returned_and_an_ended_one_replaced(store: Store) -> None:
+    first = opened(store, new(), None).session
+    assert opened(store, new(now=START + 3 * MINUTE - 1), None).session.id == first.id
+    second = opened(store, new(now=START + 3 * MINUTE), None).session
+    assert second.id != first.id
+    assert store.session(1, first.id) is None
+    assert store.session(1, second.id) == second
+    assert store.session(None, second.id) == second
+    assert store.session(2, second.id) is None
+
+
+def test_the_same_destination_of_another_project_is_another_one(store: Store) -> None:
+    assert opened(store, new(), None).session.id != opened(store, new(project_id=2), None).session.id
+
+
+def test_what_came_before_the_boot_is_void(store: Store) -> None:
+    session = opened(store, new(), order(Channel.SMS)).session
+    store.void_before = START + 1
+    assert store.session(1, session.id) is None
+    assert guess(store, session.id, RIGHT) is None
+    assert store.queue(1, session.id, Channel.SMS, START, 0) is None
+    assert opened(store, new(now=START + 2), None).session.id != session.id
+
+
+def test_one_attempt_is_counted_a_guess_until_the_session_closes(store: Store) -> None:
+    session = opened(store, new(), None).session
+    left = [tried.attempts_left for _ in range(5) if (tried := guess(store, session.id))]
+    assert left == [4, 3, 2, 1, 0]
+    assert guess(store, session.id, RIGHT) is None
+    assert store.open_session(new(now=START + 29_999), None) == Paused(START + 30_000)
+    assert isinstance(store.open_session(new(now=START + 30_000), None), Opened)
+
+
+def test_pauses_double_up_to_the_longest(store: Store) -> None:
+    now, pauses = START, []
+    for _ in range(10):
+        session = opened(store, new(now=now, attempts=1), None).session
+        guess(store, session.id, now=now)
+        paused = store.open_session(new(now=now), None)
+        assert isinstance(paused, Paused)
+        pauses.append((paused.until - now) // 1000)
+        now = paused.until
+    assert pauses == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+
+
+def test_a_right_code_uses_the_session_up_and_forgives(store: Store) -> None:
+    session = opened(store, new(attempts=1), None).session
+    guess(store, session.id)
+    session = opened(store, new(now=START + 30_000, attempts=1), None).session
+    tried = store.try_code(1, session.id, [WRONG, RIGHT], START + 30_000, PAUSE)
+    assert tried
+    assert tried.right
+    assert guess(store, session.id, RIGHT, START + 30_001) is None
+    session = opened(store, new(now=START + 30_002, attempts=1), None).session
+    guess(store, session.id, now=START + 30_002)
+    assert store.open_session(new(now=START + 30_003), None) == Paused(START + 60_002)
+
+
+def test_a_code_is_tried_only_in_its_project_and_time(store: Store) -> None:
+    session = opened(store, new(), None).session
+    assert store.try_code(2, session.id, [RIGHT], START, PAUSE) is None
+    assert guess(store, session.id, RIGHT, START + 3 * MINUTE) is None
+    assert guess(store, "0" * 26, RIGHT) is None
+    tried = guess(store, session.id, RIGHT)
+    assert tried
+    assert tried.attempts_left == 5
+
+
+def test_a_token_is_spent_once(store: Store) -> None:
+    assert store.spend("A" * 26)
+    assert not store.spend("A" * 26)
+    assert store.spend("B" * 26)
+
+
+def test_a_send_is_not_repeated_within_its_cooldown(store: Store) -> None:
+    session = opened(store, new(), order(Channel.SMS)).session
+    for now, outcome in ((START + 1, "cooling"), (START + MINUTE - 1, "cooling"), (START + MINUTE, "queued")):
+        queued = store.queue(1, session.id, Channel.SMS, now, MINUTE)
+        assert queued
+        assert queued.outcome == outcome
+    assert len(store.claim(START + MINUTE, 1000, EVERY, 10)) == 2
+
+
+def test_who_was_never_asked_to_send_sends_nothing(store: Store) -> None:
+    session = opened(store, new(), None).session
+    assert session.sends == ()
+    assert store.next_due(EVERY) is None
+    assert store.queue(1, session.id, Channel.SMS, START + 3 * MINUTE, MINUTE) is None
+    assert store.queue(2, session.id, Channel.SMS, START, MINUTE) is None
+
+
+def test_the_code_goes_where_it_is_wanted_carried_already_used_last_or_by_default(store: Store) -> None:
+    assert opened(store, new(), order(Channel.SMS)).sent_to == "sms"
+    assert opened(store, new(), order()).sent_to == "sms"
+    assert opened(store, new(b"e" * 16), order()).sent_to == "telegram"
+    session = store.open_session(new(), None)
+    assert isinstance(session, Opened)
+    guess(store, session.session.id, RIGHT)
+    assert opened(store, new(), order()).sent_to == "sms"
+
+
+def test_a_parked_code_is_released_by_its_phones_chat(store: Store) -> None:
+    session = opened(store, new(), order(Channel.TELEGRAM)).session
+    [send] = session.sends
+    assert (send.state, send.began_parked) == ("parked", True)
+    link = Link(1, HERE, bot_id=9, chat_id=70, user_id=70)
+    before = store.last_event()
+    assert store.activate(link, START + 5) == (True, 1)
+    assert store.activate(link, START + 6) == (False, 0)
+    assert store.events_since(before, 10) == [(before + 1, session.id)]
+    [claimed] = store.claim(START + 7, 1000, EVERY, 10)
+    assert (claimed.chat_id, claimed.channel, claimed.session_id) == (70, "telegram", session.id)
+    current = store.session(1, session.id)
+    assert current
+    assert current.active
+    assert current.sends[0].created_at == START + 5
+    queued = store.queue(1, session.id, Channel.TELEGRAM, START + 8, MINUTE)
+    assert queued
+    assert queued.outcome == "unchanged"
+
+
+def test_a_blocked_bot_parks_and_a_welcome_back_releases(store: Store) -> None:
+    store.activate(Link(1, HERE, 9, 70, 70), START)
+    assert store.deactivate(9, 70, START)
+    assert not store.deactivate(9, 70, START)
+    assert not store.deactivate(8, 70, START)
+    session = opened(store, new(), order(Channel.TELEGRAM)).session
+    assert session.sends[0].state == "parked"
+    assert store.reactivate(9, 71, START) is None
+    assert store.reactivate(9, 70, START) == 1
+    assert store.reactivate(9, 70, START) == 0
+
+
+def test_another_number_ends_the_link_of_the_former(store: Store) -> None:
+    store.activate(Link(1, HERE, 9, 70, 70), START)
+    store.activate(Link(1, b"e" * 16, 9, 70, 70), START)
+    assert opened(store, new(), None).session.chat_id is None
+    assert opened(store, new(b"e" * 16), None).session.chat_id == 70
+
+
+def test_a_lease_ends_and_another_process_takes_over(store: Store) -> None:
+    opened(store, new(), order(Channel.SMS))
+    [first] = store.claim(START, 1000, EVERY, 10)
+    assert store.claim(START + 999, 1000, EVERY, 10) == []
+    assert store.next_due(EVERY) == START + 1000
+    [second] = store.claim(START + 1000, 1000, EVERY, 10)
+    assert (second.id, second.attempts) == (first.id, 2)
+
+
+def test_only_channels_with_room_are_claimed_and_no_more_than_asked(store: Store) -> None:
+    for number in range(5):
+        opened(store, new(bytes([number]) * 16), order(Channel.SMS))
+    assert store.claim(START, 1000, [Channel.EMAIL, Channel.TELEGRAM], 10) == []
+    assert store.next_due([Channel.EMAIL]) is None
+    assert len(store.claim(START, 1000, [Channel.SMS], 3)) == 3
+    assert len(store.claim(START, 1000, [Channel.SMS], 3)) == 2
+
+
+def test_outcomes_are_written_down_and_told(store: Store) -> None:
+    session = opened(store, new(), order(Channel.SMS)).session
+    [claimed] = store.claim(START, 1000, EVERY, 10)
+    store.finish([Outcome(claimed.id, "queued", error="busy", due_at=START + 500)], START)
+    assert store.events_since(0, 10) == []
+    [claimed] = store.claim(START + 500, 1000, EVERY, 10)
+    store.finish([Outcome(claimed.id, "sent", reference="x1")], START + 600)
+    assert [session_id for _, session_id in store.events_since(0, 10)] == [session.id]
+    store.finish([Outcome(claimed.id, "failed")], START + 700)
+    current = store.session(1, session.id)
+    assert current
+    assert current.sends[0].state == "sent"
+    assert store.next_due(EVERY) is None
+
+
+@pytest.mark.parametrize("end", ["expired", "used", "replaced"])
+def test_a_message_of_a_session_that_is_over_is_failed_not_sent(store: Store, end: str) -> None:
+    session = opened(store, new(), order(Channel.SMS)).session
+    now = START + 3 * MINUTE if end == "expired" else START
+    if end == "used":
+        guess(store, session.id, RIGHT)
+    if end == "replaced":
+        guess(store, session.id, RIGHT)
+        opened(store, new(), None)
+    assert store.claim(now, 1000, EVERY, 10) == []
+    assert store.next_due(EVERY) is None
+
+
+def test_the_bot_apis_offset_is_remembered(store: Store) -> None:
+    assert store.update_offset(9) is None
+    store.note_update(9, 100, START)
+    store.note_update(9, 102, START + 1)
+    assert store.update_offset(9) == (102, START + 1)
+
+
+def test_the_purge_takes_what_is_old_in_batches_and_leaves_what_matters(store: Store) -> None:
+    for number in range(7):
+        session = opened(store, new(bytes([number]) * 16), order(Channel.SMS)).session
+        guess(store, session.id, RIGHT)
+        store.spend(session.id)
+    store.activate(Link(1, HERE, 9, 70, 70), START)
+    young = opened(store, new(now=START + MINUTE), order(Channel.SMS)).session
+    last = store.last_event()
+    rounds = 0
+    while store.purge(START + 1, 3):
+        rounds += 1
+    assert rounds >= 3
+    assert store.session(1, young.id) is not None
+    assert opened(store, new(now=START + MINUTE), None).session.chat_id == 70
+    assert store.last_event() == last
+    assert opened(store, new(b"\x01" * 16, START + MINUTE), order()).sent_to == "sms", "habits stay"
+
+
+def test_a_watch_notices_other_commits(store: Store) -> None:
+    import asyncio
+
+    async def look() -> list[bool]:
+        watch = store.watch()
+        seen = [await watch.changed(0.05)]
+        store.spend("A" * 26)
+        seen += [await watch.changed(5), await watch.changed(0.05)]
+        watch.close()
+        return seen
+
+    assert asyncio.run(look()) == [False, True, False]
+
+
+# Races
+
+
+def test_one_of_many_right_codes_wins(store: Store) -> None:
+    for round_ in range(20):
+        session = opened(store, new(bytes([round_]) * 16), None).session
+        wins = together(50, lambda session=session: guess(store, session.id, RIGHT))  # type: ignore[misc]
+        assert sum(1 for tried in wins if tried and tried.right) == 1
+
+
+def test_of_many_wrong_codes_no_more_than_the_limit_is_compared(store: Store) -> None:
+    session = opened(store, new(), None).session
+    compared = [tried for tried in together(200, lambda: guess(store, session.id)) if tried]
+    assert sorted(tried.attempts_left for tried in compared) == [0, 1, 2, 3, 4]
+
+
+def test_one_session_is_made_however_many_ask(store: Store) -> None:
+    answers = together(50, lambda: opened(store, new(), order(Channel.SMS)))
+    assert len({answer.session.id for answer in answers}) == 1
+    assert len(store.claim(START, 1000, EVERY, 100)) == 1
+
+
+def test_two_couriers_never_claim_the_same_message(store: Store) -> None:
+    for number in range(60):
+        opened(store, new(number.to_bytes(16)), order(Channel.SMS))
+    claimed = [one.id for some in together(20, lambda: store.claim(START, 1000, EVERY, 7)) for one in some]
+    assert len(claimed) == len(set(claimed)) == 60
+
+
+def test_processes_race_like_threads(store: Store, url: str) -> None:
+    session = opened(store, new(), None).session
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(4) as pool:
+        right = pool.starmap(_guess_in_a_process, [(url, session.id)] * 16, chunksize=1)
+        sessions = pool.starmap(_open_in_a_process, [(url,)] * 16, chunksize=1)
+    assert sum(right) == 1
+    assert len(set(sessions)) == 1
+
+
+def _guess_in_a_process(url: str, session_id: str) -> bool:
+    tried = open_store(url).try_code(1, session_id, [RIGHT], START, PAUSE)
+    return bool(tried and tried.right)
+
+
+def _open_in_a_process(url: str) -> str:
+    answer = open_store(url).open_session(new(b"p" * 16), None)
+    assert isinstance(answer, Opened)
+    return answer.session.id
+
+
+def together(count: int, act: Callable[[], T]) -> list[T]:
+    """Do it in `count` threads at the same moment."""
+    barrier = threading.Barrier(count)
+
+    def at_once(_: int) -> T:
+        barrier.wait()
+        return act()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(at_once, range(count)))
+
+
+# What is SQLite's own
+
+
+def test_the_sqlite_file_is_its_owners_alone(tmp_path: Path) -> None:
+    open_store(f"sqlite:///{tmp_path}/deep/store.sqlite3").migrate()
+    assert stat.S_IMODE((tmp_path / "deep/store.sqlite3").stat().st_mode) == 0o600
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/store.sqlite3")
+    store.migrate()
+    with sqlite3.connect(tmp_path / "store.sqlite3") as database:
+        database.execute("INSERT INTO migration VALUES (999, 'from the future')")
+    database.close()
+    with pytest.raises(StoreError, match="newer Kodgate"):
+        store.migrate()
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "store.sqlite3").write_text("This is a letter to my grandmother. " * 100)
+    with pytest.raises((StoreError, Busy)):
+        open_store(f"sqlite:///{tmp_path}/store.sqlite3").migrate()
+
+
+def test_a_failing_transaction_leaves_nothing_half_done(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/store.sqlite3")
+    store.migrate()
+    with sqlite3.connect(tmp_path / "store.sqlite3") as database:
+        database.execute("ALTER TABLE message RENAME TO lost")
+    database.close()
+    with pytest.raises(Busy):
+        store.open_session(new(), order(Channel.SMS))
+    with sqlite3.connect(tmp_path / "store.sqlite3") as database:
+        assert database.execute("SELECT count(*) FROM session").fetchone() == (0,)
+    database.close()
