@@ -190,14 +190,7 @@ def test_a_malformed_update_holds_up_nobody(servers: Servers) -> None:
         {},
         {"message": "text"},
         {"message": {"message_id": "x"}},
-        {
-            "message": {
-                "message_id": 1,
-                "date": 0,
-                "chat": {"id": -5, "type": "group", "title": "g"},
-                "text": "/start",
-            }
-        },
+        {"message": {"message_id": 1, "date": 0, "chat": group, "text": "/start"}},
         {"message": {"message_id": 1, "date": 0, "chat": chat, "text": "/start"}},
         {"message": {"message_id": 1, "date": 0, "chat": chat, "contact": {"phone_number": "", "first_name": ""}}},
         {"my_chat_member": {"chat": chat}},

@@ -1,0 +1,1 @@
+"""`make bench`: what a login costs, measured from outside (see docs/performance.md)."""

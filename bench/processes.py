@@ -1,0 +1,94 @@
+"""Starting our processes as in production, and what the operating system says they used."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+ROOT = Path(__file__).resolve().parent.parent
+SECRET = "bench-secret-bench-secret-bench-secret"
+START_WITHIN = 60.0
+STOP_WITHIN = 10.0
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class Processes:
+    """Processes of ours, ended by id when the block ends."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self._folder = folder
+        self._environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> "Processes":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._running.values():
+            process.terminate()
+        for process in self._running.values():
+            try:
+                process.wait(STOP_WITHIN)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def start(self, name: str, command: list[str], health: str) -> None:
+        """Start `python <command>` and wait until `health` answers 200."""
+        with (self._folder / f"{name}.log").open("wb") as log:
+            self._running[name] = subprocess.Popen(
+                [sys.executable, *command],
+                cwd=self._folder,
+                env=self._environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        end = time.monotonic() + START_WITHIN
+        while not _answers(health):
+            if self._running[name].poll() is not None or time.monotonic() > end:
+                raise SystemExit(f"{name} did not start:\n{(self._folder / f'{name}.log').read_text()}")
+            time.sleep(0.05)
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """User and system time of each process with its children, since its start (/proc/<pid>/stat)."""
+        return {name: sum(map(_cpu, _tree(process.pid))) for name, process in self._running.items()}
+
+    def peak_mib(self) -> dict[str, float]:
+        """The most memory that each process with its children ever held (VmHWM)."""
+        return {name: sum(map(_peak, _tree(process.pid))) / 1024 for name, process in self._running.items()}
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+def _tree(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(one for child in children for one in _tree(int(child)))]
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _peak(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
