@@ -4,7 +4,7 @@
   "use strict";
   const LIVE_PATIENCE = 2000; // ms until a silent live stream is helped out by asking
   const ASK_EVERY = 2000;
-  let stream, asking, patience, timers = [], shown = 0;
+  let stream, asking, patience, timers = [], shown = 0, busy = 0;
 
   const main = () => document.querySelector("main");
   const regions = (page) => page.querySelectorAll("[id^=region-]");
@@ -15,12 +15,15 @@
     });
     const elsewhere = answer.headers.get("X-Kodgate-Location");
     if (elsewhere) return { elsewhere };
-    return { page: new DOMParser().parseFromString(await answer.text(), "text/html"), address: answer.url };
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    return { page, address: answer.url, failed: answer.status >= 500 };
   }
 
   function show(page) {
+    shown++;
     document.title = page.title;
     document.documentElement.lang = page.documentElement.lang;
+    document.body.className = page.body.className;
     document.body.replaceChildren(...page.body.children);
     start();
     (document.querySelector("[aria-invalid=true]") || document.querySelector("[autofocus]")
@@ -29,18 +32,31 @@
 
   async function step(address, options) {
     const mine = ++shown;
+    let next;
+    busy++; // what arrives by itself meanwhile is about a page that is going
     try {
-      const next = await load(address, options);
-      if (mine !== shown) return;
-      if (next.elsewhere) return location.assign(next.elsewhere);
-      if (next.address !== location.href && !next.address.endsWith(options?.action || "\0")) {
-        history.pushState(null, "", next.address);
-      }
-      show(next.page);
+      next = await load(address, options);
     } catch {
-      if (options?.form) options.form.submit();
-      else location.assign(address);
+      return leave(address, options);
     }
+    if (next.elsewhere && mine === shown) return location.assign(next.elsewhere);
+    busy--;
+    if (mine !== shown) return;
+    if (next.address !== location.href && !next.address.endsWith(options?.action || "\0")) {
+      history.pushState(null, "", next.address);
+    }
+    show(next.page);
+  }
+
+  // The plain way, when the request did not come through.
+  function leave(address, options) {
+    if (!options) return location.assign(address);
+    const { form, button } = options;
+    if (button?.name) { // what was pressed, too: submit() leaves it out
+      const { name, value } = button;
+      form.append(Object.assign(document.createElement("input"), { type: "hidden", name, value }));
+    }
+    form.submit();
   }
 
   document.addEventListener("submit", (event) => {
@@ -51,7 +67,7 @@
     if (button?.getAttribute("aria-busy")) return;
     button?.setAttribute("aria-busy", "true");
     const body = new URLSearchParams(new FormData(form, event.submitter));
-    step(form.action, { method: "POST", body, form, action: new URL(form.action).pathname });
+    step(form.action, { method: "POST", body, form, button, action: new URL(form.action).pathname });
   });
 
   document.addEventListener("click", (event) => {
@@ -63,6 +79,7 @@
     step(link.href);
   });
 
+  addEventListener("pageshow", (event) => event.persisted && location.reload());
   addEventListener("popstate", () => step(location.href));
   document.addEventListener("visibilitychange", () => document.hidden || main()?.dataset.live && refresh());
 
@@ -71,15 +88,16 @@
     const mine = shown;
     let next;
     try { next = await load(location.href); } catch { return; }
-    if (mine !== shown || !next.page) return;
+    if (busy || mine !== shown || next.failed || !next.page) return;
     const fresh = next.page.querySelector("main");
     if (!fresh?.dataset.live) return show(next.page);
     for (const region of regions(next.page)) {
       const old = document.getElementById(region.id);
       if (!old || old.isEqualNode(region)) continue;
-      const had = old.contains(document.activeElement);
-      old.replaceWith(region);
-      if (had) document.getElementById("code")?.focus();
+      const had = old.contains(document.activeElement) && document.activeElement;
+      for (const { name, value } of region.attributes) old.setAttribute(name, value);
+      old.replaceChildren(...region.childNodes); // within the same element: else a role=status is not read out
+      if (had) (old.querySelector(`[value="${had.value}"]:enabled`) || document.getElementById("code"))?.focus();
     }
     count();
   }

@@ -1,0 +1,146 @@
+"""Page objects: a visitor of the site, and the Telegram user with the sandbox's phone in hand."""
+
+import re
+from dataclasses import dataclass
+
+from playwright.sync_api import Locator, Page, expect
+
+from .stack import Stack
+
+ENOUGH_FOR_A_PERSON = 15_000.0  # ms: what a busy continuous-integration machine needs at worst
+
+
+@dataclass(frozen=True)
+class Face:
+    """How somebody browses: the window, and whether scripts run."""
+
+    name: str
+    width: int
+    height: int
+    touch: bool = False
+    script: bool = True
+
+    def __str__(self) -> str:
+        return self.name
+
+
+PHONE = Face("phone", 360, 740, touch=True)
+PHONE_PLAIN = Face("phone-no-script", 360, 740, touch=True, script=False)
+DESKTOP = Face("desktop", 1280, 800)
+DESKTOP_PLAIN = Face("desktop-no-script", 1280, 800, script=False)
+NARROW = Face("narrow", 320, 640, touch=True)
+EVERY_FACE = (PHONE, PHONE_PLAIN, DESKTOP, DESKTOP_PLAIN)
+
+
+class Visitor:
+    """Somebody who logs in on the site, step by step."""
+
+    def __init__(self, page: Page, stack: Stack, face: Face) -> None:
+        self.page = page
+        self.stack = stack
+        self.face = face
+        self.contact = page.locator("#to")
+        self.code = page.locator("#code")
+        self.problem = page.get_by_role("alert")
+        self.heading = page.locator("h1")
+        self.delivery = page.locator("#region-delivery")
+        self.over = page.locator("main[data-over]")
+        self.profile = page.locator("#contact")
+
+    # Steps
+
+    def begins(self, address: str = "/login") -> None:
+        self.page.goto(self.stack.web + address)
+
+    def gives(self, contact: str) -> None:
+        """Type a phone or an email, and go on."""
+        if "@" in contact and self.contact.get_attribute("type") != "email":
+            self.page.locator("main a[href*='by=email']").click()
+            expect(self.contact).to_have_attribute("type", "email")
+        self.contact.fill(contact)
+        self.page.locator("main form .primary").click()
+
+    def chooses(self, channel: str) -> None:
+        self.page.locator(f".channel[data-channel={channel}]").click()
+        self.is_asked_for_code(channel)
+
+    def switches_to(self, channel: str) -> None:
+        """Take another way, or the same again, below the code."""
+        self.way(channel).click()
+        self.is_asked_for_code(channel)
+
+    def way(self, channel: str) -> Locator:
+        return self.page.locator(f".way[value={channel}]")
+
+    def types(self, code: str) -> None:
+        """With the script, the last digit sends the form."""
+        self.code.fill(code)
+        if not self.face.script:
+            self.page.locator("form[data-code] button").click()
+
+    def goes_to_code(self, contact: str, channel: str, address: str = "/login") -> None:
+        self.begins(address)
+        self.gives(contact)
+        if "@" not in contact:
+            self.chooses(channel)
+        self.is_asked_for_code(channel)
+
+    # What is then there
+
+    def is_asked_for_code(self, channel: str) -> None:
+        expect(self.page.locator(f"#region-delivery[data-channel={channel}]")).to_be_visible()
+        expect(self.code).to_be_visible()
+
+    def sees_code_sent(self) -> None:
+        """By itself with the script, after a reload without."""
+        if not self.face.script:
+            self.reloads_until(self.page.locator("[data-delivery=sent]"))
+        expect(self.delivery).to_have_attribute("data-delivery", "sent")
+        expect(self.delivery).to_contain_text(re.compile("on its way|отправлен"))
+
+    def reloads_until(self, sign: Locator) -> None:
+        for _ in range(50):
+            if sign.count():
+                return
+            self.page.reload()
+        expect(sign).to_be_visible()
+
+    def is_logged_in_as(self, contact: str) -> None:
+        expect(self.profile).to_have_text(contact)
+
+
+class Chat:
+    """The sandbox's phone with the bot's chat."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.start = page.locator("#start")
+        self.ask = page.locator("#keyboard .ask")
+        self.copy = page.locator(".inline .key").last
+
+    def belongs_to(self, phone: str) -> None:
+        """Say whose phone this is."""
+        self.page.locator("#owner").click()
+        self.page.locator("#owner-phone").fill(phone)
+        self.page.locator("#owner-form .strong").click()
+        expect(self.page.locator("#owner-number")).to_have_text(shown(phone))
+
+    def presses_start(self) -> None:
+        self.start.click()
+
+    def shares_contact(self) -> None:
+        self.ask.click()
+        self.page.locator("#contact-form .strong").click()
+
+    def code(self) -> str:
+        """The code in the newest message that has one."""
+        expect(self.copy).to_have_text(re.compile(r"\d{6}"))
+        return re.sub(r"\D", "", self.copy.inner_text())
+
+    def reads(self, words: str) -> None:
+        expect(self.page.locator("#log .message:not(.mine)").filter(has_text=words).last).to_be_visible()
+
+
+def shown(phone: str) -> str:
+    """`+79523000001` as the sandbox's phone shows it."""
+    return f"{phone[:2]} {phone[2:5]} {phone[5:8]}-{phone[8:10]}-{phone[10:]}"
