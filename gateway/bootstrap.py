@@ -6,10 +6,10 @@ import sys
 import msgspec
 
 from gateway.clock import Clock, system_clock
-from gateway.keyring import Unsealable, hash_api_key
+from gateway.keyring import Unsealable
 from gateway.local import LocalGateway
 from gateway.log import set_up_logging
-from gateway.projects import ProjectSettings
+from gateway.projects import KeyPair, ProjectSettings
 from gateway.settings import SANDBOX_BOT, SANDBOX_TOKEN, Settings, SettingsError, load_settings
 from gateway.store import Busy, Store, StoreError, open_store
 
@@ -18,13 +18,14 @@ def build_gateway(settings: Settings, clock: Clock = system_clock) -> LocalGatew
     """Open and migrate the store, make sure of the first project. Raises `StoreError`."""
     store = open_store(settings.database_url)
     store.migrate()
-    _ensure_first_project(store, settings, clock)
     try:
-        return LocalGateway(store, settings, clock)
+        gateway = LocalGateway(store, settings, clock)
     except Unsealable:
         raise StoreError(
             "SECRET_KEYS holds none of the keys that this database was sealed with: add the old key behind the new"
         ) from None
+    _ensure_first_project(gateway, settings)
+    return gateway
 
 
 def start_process(name: str) -> tuple[Settings, LocalGateway]:
@@ -49,23 +50,19 @@ def need_port(name: str, host: str, port: int) -> None:
             raise SystemExit(2) from None
 
 
-def _ensure_first_project(store: Store, settings: Settings, clock: Clock) -> None:
+def _ensure_first_project(gateway: LocalGateway, settings: Settings) -> None:
     """The first project follows PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY where those are set."""
-    projects = store.projects()
     if settings.project_public_key:
-        keys = hash_api_key(settings.project_public_key), hash_api_key(settings.project_secret_key)
-        if not projects:
-            store.add_project(ProjectSettings(name=settings.project_name), *keys, clock())
-        elif keys not in {(public, secret) for _, public, secret in projects}:
-            first, _, _ = projects[0]
-            store.change_project(first.id, first.settings, keys)
+        keys = KeyPair(settings.project_public_key, settings.project_secret_key)
+        gateway.projects.ensure_first(ProjectSettings(name=settings.project_name), keys)
     if settings.sandbox:
-        introduce_bot(store, int(SANDBOX_TOKEN.partition(":")[0]), SANDBOX_BOT)
+        introduce_bot(gateway.store, int(SANDBOX_TOKEN.partition(":")[0]), SANDBOX_BOT)
+    gateway.projects.forget()
 
 
 def introduce_bot(store: Store, bot_id: int, username: str) -> None:
     """Write down the first project's bot, so that web can make its deep links."""
-    for project, _, _ in store.projects()[:1]:
+    for project in store.projects()[:1]:
         if (project.settings.bot_id, project.settings.bot_username) != (bot_id, username):
             changed = msgspec.structs.replace(project.settings, bot_id=bot_id, bot_username=username)
             store.change_project(project.id, changed)

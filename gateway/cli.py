@@ -4,15 +4,15 @@ import os
 import sys
 
 import click
+import msgspec
 
+from gateway.book import MAX_AGE
 from gateway.bootstrap import build_gateway
-from gateway.clock import system_clock
 from gateway.doctor import examine
-from gateway.keyring import hash_api_key
 from gateway.local import LocalGateway
-from gateway.projects import KeyPair, Project, ProjectSettings, new_keys
+from gateway.projects import KeyPair, Project, ProjectSettings, change_settings, new_keys
 from gateway.run import run_all
-from gateway.settings import Settings, SettingsError, load_settings
+from gateway.settings import SettingsError, load_settings
 from gateway.store import Busy, StoreError, open_store
 
 
@@ -76,44 +76,67 @@ def project() -> None:
 @click.argument("name")
 def create_project(name: str) -> None:
     """Create a project and show its keys, once."""
-    _, gateway = _gateway()
+    gateway = build_gateway(load_settings())
     keys = new_keys()
-    hashes = hash_api_key(keys.public), hash_api_key(keys.secret)
-    made = gateway.store.add_project(ProjectSettings(name=name), *hashes, system_clock())
+    made = gateway.store.add_project(ProjectSettings(name=name), gateway.clock())
+    gateway.projects.set_keys(made.id, keys, keep_seconds=0)
     _show_keys(made, keys)
 
 
 @project.command("list")
 def list_projects() -> None:
     """List the projects."""
-    _, gateway = _gateway()
-    for made, _, _ in gateway.store.projects():
-        chosen = made.settings
-        click.echo(f"{made.id}\t{chosen.name}\tcode: {chosen.code_length}\t{', '.join(chosen.channels)}")
+    for made in build_gateway(load_settings()).store.projects():
+        click.echo(f"{made.id}\t{made.settings.name}")
+
+
+@project.command("show")
+@click.argument("project_id", type=int)
+def show_project(project_id: int) -> None:
+    """Show a project's settings."""
+    made = _project(build_gateway(load_settings()), project_id)
+    for name, value in msgspec.to_builtins(made.settings).items():
+        click.echo(f"{name}={','.join(value) if isinstance(value, (list, tuple)) else value}")
+
+
+@project.command("set")
+@click.argument("project_id", type=int)
+@click.argument("changes", nargs=-1, required=True, metavar="NAME=VALUE...")
+def set_project(project_id: int, changes: tuple[str, ...]) -> None:
+    """Change a project's settings, such as channels=sms,email or origins=https://*.example.com."""
+    gateway = build_gateway(load_settings())
+    made = _project(gateway, project_id)
+    try:
+        changed = change_settings(made.settings, changes)
+    except ValueError as problem:
+        raise click.ClickException(str(problem)) from None
+    gateway.store.change_project(made.id, changed)
+    click.echo(f"Project {made.id} is changed; running processes follow within {MAX_AGE:.0f} s.")
 
 
 @project.command("rotate-keys")
 @click.argument("project_id", type=int)
-def rotate_keys(project_id: int) -> None:
-    """Give a project new keys; the old ones stop working at once."""
-    config, gateway = _gateway()
-    made = gateway.projects.by_id(project_id)
-    if made is None:
-        raise click.ClickException(f"there is no project {project_id}; `kodgate project list` lists them")
-    first = next(iter(gateway.store.projects()))[0]
-    if config.project_public_key and made.id == first.id:
+@click.option("--keep", "keep_hours", default=24.0, show_default=True, help="hours that the old keys still work")
+def rotate_keys(project_id: int, keep_hours: float) -> None:
+    """Give a project new keys; the old ones work for a while beside them."""
+    config = load_settings()
+    gateway = build_gateway(config)
+    made = _project(gateway, project_id)
+    if config.project_public_key and made.id == gateway.store.projects()[0].id:
         raise click.ClickException(
             "the first project's keys are set by PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY: change them there"
         )
     keys = new_keys()
-    hashes = hash_api_key(keys.public), hash_api_key(keys.secret)
-    gateway.store.change_project(made.id, made.settings, hashes)
+    gateway.projects.set_keys(made.id, keys, keep_seconds=round(keep_hours * 3600))
     _show_keys(made, keys)
+    click.echo(f"The old keys work for {keep_hours:g} hours more.")
 
 
-def _gateway() -> tuple[Settings, LocalGateway]:
-    config = load_settings()
-    return config, build_gateway(config)
+def _project(gateway: LocalGateway, project_id: int) -> Project:
+    made = gateway.projects.by_id(project_id)
+    if made is None:
+        raise click.ClickException(f"there is no project {project_id}; `kodgate project list` lists them")
+    return made
 
 
 def _show_keys(made: Project, keys: KeyPair) -> None:

@@ -38,14 +38,14 @@ def derive_code(key: bytes, session_id: str, characters: str, length: int) -> st
     return code
 
 
-def read_code(value: object, length: int) -> str:
-    """What a person or a program entered, in the one form that is compared.
+def read_code(value: object) -> list[str]:
+    """What a person or a program entered, in the form that is compared.
 
-    Spaces, dashes, letter case and full-width digits are forgiven; a number has lost its leading zeros and gets
-    them back. Raises `BadRequest` on `code`.
+    Spaces, dashes, letter case and full-width digits are forgiven. A number has lost its leading zeros: it may
+    stand for a code of each length, of which a session has but one. Raises `BadRequest` on `code`.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**length:
-        return f"{value:0{length}d}"
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**LONGEST:
+        return [f"{value:0{length}d}" for length in range(max(SHORTEST, len(str(value))), LONGEST + 1)]
     if not isinstance(value, str):
         raise BadRequest("code", N_("must be a text or a number"))
     if len(value) > 64:
@@ -54,5 +54,7 @@ def read_code(value: object, length: int) -> str:
     if not code:
         raise BadRequest("code", N_("type the code"))
     if not SHORTEST <= len(code) <= LONGEST or not code.isascii() or not code.isalnum():
-        raise BadRequest("code", N_("must be %(length)s characters"), length=length)
-    return code
+        raise BadRequest(
+            "code", N_("must be %(shortest)s to %(longest)s characters"), shortest=SHORTEST, longest=LONGEST
+        )
+    return [code]

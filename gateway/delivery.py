@@ -15,6 +15,7 @@ from gateway.channels import Channel
 from gateway.codes import derive_code
 from gateway.keyring import Unsealable
 from gateway.local import LocalGateway
+from gateway.projects import Project
 from gateway.providers import Message, PermanentError, Provider, Receipt, TransientError
 from gateway.render import render_message
 from gateway.settings import Settings
@@ -132,8 +133,7 @@ class Courier:
             raise PermanentError("the project is gone")
         keyring, chosen = self._gateway.keyring, project.settings
         to = keyring.open(claimed.sealed, claimed.session_id)
-        key = keyring.sealed_with(claimed.sealed).code
-        code = derive_code(key, claimed.session_id, chosen.alphabet, chosen.code_length)
+        code = self._code(claimed, project)
         text = render_message(
             claimed.channel,
             claimed.lang,
@@ -143,6 +143,13 @@ class Courier:
             host=self._host,
         )
         return Message(claimed.id, claimed.channel, to, code, text, claimed.lang, chosen.name, claimed.chat_id)
+
+    def _code(self, claimed: Claimed, project: Project) -> str:
+        keyring = self._gateway.keyring
+        if claimed.own_code:
+            return keyring.open(claimed.own_code, claimed.session_id)
+        key = keyring.sealed_with(claimed.sealed).code
+        return derive_code(key, claimed.session_id, project.settings.alphabet, claimed.code_length)
 
     def _failed(self, claimed: Claimed, reason: str) -> Outcome:
         log.warning("message %s by %s failed: %s", claimed.id, claimed.channel, reason)

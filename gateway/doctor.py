@@ -41,7 +41,7 @@ def _store(settings: Settings) -> Finding:
         store.ping()
     except (StoreError, Busy) as problem:
         return Finding("store", False, str(problem))
-    return Finding("store", True, f"{settings.database_url}, {len(store.projects())} projects")
+    return Finding("store", True, f"{settings.database_url}, {len(store.projects())} project(s)")
 
 
 def _public_url(settings: Settings) -> Finding:

@@ -1,24 +1,23 @@
 """`LocalGateway`: the verbs on our own store."""
 
-import math
 import os
 import secrets
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
 from ulid import ULID
 
-from gateway import codes, errors
+from gateway import aes256, codes, errors
+from gateway.book import ProjectBook
 from gateway.channels import DESCRIPTIONS, NAMES, Channel, SessionChannel
 from gateway.clock import Clock, system_clock, to_iso
 from gateway.contact import Contact
-from gateway.i18n import translate
-from gateway.keyring import Destinations, Keyring, hash_api_key
+from gateway.i18n import N_, translate
+from gateway.keyring import Destinations, Keyring
 from gateway.projects import Project
 from gateway.settings import Settings
-from gateway.store import Link, NewSession, Order, Pause, Paused, SessionRow, Store
+from gateway.store import Link, NewSession, Opened, Order, OwnCode, Pause, Paused, SessionRow, Store
 from gateway.tokens import InvalidToken, Tokens, read_payload, write_payload
 from gateway.verbs import (
     Activation,
@@ -35,9 +34,6 @@ from gateway.verbs import (
     Verified,
 )
 
-PROJECTS_AGE = 5.0  # seconds until a change made by another process is seen here
-UNKNOWN_KEY_AGE = 1.0  # and sooner for a key never seen, but not at every guess
-
 
 class _Proof(msgspec.Struct, frozen=True, array_like=True):
     """What a verify token carries: the contact stays sealed."""
@@ -46,51 +42,6 @@ class _Proof(msgspec.Struct, frozen=True, array_like=True):
     session_id: str
     sealed: bytes
     channel: Channel | None
-
-
-class ProjectBook:
-    """The projects by key hash and by id, read from the store now and then."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._read_at = -math.inf
-        self._by_key: dict[bytes, tuple[Project, bool]] = {}
-        self._by_id: dict[int, Project] = {}
-
-    def by_key(self, key: str | None) -> tuple[Project, bool]:
-        """The project of an API key, and whether it is the secret one. Raises `AccessDenied`."""
-        if not key:
-            raise errors.AccessDenied
-        digest = hash_api_key(key)
-        self._refresh(PROJECTS_AGE)
-        if digest not in self._by_key:
-            self._refresh(UNKNOWN_KEY_AGE)
-        try:
-            return self._by_key[digest]
-        except KeyError:
-            raise errors.AccessDenied from None
-
-    def by_id(self, project_id: int) -> Project | None:
-        self._refresh(PROJECTS_AGE)
-        return self._by_id.get(project_id)
-
-    def by_bot(self, bot_id: int) -> list[Project]:
-        """The projects whose bot this is."""
-        self._refresh(PROJECTS_AGE)
-        return [project for project in self._by_id.values() if project.settings.bot_id == bot_id]
-
-    def forget(self) -> None:
-        """Read anew at the next call."""
-        self._read_at = -math.inf
-
-    def _refresh(self, age: float) -> None:
-        if time.monotonic() - self._read_at < age:
-            return
-        rows = self._store.projects()
-        self._by_key = {public: (project, False) for project, public, _ in rows}
-        self._by_key |= {secret: (project, True) for project, _, secret in rows}
-        self._by_id = {project.id: project for project, _, _ in rows}
-        self._read_at = time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -108,7 +59,7 @@ class LocalGateway:
     def __init__(self, store: Store, settings: Settings, clock: Clock = system_clock) -> None:
         self.store = store
         self.keyring = Keyring(settings.secret_keys)
-        self.projects = ProjectBook(store)
+        self.projects = ProjectBook(store, self.keyring, clock)
         self.clock = clock
         self._config = settings
         self._destinations = Destinations(_pepper(store, self.keyring))
@@ -124,17 +75,32 @@ class LocalGateway:
     def authenticate(self, key: str | None) -> tuple[Project, bool]:
         return self.projects.by_key(key)
 
-    def create(self, caller: Caller, to: Contact, channel: Channel | None = None, *, send: bool = True) -> Created:
+    def create(
+        self,
+        caller: Caller,
+        to: Contact,
+        channel: Channel | None = None,
+        *,
+        send: bool = True,
+        code: str | None = None,
+        legacy: bool = False,
+    ) -> Created:
         project, now = caller.project, self.clock()
         reachable = self._reachable(project, to.kind)
         if not reachable:
             raise errors.NoChannels
         if channel:
             self._must_reach(project, to.kind, channel)
-        order = Order(reachable, channel, _default(project, reachable), self._cooldown) if send else None
-        opened = self.store.open_session(self._new_session(caller, to, now), order)
+        new = self._new_session(caller, to, now, legacy)
+        order = None
+        if send:
+            default = _default(project, reachable, Channel.WHATSAPP if legacy else None)
+            order = Order(reachable, channel, default, self._cooldown, legacy, hold=code is not None)
+        opened = self.store.open_session(new, order)
         if isinstance(opened, Paused):
             raise errors.DestinationBlocked(_seconds(opened.until - now))
+        if code is not None:
+            opened = self._carry_own_code(caller, opened, code)
         session = opened.session
         return Created(
             session.id,
@@ -143,11 +109,12 @@ class LocalGateway:
             self._faces_of(project, reachable, caller.lang, session, now),
         )
 
-    def send(self, caller: Caller, session_id: str, channel: Channel) -> Sent:
+    def send(self, caller: Caller, session_id: str, channel: Channel, *, code: str | None = None) -> Sent:
         now = self.clock()
         session = self._live(caller, session_id, now)
         self._must_reach(caller.project, session.kind, channel)
-        queued = self.store.queue(caller.project.id, session_id, channel, now, self._cooldown)
+        own = self._own_code(caller, session_id, code) if code is not None else None
+        queued = self.store.queue(caller.project.id, session_id, channel, now, self._cooldown, own)
         if queued is None:
             raise errors.SessionExpired
         [face] = self._faces_of(caller.project, (channel,), caller.lang, queued.session, now)
@@ -164,8 +131,7 @@ class LocalGateway:
 
     def check(self, caller: Caller, session_id: str, code: object) -> Checked:
         project = caller.project
-        entered = codes.read_code(code, project.settings.code_length)
-        macs = self.keyring.code_macs(session_id, entered)
+        macs = [mac for one in codes.read_code(code) for mac in self.keyring.code_macs(session_id, one)]
         tried = self.store.try_code(project.id, session_id, macs, self.clock(), self._pause)
         if tried is None:
             raise errors.SessionExpired
@@ -245,16 +211,18 @@ class LocalGateway:
 
     # What the verbs share
 
-    def _new_session(self, caller: Caller, to: Contact, now: int) -> NewSession:
+    def _new_session(self, caller: Caller, to: Contact, now: int, legacy: bool) -> NewSession:
         project, session_id = caller.project, _new_ulid(now)
         chosen = project.settings
-        code = codes.derive_code(self.keyring.first.code, session_id, chosen.alphabet, chosen.code_length)
+        length = chosen.legacy_code_length if legacy else chosen.code_length
+        code = codes.derive_code(self.keyring.first.code, session_id, chosen.alphabet, length)
         return NewSession(
             id=session_id,
             project_id=project.id,
             destination=self._destinations.hash(project.id, to.value),
             sealed=self.keyring.seal(to.value, session_id),
             code_mac=self.keyring.code_mac(session_id, code),
+            code_length=length,
             kind=to.kind,
             lang=caller.lang,
             browser=caller.browser,
@@ -262,6 +230,34 @@ class LocalGateway:
             now=now,
             expires_at=now + chosen.session_seconds * 1000,
         )
+
+    def _own_code(self, caller: Caller, session_id: str, code: str) -> OwnCode:
+        """The code that a caller brought. In the open it needs the secret key: who sets a code can enter it."""
+        if aes256.is_encoded(code):
+            code = self._decode(caller.project, code)
+        elif not caller.secret:
+            raise errors.AccessDenied
+        [code] = codes.read_code(code)
+        mac, sealed = self.keyring.code_mac(session_id, code), self.keyring.seal(code, session_id)
+        return OwnCode(mac, sealed, len(code))
+
+    def _decode(self, project: Project, code: str) -> str:
+        for key in self.projects.code_keys(project.id):
+            try:
+                return aes256.decode_code(code, key)
+            except aes256.NotDecodable:
+                continue
+        raise errors.BadRequest("code", N_("is not encrypted with this project's secret key"))
+
+    def _carry_own_code(self, caller: Caller, opened: Opened, code: str) -> Opened:
+        """Which session it is for is known only now: the code is sealed for it alone."""
+        session, now = opened.session, self.clock()
+        own = self._own_code(caller, session.id, code)
+        if opened.sent_to is None:
+            self.store.set_code(caller.project.id, session.id, own, now)
+            return opened
+        queued = self.store.queue(caller.project.id, session.id, opened.sent_to, now, self._cooldown, own)
+        return Opened(queued.session, opened.sent_to) if queued else opened
 
     def _live(self, caller: Caller, session_id: str, now: int) -> SessionRow:
         session = self.store.session(caller.project.id, session_id)
@@ -349,9 +345,11 @@ def _new_ulid(now: int) -> str:
     return str(ULID.from_bytes(now.to_bytes(6) + os.urandom(10)))
 
 
-def _default(project: Project, reachable: tuple[Channel, ...]) -> Channel:
-    chosen = project.settings.default_channel
-    return chosen if chosen in reachable and chosen else reachable[0]
+def _default(project: Project, reachable: tuple[Channel, ...], preferred: Channel | None) -> Channel:
+    for channel in (preferred, project.settings.default_channel):
+        if channel in reachable and channel:
+            return channel
+    return reachable[0]
 
 
 def _seconds(ms: int) -> int:

@@ -1,6 +1,8 @@
 """Projects: each a site with a key pair, its own channels and its own rules for codes."""
 
+import re
 import secrets
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
@@ -18,6 +20,7 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     channels: tuple[Channel, ...] = ALL_CHANNELS
     default_channel: Channel | None = None
     code_length: Annotated[int, msgspec.Meta(ge=codes.SHORTEST, le=codes.LONGEST)] = 6
+    legacy_code_length: Annotated[int, msgspec.Meta(ge=codes.SHORTEST, le=codes.LONGEST)] = 4
     digits: bool = True
     letters: bool = False
     session_seconds: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 180
@@ -48,3 +51,33 @@ class KeyPair(msgspec.Struct, frozen=True):
 def new_keys() -> KeyPair:
     """A fresh pair, 192 random bits each."""
     return KeyPair("pk_" + secrets.token_urlsafe(24), "sk_" + secrets.token_urlsafe(24))
+
+
+_BY_THE_BOT = ("bot_id", "bot_username")
+_ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?")
+
+
+def change_settings(settings: ProjectSettings, changes: Iterable[str]) -> ProjectSettings:
+    """`settings` with changes such as `code_length=4` or `channels=sms,email`. Raises `ValueError`, saying why."""
+    fields = msgspec.to_builtins(settings)
+    for change in changes:
+        name, equals, value = change.partition("=")
+        if not equals or name not in fields or name in _BY_THE_BOT:
+            known = ", ".join(field for field in fields if field not in _BY_THE_BOT)
+            raise ValueError(f"{change!r}: write NAME=VALUE; the names are {known}")
+        if isinstance(fields[name], (list, tuple)):
+            fields[name] = [part.strip() for part in value.split(",") if part.strip()]
+        else:
+            fields[name] = value or None
+    try:
+        changed = msgspec.convert(fields, ProjectSettings, strict=False)
+    except msgspec.ValidationError as problem:
+        raise ValueError(str(problem)) from None
+    if not changed.digits and not changed.letters:
+        raise ValueError("digits and letters can't both be off: a code is made of something")
+    for origin in changed.origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(
+                f"{origin!r} is no origin; an example: https://shop.example.com or https://*.example.com"
+            )
+    return changed

@@ -121,11 +121,24 @@ class Gateway(Protocol):
     def authenticate(self, key: str | None) -> tuple[Project, bool]:
         """The project that an API key opens, and whether it is the secret one. Raises `AccessDenied`."""
 
-    def create(self, caller: Caller, to: Contact, channel: Channel | None = None, *, send: bool = True) -> Created:
-        """Create, or return, the live session of a contact, and send the code unless told not to."""
+    def create(
+        self,
+        caller: Caller,
+        to: Contact,
+        channel: Channel | None = None,
+        *,
+        send: bool = True,
+        code: str | None = None,
+        legacy: bool = False,
+    ) -> Created:
+        """Create, or return, the live session of a contact, and send the code unless told not to.
 
-    def send(self, caller: Caller, session_id: str, channel: Channel) -> Sent:
-        """Send the session's code on a channel. Raises `TooSoon` while the channel cools down."""
+        `code` is the caller's own: encrypted (gateway.aes256), or in the open with the secret key. `legacy`
+        is the Message API's way: shorter codes, and the channel used most, else whatsapp, by default.
+        """
+
+    def send(self, caller: Caller, session_id: str, channel: Channel, *, code: str | None = None) -> Sent:
+        """Send the session's code, or from now on `code`, on a channel. Raises `TooSoon` while that rests."""
 
     def channels(self, caller: Caller, session_id: str | None = None) -> list[SessionChannel]:
         """A session's channels, or all of the project's."""

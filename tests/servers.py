@@ -75,10 +75,14 @@ class Servers:
         }
 
     def __enter__(self) -> "Servers":
-        for name in NAMES:
-            self.start(name, wait=False)
-        for name in NAMES:
-            self.wait(name)
+        try:
+            for name in NAMES:
+                self.start(name, wait=False)
+            for name in NAMES:
+                self.wait(name)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

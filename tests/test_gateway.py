@@ -3,10 +3,11 @@
 import pytest
 
 from gateway import errors
+from gateway.aes256 import code_key, encode_code
 from gateway.channels import Channel
+from gateway.codes import DIGITS, derive_code
 from gateway.contact import parse_contact
-from gateway.keyring import hash_api_key
-from gateway.projects import ProjectSettings
+from gateway.projects import KeyPair, ProjectSettings, change_settings
 from gateway.settings import SANDBOX_BOT
 from gateway.tokens import write_payload
 from tests.world import BOT_ID, World, new_phone
@@ -210,8 +211,8 @@ def test_an_expired_session_is_over_for_every_verb(world: World) -> None:
 
 def test_projects_are_worlds_apart(world: World) -> None:
     other = ProjectSettings(name="Other", bot_id=BOT_ID, bot_username=SANDBOX_BOT)
-    world.gateway.store.add_project(other, hash_api_key("pk_other"), hash_api_key("sk_other"), world.clock.now)
-    world.gateway.projects.forget()
+    made = world.gateway.store.add_project(other, world.clock.now)
+    world.gateway.projects.set_keys(made.id, KeyPair("pk_other", "sk_other"), keep_seconds=0)
     phone = new_phone()
     ours = world.create(phone)
     world.activate(phone)
@@ -258,3 +259,71 @@ def test_unknown_keys_open_nothing(world: World) -> None:
     for key in (None, "", "pk_", "sk_developmen", "\x00", "ключ"):
         with pytest.raises(errors.AccessDenied):
             world.gateway.authenticate(key)
+
+
+def test_rotated_keys_work_on_for_a_while(world: World) -> None:
+    project = world.caller().project
+    world.gateway.projects.set_keys(project.id, KeyPair("pk_new", "sk_new"), keep_seconds=60)
+    for key in ("pk_development", "sk_development", "pk_new", "sk_new"):
+        assert world.gateway.authenticate(key) == (project, key.startswith("sk_"))
+    world.clock.pass_seconds(60)
+    with pytest.raises(errors.AccessDenied):
+        world.gateway.authenticate("pk_development")
+    assert world.gateway.authenticate("sk_new") == (project, True)
+
+
+def test_a_callers_own_code_needs_the_secret_key_or_its_encryption(world: World) -> None:
+    """Who sets a code can enter it: with the public key that would be everybody."""
+    contact = parse_contact(new_phone())
+    with pytest.raises(errors.AccessDenied):
+        world.gateway.create(world.caller(), contact, Channel.SMS, code="1234")
+    created = world.gateway.create(world.caller(SECRET), contact, Channel.SMS, code="1234")
+    assert created.sent_to == "sms"
+    assert world.gateway.check(world.caller(), created.session_id, "1234")
+    encrypted = encode_code("4321", code_key(SECRET))
+    created = world.gateway.create(world.caller(), contact, Channel.SMS, code=encrypted)
+    assert world.gateway.check(world.caller(), created.session_id, 4321)
+    for forged in (encode_code("4321", code_key("sk_other")), "aes256:nonsense"):
+        with pytest.raises(errors.BadRequest):
+            world.gateway.create(world.caller(), contact, Channel.SMS, code=forged)
+
+
+def test_a_legacy_session_has_four_digits_and_prefers_whatsapp_then_habit(world: World) -> None:
+    phone = new_phone()
+    for channel in (Channel.VIBER, Channel.VIBER, Channel.SMS):
+        session = world.create(phone, channel=channel)
+        world.gateway.check(world.caller(), session.session_id, world.code_of(session.session_id))
+    assert world.gateway.create(world.caller(), parse_contact(phone), legacy=True).sent_to == "viber"
+    new = world.gateway.create(world.caller(), parse_contact(new_phone()), legacy=True)
+    assert new.sent_to == "whatsapp"
+    code = derive_code(world.gateway.keyring.first.code, new.session_id, DIGITS, 4)
+    assert world.gateway.check(world.caller(), new.session_id, code)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["code_length=7"],
+        ["code_length=many"],
+        ["channels=pigeon"],
+        ["default_channel=pigeon"],
+        ["digits=false"],
+        ["origins=example.com"],
+        ["origins=https://example.com/path"],
+        ["bot_id=5"],
+        ["nothing=1"],
+        ["name"],
+    ],
+)
+def test_a_wrong_project_setting_is_refused(changes: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        change_settings(ProjectSettings(name="Shop"), changes)
+
+
+def test_project_settings_are_read_as_an_operator_writes_them() -> None:
+    changed = change_settings(
+        ProjectSettings(name="Shop"),
+        ["name=Big shop", "channels=sms, email", "letters=true", "code_length=4", "origins=https://*.example.com"],
+    )
+    assert (changed.name, changed.channels, changed.letters) == ("Big shop", (Channel.SMS, Channel.EMAIL), True)
+    assert (changed.code_length, changed.origins) == (4, ("https://*.example.com",))

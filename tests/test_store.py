@@ -22,6 +22,7 @@ from gateway.store import (
     Opened,
     Order,
     Outcome,
+    OwnCode,
     Pause,
     Paused,
     Store,
@@ -63,6 +64,7 @@ def new(destination: bytes = HERE, now: int = START, attempts: int = 5, project_
         destination=destination,
         sealed=b"sealed",
         code_mac=RIGHT,
+        code_length=6,
         kind="phone",
         lang="en",
         browser="Firefox, Linux",
@@ -98,15 +100,65 @@ def test_what_is_kept_first_stays(store: Store) -> None:
     assert store.keep("pepper", b"four") == b"three"
 
 
-def test_projects_are_stored_with_their_keys(store: Store) -> None:
-    made = store.add_project(ProjectSettings(name="Shop", code_length=4), b"p" * 32, b"s" * 32, START)
-    assert store.projects() == [(made, b"p" * 32, b"s" * 32)]
-    with pytest.raises(StoreError):
-        store.add_project(ProjectSettings(name="Thief"), b"x" * 32, b"p" * 32, START)
+def test_projects_and_their_keys(store: Store) -> None:
+    made = store.add_project(ProjectSettings(name="Shop", code_length=4), START)
+    assert store.projects() == [made]
+    store.set_keys(made.id, b"p" * 32, b"s" * 32, b"sealed", START)
+    keys = {key.hash: (key.project_id, key.secret, key.code_key, key.expires_at) for key in store.api_keys()}
+    assert keys == {b"p" * 32: (made.id, False, None, None), b"s" * 32: (made.id, True, b"sealed", None)}
     changed = ProjectSettings(name="Shop 2")
-    store.change_project(made.id, changed, (b"q" * 32, b"t" * 32))
-    [(project, public, secret)] = store.projects()
-    assert (project.settings, public, secret) == (changed, b"q" * 32, b"t" * 32)
+    store.change_project(made.id, changed)
+    assert store.projects()[0].settings == changed
+
+
+def test_a_key_belongs_to_one_project(store: Store) -> None:
+    one, two = (store.add_project(ProjectSettings(name=name), START) for name in ("one", "two"))
+    store.set_keys(one.id, b"p" * 32, b"s" * 32, b"", START)
+    for public, secret in ((b"p" * 32, b"x" * 32), (b"x" * 32, b"p" * 32), (b"y" * 32, b"y" * 32)):
+        with pytest.raises(StoreError):
+            store.set_keys(two.id, public, secret, b"", START)
+
+
+def test_old_keys_end_when_they_were_told_to(store: Store) -> None:
+    made = store.add_project(ProjectSettings(name="Shop"), START)
+    for number in range(3):
+        store.set_keys(made.id, bytes([number]) * 32, bytes([100 + number]) * 32, b"", START + number)
+    ends = {key.hash[0]: key.expires_at for key in store.api_keys()}
+    assert ends == {1: START + 2, 101: START + 2, 2: None, 102: None}
+
+
+def test_a_first_project_is_made_once(store: Store) -> None:
+    for _ in range(2):
+        store.ensure_first_project(ProjectSettings(name="Shop"), b"p" * 32, b"s" * 32, b"", START)
+    assert len(store.projects()) == 1
+    assert len(store.api_keys()) == 2
+    store.ensure_first_project(ProjectSettings(name="Shop"), b"q" * 32, b"t" * 32, b"", START)
+    assert len(store.projects()) == 1
+    assert {key.hash for key in store.api_keys() if key.expires_at is None} == {b"q" * 32, b"t" * 32}
+
+
+def test_a_callers_code_takes_the_place_of_the_derived_one(store: Store) -> None:
+    session = opened(store, new(), None).session
+    own = OwnCode(b"own" * 5, b"sealed own", 4)
+    assert not store.set_code(2, session.id, own, START)
+    assert not store.set_code(1, session.id, own, START + 3 * MINUTE)
+    assert store.set_code(1, session.id, own, START)
+    assert store.queue(1, session.id, Channel.SMS, START, MINUTE)
+    later = OwnCode(b"too late" * 2, b"sealed", 4)
+    cooling = store.queue(1, session.id, Channel.SMS, START + 1, MINUTE, later)
+    assert cooling
+    assert cooling.outcome == "cooling"
+    [claimed] = store.claim(START, 1000, EVERY, 10)
+    assert (claimed.own_code, claimed.code_length) == (b"sealed own", 4)
+    tried = guess(store, session.id, RIGHT)
+    assert tried
+    assert not tried.right
+    tried = guess(store, session.id, b"own" * 5)
+    assert tried
+    assert tried.right
+    again = opened(store, new(now=START + 2), order(Channel.SMS)).session
+    [claimed] = store.claim(START + 2, 1000, EVERY, 10)
+    assert (claimed.session_id, claimed.own_code, claimed.code_length) == (again.id, None, 6)
 
 
 def test_a_live_session_is_returned_and_an_ended_one_replaced(store: Store) -> None:

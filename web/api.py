@@ -19,13 +19,14 @@ from gateway.i18n import N_, pick_language
 from gateway.settings import Settings
 from gateway.store import Busy
 from gateway.verbs import Caller, Gateway
-from web import fields
+from web import fields, legacy
 from web.cors import Headers, Origins, preflight, readable_by
 from web.fields import Environ, Fields
 
 log = logging.getLogger(__name__)
 
-Verb = Callable[[Gateway, Caller, Fields], msgspec.Struct | list[Any]]
+Answer = msgspec.Struct | list[Any] | dict[str, Any]
+Verb = Callable[[Gateway, Caller, Fields], Answer]
 
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 _COMMON_HEADERS = [
@@ -57,10 +58,7 @@ def channels(gateway: Gateway, caller: Caller, given: Fields) -> list[Any]:
 
 def check(gateway: Gateway, caller: Caller, given: Fields) -> msgspec.Struct:
     """Contract: `POST /session/check`."""
-    session_id = fields.session_id(given)
-    if given.get("code") is None:
-        raise errors.BadRequest("code", N_("is missing"))
-    return gateway.check(caller, session_id, given["code"])
+    return gateway.check(caller, fields.session_id(given), fields.code(given))
 
 
 def verify(gateway: Gateway, caller: Caller, given: Fields) -> msgspec.Struct:
@@ -82,7 +80,11 @@ _SESSION_VERBS: dict[str, dict[str, Verb]] = {
     "settings": {"GET": settings},
 }
 PREFIXES = ("/session/", "/v2/", "/v2.1/")  # the last two are the SDK's; it asks for the same six
-VERBS = {prefix + name: verbs for prefix in PREFIXES for name, verbs in _SESSION_VERBS.items()}
+VERBS: dict[str, dict[str, Verb]] = {
+    **{prefix + name: verbs for prefix in PREFIXES for name, verbs in _SESSION_VERBS.items()},
+    **{path: dict(verbs) for path, verbs in legacy.VERBS.items()},
+}
+ALL_PREFIXES = (*PREFIXES, *legacy.PREFIXES)
 
 
 class Api:
@@ -100,7 +102,7 @@ class Api:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         verbs = VERBS.get(path)
-        if verbs is None and not path.startswith(PREFIXES):
+        if verbs is None and not path.startswith(ALL_PREFIXES):
             return self._site(environ, start_response)
         request_id = f"{self._process}-{next(self._numbers):x}"
         headers = [*_COMMON_HEADERS, ("x-request-id", request_id)]
@@ -121,9 +123,7 @@ class Api:
         start_response(_STATUS_LINES[status], headers)
         return [body]
 
-    def _answer(
-        self, environ: Environ, verbs: dict[str, Verb] | None, headers: Headers
-    ) -> msgspec.Struct | list[Any]:
+    def _answer(self, environ: Environ, verbs: dict[str, Verb] | None, headers: Headers) -> Answer:
         if verbs is None:
             raise errors.NotFound
         method = environ["REQUEST_METHOD"]
@@ -133,7 +133,7 @@ class Api:
         project, secret = self._gateway.authenticate(environ.get("HTTP_X_API_KEY"))
         if origin := environ.get("HTTP_ORIGIN"):
             headers += self._origins.admit(origin, project, secret)
-        given = fields.body_fields(environ, self._body_limit) if method == "POST" else fields.query_fields(environ)
+        given = _fields(environ, verb, self._body_limit)
         lang = pick_language(_text_or_none(given.get("lang")), environ.get("HTTP_ACCEPT_LANGUAGE"))
         environ["kodgate.lang"] = lang
         return verb(self._gateway, Caller(project, secret, lang), given)
@@ -164,6 +164,15 @@ def error_body(refusal: errors.GatewayError, lang: str) -> dict[str, Any]:
         "sys_message": refusal.sys_message,
         "error_params": params,
     }
+
+
+def _fields(environ: Environ, verb: Verb, limit: int) -> Fields:
+    """The request's fields: in the body of a POST, in the query of a GET, and in either for the legacy API."""
+    if environ["REQUEST_METHOD"] == "GET":
+        return fields.query_fields(environ)
+    if verb not in legacy.BOTH:
+        return fields.body_fields(environ, limit)
+    return fields.query_fields(environ) | fields.body_fields(environ, limit, may_be_empty=True)
 
 
 def _preflight(

@@ -25,7 +25,7 @@ def query_fields(environ: Environ) -> Fields:
     return _form(environ.get("QUERY_STRING", ""), "query")
 
 
-def body_fields(environ: Environ, limit: int) -> Fields:
+def body_fields(environ: Environ, limit: int, *, may_be_empty: bool = False) -> Fields:
     """The fields of a body of at most `limit` bytes. Raises `BadRequest`."""
     length = environ.get("CONTENT_LENGTH") or "0"
     if length.isdecimal() and int(length) > limit:
@@ -33,6 +33,8 @@ def body_fields(environ: Environ, limit: int) -> Fields:
     body = environ["wsgi.input"].read(limit + 1)
     if len(body) > limit:
         raise BadRequest("body", N_("is larger than %(limit)s bytes"), limit=limit)
+    if may_be_empty and not body:
+        return {}
     if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
         start = body[:64].lstrip()[:1]
         if start not in (b"{", b"["):
@@ -48,6 +50,13 @@ def text(fields: Fields, name: str) -> str:
     if not isinstance(value, str):
         raise BadRequest(name, N_("must be a text"))
     return value
+
+
+def code(fields: Fields) -> Any:
+    """A code as it was entered. Raises `BadRequest` where there is none."""
+    if fields.get("code") is None:
+        raise BadRequest("code", N_("is missing"))
+    return fields["code"]
 
 
 def session_id(fields: Fields) -> str:

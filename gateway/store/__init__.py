@@ -51,6 +51,24 @@ class SessionRow(msgspec.Struct, frozen=True):
     sends: tuple[Send, ...] = ()
 
 
+class ApiKey(msgspec.Struct, frozen=True):
+    """The hash of an API key. `code_key` goes with a secret one: sealed, it decrypts codes (gateway.aes256)."""
+
+    hash: bytes
+    project_id: int
+    secret: bool
+    code_key: bytes | None = None
+    expires_at: int | None = None
+
+
+class OwnCode(msgspec.Struct, frozen=True):
+    """A code that the caller brought: its keyed hash, and itself sealed."""
+
+    mac: bytes
+    sealed: bytes
+    length: int
+
+
 class NewSession(msgspec.Struct, frozen=True):
     """What `open_session` inserts when no session lives for its destination."""
 
@@ -59,6 +77,7 @@ class NewSession(msgspec.Struct, frozen=True):
     destination: bytes
     sealed: bytes
     code_mac: bytes
+    code_length: int
     kind: str
     lang: str
     browser: str
@@ -69,15 +88,18 @@ class NewSession(msgspec.Struct, frozen=True):
 
 class Order(msgspec.Struct, frozen=True):
     """Which channel shall carry the code: `wanted`, else the one that carries it already, else the one last
-    used, else `default`.
+    used (or the one `most_used`), else `default`.
 
-    `allowed` are those that the project has for this contact; a send within `cooldown` ms is not repeated.
+    `allowed` are those that the project has for this contact; a send within `cooldown` ms is not repeated;
+    `hold` chooses without sending.
     """
 
     allowed: tuple[Channel, ...]
     wanted: Channel | None
     default: Channel
     cooldown: int
+    most_used: bool = False
+    hold: bool = False
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -125,6 +147,8 @@ class Claimed(msgspec.Struct, frozen=True):
     channel: Channel
     lang: str
     sealed: bytes
+    code_length: int
+    own_code: bytes | None
     attempts: int
     created_at: int
     expires_at: int
@@ -172,16 +196,25 @@ class Store(Protocol):
     def replace(self, name: str, value: bytes) -> None:
         """Store `value` under `name`."""
 
-    def projects(self) -> list[tuple[Project, bytes, bytes]]:
-        """Every project, with the hashes of its public and secret key."""
+    def projects(self) -> list[Project]:
+        """Every project, oldest first."""
 
-    def add_project(self, settings: ProjectSettings, public: bytes, secret: bytes, now: int) -> Project:
-        """A new project. Raises `StoreError` where a key is taken."""
+    def api_keys(self) -> list[ApiKey]:
+        """Every key of every project."""
 
-    def change_project(
-        self, project_id: int, settings: ProjectSettings, keys: tuple[bytes, bytes] | None = None
+    def add_project(self, settings: ProjectSettings, now: int) -> Project:
+        """A new project, without keys."""
+
+    def change_project(self, project_id: int, settings: ProjectSettings) -> None:
+        """New settings for a project."""
+
+    def ensure_first_project(
+        self, settings: ProjectSettings, public: bytes, secret: bytes, code_key: bytes, now: int
     ) -> None:
-        """New settings, and new keys if given, for a project."""
+        """Add a first project if there is none, and give it these keys. Raises `StoreError` as `set_keys`."""
+
+    def set_keys(self, project_id: int, public: bytes, secret: bytes, code_key: bytes, old_until: int) -> None:
+        """New keys for a project; those it had end at `old_until`. Raises `StoreError` where one is taken."""
 
     def open_session(self, new: NewSession, order: Order | None) -> Opened | Paused:
         """Insert the session, or return the one that lives; queue its code where `order` asks for it."""
@@ -189,8 +222,22 @@ class Store(Protocol):
     def session(self, project_id: int | None, session_id: str) -> SessionRow | None:
         """A session that is still the newest of its destination; `project_id` None looks in all projects."""
 
-    def queue(self, project_id: int, session_id: str, channel: Channel, now: int, cooldown: int) -> Queued | None:
-        """Queue a live session's code, or park it for the bot; None where no such session lives."""
+    def queue(
+        self,
+        project_id: int,
+        session_id: str,
+        channel: Channel,
+        now: int,
+        cooldown: int,
+        own: OwnCode | None = None,
+    ) -> Queued | None:
+        """Queue a live session's code, or park it for the bot; None where no such session lives.
+
+        What is queued carries `own`, if given, which from then on is the session's code.
+        """
+
+    def set_code(self, project_id: int, session_id: str, own: OwnCode, now: int) -> bool:
+        """From now on this is a live session's code; whether it lives."""
 
     def try_code(
         self, project_id: int, session_id: str, macs: Sequence[bytes], now: int, pause: Pause

@@ -21,6 +21,7 @@ from gateway.channels import Channel
 from gateway.clock import machine_booted_at
 from gateway.projects import Project, ProjectSettings
 from gateway.store import (
+    ApiKey,
     Busy,
     Claimed,
     Link,
@@ -28,6 +29,7 @@ from gateway.store import (
     Opened,
     Order,
     Outcome,
+    OwnCode,
     Pause,
     Paused,
     Queued,
@@ -102,35 +104,37 @@ class SqliteStore:
         with _writing(self._connection) as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
-    def projects(self) -> list[tuple[Project, bytes, bytes]]:
-        rows = self._read("SELECT id, settings, public_key, secret_key FROM project ORDER BY id")
-        return [(Project(key, _settings(text)), public, secret) for key, text, public, secret in rows]
+    def projects(self) -> list[Project]:
+        rows = self._read("SELECT id, settings FROM project ORDER BY id")
+        return [Project(key, _settings(text)) for key, text in rows]
 
-    def add_project(self, settings: ProjectSettings, public: bytes, secret: bytes, now: int) -> Project:
+    def api_keys(self) -> list[ApiKey]:
+        rows = self._read("SELECT hash, project_id, secret, code_key, expires_at FROM api_key")
+        return [ApiKey(digest, project, bool(secret), *more) for digest, project, secret, *more in rows]
+
+    def add_project(self, settings: ProjectSettings, now: int) -> Project:
         with _writing(self._connection) as db:
-            taken = db.execute(
-                "SELECT 1 FROM project WHERE public_key IN (?1, ?2) OR secret_key IN (?1, ?2)",
-                (public, secret),
-            )
-            if taken.fetchone() or public == secret:
-                raise StoreError("one of these API keys is already in use")
-            row = db.execute(
-                "INSERT INTO project (public_key, secret_key, settings, created_at) VALUES (?, ?, ?, ?)"
-                " RETURNING id",
-                (public, secret, msgspec.json.encode(settings).decode(), now),
-            ).fetchone()
-        return Project(row[0], settings)
+            return Project(_add_project(db, settings, now), settings)
 
-    def change_project(
-        self, project_id: int, settings: ProjectSettings, keys: tuple[bytes, bytes] | None = None
+    def change_project(self, project_id: int, settings: ProjectSettings) -> None:
+        text = msgspec.json.encode(settings).decode()
+        with _writing(self._connection) as db:
+            db.execute("UPDATE project SET settings = ? WHERE id = ?", (text, project_id))
+
+    def ensure_first_project(
+        self, settings: ProjectSettings, public: bytes, secret: bytes, code_key: bytes, now: int
     ) -> None:
         with _writing(self._connection) as db:
-            db.execute(
-                "UPDATE project SET settings = ? WHERE id = ?",
-                (msgspec.json.encode(settings).decode(), project_id),
-            )
-            if keys:
-                db.execute("UPDATE project SET public_key = ?, secret_key = ? WHERE id = ?", (*keys, project_id))
+            first = db.execute("SELECT min(id) FROM project").fetchone()[0]
+            if first is None:
+                first = _add_project(db, settings, now)
+            current = "SELECT hash FROM api_key WHERE project_id = ? AND expires_at IS NULL"
+            if {digest for (digest,) in db.execute(current, (first,))} != {public, secret}:
+                _set_keys(db, first, public, secret, code_key, now)
+
+    def set_keys(self, project_id: int, public: bytes, secret: bytes, code_key: bytes, old_until: int) -> None:
+        with _writing(self._connection) as db:
+            _set_keys(db, project_id, public, secret, code_key, old_until)
 
     # Sessions
 
@@ -150,8 +154,9 @@ class SqliteStore:
                 session = _fresh(db, new)
             sent_to = None
             if order:
-                sent_to = _choose(order, session)
-                session, _ = _queue(db, session, sent_to, new.now, order.cooldown)
+                sent_to = _choose(db, order, session)
+                if not order.hold:
+                    session, _ = _queue(db, session, sent_to, new.now, order.cooldown, None)
         return Opened(session, sent_to)
 
     def session(self, project_id: int | None, session_id: str) -> SessionRow | None:
@@ -161,15 +166,29 @@ class SqliteStore:
             return None
         return row if project_id in (None, row.project_id) else None
 
-    def queue(self, project_id: int, session_id: str, channel: Channel, now: int, cooldown: int) -> Queued | None:
+    def queue(
+        self,
+        project_id: int,
+        session_id: str,
+        channel: Channel,
+        now: int,
+        cooldown: int,
+        own: OwnCode | None = None,
+    ) -> Queued | None:
         with _writing(self._connection) as db:
             session = _find_session(db, session_id)
             if session is None or session.project_id != project_id or session.created_at < self.void_before:
                 return None
             if session.state != "live" or session.expires_at <= now:
                 return None
-            session, outcome = _queue(db, session, channel, now, cooldown)
+            session, outcome = _queue(db, session, channel, now, cooldown, own)
         return Queued(session, outcome)
+
+    def set_code(self, project_id: int, session_id: str, own: OwnCode, now: int) -> bool:
+        with _writing(self._connection) as db:
+            alive = f"{_OWN_CODE} AND project_id = ? AND state = 'live' AND expires_at > ? AND created_at >= ?"
+            values = (own.mac, own.sealed, own.length, session_id, project_id, now, self.void_before)
+            return db.execute(alive, values).rowcount == 1
 
     def try_code(
         self, project_id: int, session_id: str, macs: Sequence[bytes], now: int, pause: Pause
@@ -405,6 +424,30 @@ def _statements(script: str) -> Iterator[str]:
             statement = ""
 
 
+# Projects
+
+
+def _add_project(db: sqlite3.Connection, settings: ProjectSettings, now: int) -> int:
+    text = msgspec.json.encode(settings).decode()
+    row = db.execute(
+        "INSERT INTO project (settings, created_at) VALUES (?, ?) RETURNING id", (text, now)
+    ).fetchone()
+    number: int = row[0]
+    return number
+
+
+def _set_keys(
+    db: sqlite3.Connection, project_id: int, public: bytes, secret: bytes, code_key: bytes, old_until: int
+) -> None:
+    db.execute("DELETE FROM api_key WHERE project_id = ? AND expires_at IS NOT NULL", (project_id,))
+    taken = db.execute("SELECT 1 FROM api_key WHERE hash IN (?, ?)", (public, secret)).fetchone()
+    if taken or public == secret:
+        raise StoreError("one of these API keys is already in use")
+    db.execute("UPDATE api_key SET expires_at = ? WHERE project_id = ?", (old_until, project_id))
+    db.execute("INSERT INTO api_key VALUES (?, ?, 0, NULL, NULL)", (public, project_id))
+    db.execute("INSERT INTO api_key VALUES (?, ?, 1, ?, NULL)", (secret, project_id, code_key))
+
+
 # Rows
 
 
@@ -443,9 +486,10 @@ def _sends(db: sqlite3.Connection, session_id: str) -> tuple[Send, ...]:
 
 def _insert_session(db: sqlite3.Connection, new: NewSession) -> None:
     db.execute(
-        "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'live', ?, 0, 0, ?, ?)"
+        "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, 'live', ?, 0, 0, ?, ?)"
         " ON CONFLICT (project_id, destination) DO UPDATE SET id = excluded.id, sealed = excluded.sealed,"
-        " code_mac = excluded.code_mac, lang = excluded.lang, browser = excluded.browser, state = 'live',"
+        " code_mac = excluded.code_mac, code_length = excluded.code_length, own_code = NULL,"
+        " lang = excluded.lang, browser = excluded.browser, state = 'live',"
         " attempts_left = excluded.attempts_left, paused_until = 0, created_at = excluded.created_at,"
         " expires_at = excluded.expires_at",
         (
@@ -454,6 +498,7 @@ def _insert_session(db: sqlite3.Connection, new: NewSession) -> None:
             new.id,
             new.sealed,
             new.code_mac,
+            new.code_length,
             new.kind,
             new.lang,
             new.browser,
@@ -492,18 +537,29 @@ def _fresh(db: sqlite3.Connection, new: NewSession) -> SessionRow:
 
 # Sending
 
+_OWN_CODE = "UPDATE session SET code_mac = ?, own_code = ?, code_length = ? WHERE id = ?"
 
-def _choose(order: Order, session: SessionRow) -> Channel:
+
+def _choose(db: sqlite3.Connection, order: Order, session: SessionRow) -> Channel:
     if order.wanted:
         return order.wanted
     carrying = [send for send in session.sends if send.state != "failed" and send.channel in order.allowed]
     if carrying:
         return max(carrying, key=lambda send: send.created_at).channel
-    return session.last_channel if session.last_channel in order.allowed else order.default
+    known = _most_used(db, session) if order.most_used else session.last_channel
+    return known if known in order.allowed and known else order.default
+
+
+def _most_used(db: sqlite3.Connection, session: SessionRow) -> Channel | None:
+    row = db.execute(
+        "SELECT channel FROM habit WHERE project_id = ? AND destination = ? ORDER BY uses DESC, last_used_at DESC",
+        (session.project_id, session.destination),
+    ).fetchone()
+    return Channel(row[0]) if row else None
 
 
 def _queue(
-    db: sqlite3.Connection, session: SessionRow, channel: Channel, now: int, cooldown: int
+    db: sqlite3.Connection, session: SessionRow, channel: Channel, now: int, cooldown: int, own: OwnCode | None
 ) -> tuple[SessionRow, Any]:
     newest = next((send for send in session.sends if send.channel is channel), None)
     if newest and newest.state == "parked":
@@ -515,6 +571,8 @@ def _queue(
         return _session(db, session.id), "parked"
     if newest and newest.state != "failed" and newest.created_at + cooldown > now:
         return session, "unchanged" if newest.began_parked else "cooling"
+    if own:
+        db.execute(_OWN_CODE, (own.mac, own.sealed, own.length, session.id))
     state = "parked" if channel is Channel.TELEGRAM and not session.active else "queued"
     db.execute(
         "INSERT INTO message (session_id, channel, state, began_parked, created_at, due_at)"
@@ -529,7 +587,8 @@ def _queue(
 @cache
 def _due(channels: int) -> str:
     return f"""
-        SELECT m.id, m.session_id, s.project_id, m.channel, s.lang, s.sealed, m.attempts, m.created_at,
+        SELECT m.id, m.session_id, s.project_id, m.channel, s.lang, s.sealed, s.code_length, s.own_code,
+            m.attempts, m.created_at,
             a.chat_id, s.state, s.expires_at
         FROM message m LEFT JOIN session s ON s.id = m.session_id
         LEFT JOIN activation a ON a.project_id = s.project_id AND a.destination = s.destination AND a.active = 1
@@ -548,7 +607,7 @@ def _waiting(channels: int) -> str:
 
 
 def _claimed(row: Sequence[Any]) -> Claimed:
-    number, session_id, project_id, channel, lang, sealed, attempts, created_at, chat_id, _, expires_at = row
+    number, session_id, project_id, channel, lang, sealed, length, own, attempts, created_at, chat_id, _, end = row
     return Claimed(
         number,
         session_id,
@@ -556,9 +615,11 @@ def _claimed(row: Sequence[Any]) -> Claimed:
         Channel(channel),
         lang,
         sealed,
+        length,
+        own,
         attempts + 1,
         created_at,
-        expires_at,
+        end,
         chat_id,
     )
 

@@ -7,11 +7,18 @@ CREATE TABLE meta (
 
 CREATE TABLE project (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    public_key BLOB NOT NULL UNIQUE,
-    secret_key BLOB NOT NULL UNIQUE,
     settings TEXT NOT NULL,
     created_at INTEGER NOT NULL
 );
+
+-- Hashes of API keys. `code_key` is what encrypts codes for the holder of a secret key, sealed.
+CREATE TABLE api_key (
+    hash BLOB PRIMARY KEY,
+    project_id INTEGER NOT NULL,
+    secret INTEGER NOT NULL,
+    code_key BLOB,
+    expires_at INTEGER
+) WITHOUT ROWID;
 
 -- One row a destination: its current session. That the primary key is the destination is what makes
 -- "a session is created once while it lives" true; the next session takes the row over.
@@ -21,6 +28,8 @@ CREATE TABLE session (
     id TEXT NOT NULL,
     sealed BLOB NOT NULL,
     code_mac BLOB NOT NULL,
+    code_length INTEGER NOT NULL,
+    own_code BLOB,
     kind TEXT NOT NULL,
     lang TEXT NOT NULL,
     browser TEXT NOT NULL,

@@ -1,0 +1,96 @@
+"""`ProjectBook`: the projects by their keys, by id and by bot, read from the store now and then."""
+
+import math
+import time
+from dataclasses import dataclass
+
+from gateway import errors
+from gateway.aes256 import code_key
+from gateway.clock import Clock
+from gateway.keyring import Keyring, hash_api_key
+from gateway.projects import KeyPair, Project, ProjectSettings
+from gateway.store import ApiKey, Store
+
+MAX_AGE = 5.0  # seconds until a change made by another process is seen here
+UNKNOWN_KEY_AGE = 1.0  # and sooner for a key never seen, but not at every guess
+_CODE_KEY = "code key"  # what a sealed code key is bound to, so that it opens as nothing else
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    project: Project
+    key: ApiKey
+
+
+class ProjectBook:
+    """Safe to share between threads: what is read is replaced as a whole."""
+
+    def __init__(self, store: Store, keyring: Keyring, clock: Clock) -> None:
+        self._store = store
+        self._keyring = keyring
+        self._clock = clock
+        self._read_at = -math.inf
+        self._by_key: dict[bytes, _Entry] = {}
+        self._by_id: dict[int, Project] = {}
+
+    def by_key(self, key: str | None) -> tuple[Project, bool]:
+        """The project of an API key, and whether it is the secret one. Raises `AccessDenied`."""
+        if not key:
+            raise errors.AccessDenied
+        digest = hash_api_key(key)
+        self._refresh(MAX_AGE)
+        if digest not in self._by_key:
+            self._refresh(UNKNOWN_KEY_AGE)
+        entry = self._by_key.get(digest)
+        if entry is None or self._has_ended(entry.key):
+            raise errors.AccessDenied
+        return entry.project, entry.key.secret
+
+    def by_id(self, project_id: int) -> Project | None:
+        self._refresh(MAX_AGE)
+        return self._by_id.get(project_id)
+
+    def by_bot(self, bot_id: int) -> list[Project]:
+        """The projects whose bot this is."""
+        self._refresh(MAX_AGE)
+        return [project for project in self._by_id.values() if project.settings.bot_id == bot_id]
+
+    def code_keys(self, project_id: int) -> list[bytes]:
+        """What decrypts codes that were encrypted with one of the project's secret keys (gateway.aes256)."""
+        self._refresh(MAX_AGE)
+        keys = [entry.key for entry in self._by_key.values() if entry.project.id == project_id]
+        sealed = [key.code_key for key in keys if key.code_key and not self._has_ended(key)]
+        return [self._keyring.open(one, _CODE_KEY).encode() for one in sealed]
+
+    def ensure_first(self, settings: ProjectSettings, keys: KeyPair) -> None:
+        """The first project exists and has these keys. Raises `StoreError` where another one has them."""
+        public, secret, sealed = self._hashed(keys)
+        self._store.ensure_first_project(settings, public, secret, sealed, self._clock())
+        self.forget()
+
+    def set_keys(self, project_id: int, keys: KeyPair, keep_seconds: int) -> None:
+        """New keys for a project; those it had work for `keep_seconds` more. Raises `StoreError`."""
+        self._store.set_keys(project_id, *self._hashed(keys), self._clock() + keep_seconds * 1000)
+        self.forget()
+
+    def forget(self) -> None:
+        """Read anew at the next call."""
+        self._read_at = -math.inf
+
+    def _hashed(self, keys: KeyPair) -> tuple[bytes, bytes, bytes]:
+        sealed = self._keyring.seal(code_key(keys.secret).decode(), _CODE_KEY)
+        return hash_api_key(keys.public), hash_api_key(keys.secret), sealed
+
+    def _has_ended(self, key: ApiKey) -> bool:
+        return key.expires_at is not None and key.expires_at <= self._clock()
+
+    def _refresh(self, age: float) -> None:
+        if time.monotonic() - self._read_at < age:
+            return
+        self._by_id = {project.id: project for project in self._store.projects()}
+        self._by_key = {
+            key.hash: _Entry(self._by_id[key.project_id], key)
+            for key in self._store.api_keys()
+            if key.project_id in self._by_id
+        }
+        self._read_at = time.monotonic()
