@@ -119,8 +119,9 @@ class Stack:
         """Another project with the sandbox's bot; a running web finds it at the first sight of its key."""
         store = open_store(self._database)
         chosen = ProjectSettings(**settings, bot_id=BOT_ID, bot_username=SANDBOX_BOT)
-        keys = hash_api_key(public_key), hash_api_key(public_key.replace("pk_", "sk_"))
-        store.add_project(chosen, *keys, int(time.time() * 1000))
+        made = store.add_project(chosen, int(time.time() * 1000))
+        secret_key = public_key.replace("pk_", "sk_")
+        store.set_keys(made.id, hash_api_key(public_key), hash_api_key(secret_key), b"", 0)
         store.close()
 
     # The sandbox
