@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from bench.processes import free_ports
 from gateway.clock import system_clock
 from gateway.codes import DIGITS, derive_code
 from gateway.keyring import Keyring
@@ -37,15 +37,6 @@ def until(ask: Callable[[], T | None], what: str, within: float = 15.0) -> T:
             raise AssertionError(f"{what}: not within {within:.0f} s")
         time.sleep(0.01)
     return answer
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 class Servers:

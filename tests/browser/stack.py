@@ -2,46 +2,25 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
+from bench.processes import free_ports
 from gateway.keyring import hash_api_key
 from gateway.projects import ProjectSettings
 from gateway.settings import SANDBOX_BOT
 from gateway.store import open_store
+from tests.servers import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_WITHIN = 60.0  # seconds: three processes on one busy core
 STOP_WITHIN = 10.0
 BOT_ID = 1
-
-T = TypeVar("T")
-
-
-def until(ask: Callable[[], T | None], what: str, within: float = 15.0) -> T:
-    """Ask again and again until there is an answer."""
-    end = time.monotonic() + within
-    while (answer := ask()) is None:
-        if time.monotonic() > end:
-            raise AssertionError(f"{what}: not within {within:.0f} s")
-        time.sleep(0.02)
-    return answer
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def is_well(url: str) -> bool:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import until
+
 from .conftest import Visits
 from .people import DESKTOP, PHONE, Chat, Visitor
-from .stack import ROOT, STOP_WITHIN, Stack, is_well, until
+from .stack import ROOT, STOP_WITHIN, Stack, is_well
 
 FIRST_PAGE_WITHIN = 240.0  # s; the budget, 60 s on a warm package cache, is reported
 NO_INDEX = (
