@@ -87,11 +87,13 @@ def read_payload(keyring: Keyring, payload: str) -> str:
     session_id = payload[:_ULID]
     if len(payload) != _PAYLOAD or not payload.isascii():
         raise InvalidToken
+    signed = payload[_ULID:].encode("ascii")
     try:
-        signature = _unpadded(payload[_ULID:].encode("ascii"))
+        signature = _unpadded(signed)
     except Base64Error:
         raise InvalidToken from None
-    if not keyring.is_link_signature(session_id, signature):
+    # base64 has several spellings for the same bytes: only the one that we write is ours.
+    if urlsafe_b64encode(signature).rstrip(b"=") != signed or not keyring.is_link_signature(session_id, signature):
         raise InvalidToken
     return session_id
 

@@ -139,7 +139,11 @@
 
   function code(form) {
     const field = form.querySelector(".code");
-    const tidy = () => field.value.normalize("NFKC").replace(/[^0-9a-z]/gi, "");
+    const alone = new RegExp(`(?<![0-9a-z])[0-9]{${form.dataset.code}}(?![0-9a-z])`, "i");
+    const tidy = () => { // a whole message may have been pasted
+      const text = field.value.normalize("NFKC");
+      return text.match(alone)?.[0] ?? text.replace(/[^0-9a-z]/gi, "");
+    };
     const complete = () => {
       if (tidy().length < form.dataset.code) return;
       field.value = tidy();

@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import string
 from pathlib import Path
 
 import msgspec
@@ -90,7 +91,17 @@ def test_a_deep_link_fits_telegram_and_can_not_be_forged() -> None:
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", payload)
     assert read_payload(ring, payload) == SESSION
     assert read_payload(Keyring([NEW, OLD]), payload) == SESSION
-    for wrong in ("", SESSION, payload[:-2], payload + "A", payload[:10] + "Z" + payload[11:], "ё" * 48, "A" * 48):
+    spellings = {payload[:-1] + letter for letter in string.ascii_letters + string.digits + "-_"} - {payload}
+    for wrong in (
+        *spellings,
+        "",
+        SESSION,
+        payload[:-2],
+        payload + "A",
+        payload[:10] + "Z" + payload[11:],
+        "ё" * 48,
+        "A" * 48,
+    ):
         with pytest.raises(InvalidToken):
             read_payload(ring, wrong)
 

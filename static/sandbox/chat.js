@@ -344,7 +344,7 @@ function stopTyping() {
 // Who holds the phone
 
 async function become(phone, more = {}) {
-  const person = await post("/api/people", { phone, ...more });
+  const person = await post("/api/people", { phone, language_code: document.documentElement.lang, ...more });
   remember(person);
   const response = await fetch(`/api/chats/${bot.username}/${person.user_id}`);
   view = await response.json();

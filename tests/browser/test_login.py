@@ -92,6 +92,14 @@ def test_a_code_by_email(visits: Visits, stack: Stack, email: str, face: Face) -
     visitor.is_logged_in_as(email)
 
 
+def test_a_whole_message_may_be_pasted_for_its_code(visits: Visits, stack: Stack, phone: str) -> None:
+    visitor = visits.visitor(PHONE)
+    visitor.goes_to_code(phone, "sms")
+    stack.code(phone)
+    visitor.code.fill(stack.letters(phone, "sms")[0]["text"])
+    visitor.is_logged_in_as(phone)
+
+
 def test_a_code_is_taken_with_the_spaces_and_words_that_come_with_a_paste(
     visits: Visits, stack: Stack, phone: str
 ) -> None:
