@@ -179,6 +179,7 @@ class LocalGateway:
                 caller.project, self._reachable(caller.project, session.kind), caller.lang, session, now
             ),
             {send.channel: send.state for send in session.sends},
+            session.code_length,
         )
 
     def linked_session(self, bot_id: int, payload: str) -> LinkedSession:

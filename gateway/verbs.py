@@ -87,13 +87,15 @@ Delivery = Literal["parked", "queued", "sending", "sent", "delivered", "failed"]
 class Progress(msgspec.Struct, frozen=True):
     """Where a session stands, for the widget and its live stream.
 
-    `deliveries` holds the state of the newest message of each channel that was asked to send.
+    `code_length` is this session's own: a legacy call makes shorter codes than the project's. `deliveries` holds
+    the state of the newest message of each channel that was asked to send.
     """
 
     state: Literal["live", "used", "closed", "expired"]
     expires_at: int
     channels: list[SessionChannel]
     deliveries: dict[Channel, Delivery]
+    code_length: int
 
 
 class LinkedSession(msgspec.Struct, frozen=True):

@@ -296,6 +296,7 @@ def test_a_legacy_session_has_four_digits_and_prefers_whatsapp_then_habit(world:
     assert world.gateway.create(world.caller(), parse_contact(phone), legacy=True).sent_to == "viber"
     new = world.gateway.create(world.caller(), parse_contact(new_phone()), legacy=True)
     assert new.sent_to == "whatsapp"
+    assert world.gateway.progress(world.caller(), new.session_id).code_length == 4
     code = derive_code(world.gateway.keyring.first.code, new.session_id, DIGITS, 4)
     assert world.gateway.check(world.caller(), new.session_id, code)
 

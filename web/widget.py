@@ -233,7 +233,7 @@ def _code_page(
         **context,
         channel=channel,
         delivery=progress.deliveries.get(channel.type),
-        length=project.settings.code_length,
+        length=progress.code_length,
         digits_only=not project.settings.letters,
         problem=_sentence(refusal),
     )

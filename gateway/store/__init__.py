@@ -41,6 +41,7 @@ class SessionRow(msgspec.Struct, frozen=True):
     kind: str
     lang: str
     browser: str
+    code_length: int
     state: Literal["live", "used", "closed"]
     attempts_left: int
     created_at: int

@@ -45,8 +45,8 @@ WATCH_EVERY = 0.010  # seconds between two looks at data_version: what a waiting
 _CLOCK = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32, as ULIDs are written
 
 _SESSION_BY_ID = """
-    SELECT s.id, s.project_id, s.destination, s.sealed, s.kind, s.lang, s.browser, s.state, s.attempts_left,
-    s.created_at, s.expires_at, a.chat_id, a.active,
+    SELECT s.id, s.project_id, s.destination, s.sealed, s.kind, s.lang, s.browser, s.code_length, s.state,
+    s.attempts_left, s.created_at, s.expires_at, a.chat_id, a.active,
     (SELECT channel FROM habit h WHERE h.project_id = s.project_id AND h.destination = s.destination
      ORDER BY last_used_at DESC LIMIT 1)
     FROM session s LEFT JOIN activation a ON a.project_id = s.project_id AND a.destination = s.destination
@@ -457,8 +457,8 @@ def _settings(text: str) -> ProjectSettings:
 
 
 def _row_to_session(row: Any, sends: tuple[Send, ...]) -> SessionRow:
-    known = Channel(row[13]) if row[13] else None
-    fields: list[Any] = [*row[:12], bool(row[12]), known, sends]
+    known = Channel(row[14]) if row[14] else None
+    fields: list[Any] = [*row[:13], bool(row[13]), known, sends]
     return SessionRow(*fields)
 
 
@@ -525,6 +525,7 @@ def _fresh(db: sqlite3.Connection, new: NewSession) -> SessionRow:
         new.kind,
         new.lang,
         new.browser,
+        new.code_length,
         "live",
         new.attempts,
         new.now,
