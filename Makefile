@@ -38,8 +38,8 @@ bench: .venv/test
 
 # After changing a text: collects it into the catalogues, where its translation is then written.
 translations: .venv/run
-	$(BIN)/pybabel --quiet extract --mapping babel.cfg --keyword N_ --no-location --sort-output --omit-header --output templates/locale/kodgate.pot .
-	$(BIN)/pybabel --quiet update --domain kodgate --input-file templates/locale/kodgate.pot --output-dir templates/locale --no-fuzzy-matching --ignore-obsolete
+	$(BIN)/pybabel --quiet extract --mapping babel.cfg --keyword N_ --no-location --no-wrap --sort-output --omit-header --output templates/locale/kodgate.pot .
+	$(BIN)/pybabel --quiet update --domain kodgate --input-file templates/locale/kodgate.pot --output-dir templates/locale --no-wrap --no-fuzzy-matching --ignore-obsolete
 
 # After changing a dependency: needs pip-tools.
 lock:

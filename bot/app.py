@@ -15,6 +15,7 @@ from bot.handlers import Conversations
 from bot.live import Live, health
 from bot.updates import Poller
 from gateway.bootstrap import introduce_bot, need_port, start_process
+from gateway.callbacks import Callbacks
 from gateway.channels import Channel
 from gateway.delivery import Courier
 from gateway.i18n import LANGUAGES, N_, translate
@@ -45,6 +46,7 @@ class BotProcess:
         self._poller: Poller | None = None
         self._providers = self._make_providers()
         self._courier = Courier(gateway, self._providers, config)
+        self._callbacks = Callbacks(gateway, config)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then end within SHUTDOWN_SECONDS."""
@@ -52,7 +54,12 @@ class BotProcess:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         runner = await self._serve_http()
-        work = {"delivery": self._courier.run(), "watch": self._watch(), "purge": self._purge()}
+        work = {
+            "delivery": self._courier.run(),
+            "callbacks": self._callbacks.run(),
+            "watch": self._watch(),
+            "purge": self._purge(),
+        }
         if self._bot:
             work["updates"] = self._converse(self._bot)
         tasks = [asyncio.create_task(task, name=name) for name, task in work.items()]
@@ -138,6 +145,7 @@ class BotProcess:
             while True:
                 await watch.changed(WATCH_AT_LEAST)
                 self._courier.wake()
+                self._callbacks.wake()
                 self._live.look()
         finally:
             watch.close()

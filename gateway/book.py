@@ -56,9 +56,10 @@ class ProjectBook:
         return [project for project in self._by_id.values() if project.settings.bot_id == bot_id]
 
     def code_keys(self, project_id: int) -> list[bytes]:
-        """What decrypts codes that were encrypted with one of the project's secret keys (gateway.aes256)."""
+        """What decrypts codes encrypted with one of the project's secret keys (gateway.aes256), today's first."""
         self._refresh(MAX_AGE)
         keys = [entry.key for entry in self._by_key.values() if entry.project.id == project_id]
+        keys.sort(key=lambda key: key.expires_at is not None)
         sealed = [key.code_key for key in keys if key.code_key and not self._has_ended(key)]
         return [self._keyring.open(one, _CODE_KEY).encode() for one in sealed]
 

@@ -20,6 +20,7 @@ from gateway.providers import Message, PermanentError, Provider, Receipt, Transi
 from gateway.render import render_message
 from gateway.settings import Settings
 from gateway.store import Busy, Claimed, Outcome
+from gateway.waiting import wait_for
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Courier:
                 self._wake.clear()
                 wait = self._round()
                 if wait:
-                    await _wait(self._wake, wait)
+                    await wait_for(self._wake, wait)
                 else:
                     await asyncio.sleep(0)
         finally:
@@ -171,11 +172,3 @@ class Courier:
             self._write_down()
         except Busy as problem:
             log.warning("the store is busy, %s outcomes wait for their lease: %s", len(self._done), problem)
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass

@@ -9,12 +9,14 @@ import msgspec
 from ulid import ULID
 
 from gateway import aes256, codes, errors
+from gateway.addresses import is_callable_url
 from gateway.book import ProjectBook
 from gateway.channels import DESCRIPTIONS, NAMES, Channel, SessionChannel
 from gateway.clock import Clock, system_clock, to_iso
 from gateway.contact import Contact
 from gateway.i18n import N_, translate
 from gateway.keyring import Destinations, Keyring
+from gateway.manual import ManualSends
 from gateway.projects import Project
 from gateway.settings import Settings
 from gateway.store import Link, NewSession, Opened, Order, OwnCode, Pause, Paused, SessionRow, Store
@@ -26,7 +28,10 @@ from gateway.verbs import (
     Checked,
     CodeForm,
     Created,
+    Draft,
     LinkedSession,
+    ManualSent,
+    MessageStatus,
     Progress,
     ProjectName,
     Sent,
@@ -70,6 +75,7 @@ class LocalGateway:
         if not limits:
             self._pause = Pause(0, 0)
         self._configured = frozenset(settings.provider_urls)
+        self._manual = ManualSends(store, self.keyring, self._destinations)
         self._faces: dict[tuple[Channel, str], _Face] = {}
 
     def authenticate(self, key: str | None) -> tuple[Project, bool]:
@@ -166,6 +172,22 @@ class LocalGateway:
         chosen = caller.project.settings
         code = CodeForm(chosen.code_length, chosen.digits, chosen.letters)
         return SettingsAnswer(language, ProjectName(chosen.name), code, Challenge())
+
+    def manual_send(self, caller: Caller, draft: Draft) -> ManualSent:
+        if not caller.secret:
+            raise errors.AccessDenied
+        self._must_reach(caller.project, draft.to.kind, draft.channel)
+        if draft.callback_url and not is_callable_url(draft.callback_url, self._config.callback_networks):
+            raise errors.BadRequest("callback_url", N_("must be a public http(s) address"))
+        now = self.clock()
+        ulid = _new_ulid(now)
+        own = self._own_code(caller, ulid, draft.code) if draft.code is not None else None
+        return self._manual.send(caller.project, draft, own, ulid, caller.lang, now)
+
+    def message(self, caller: Caller, message_id: int) -> MessageStatus:
+        if not caller.secret:
+            raise errors.AccessDenied
+        return self._manual.status(caller.project, message_id)
 
     def progress(self, caller: Caller, session_id: str) -> Progress:
         session, now = self.store.session(caller.project.id, session_id), self.clock()

@@ -3,6 +3,7 @@
 `load_settings` raises `SettingsError` with one clear line for whatever is wrong.
 """
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -75,6 +76,11 @@ class Settings(BaseSettings):
     body_limit: int = Field(16_384, ge=256, description="bytes of a request body; the largest real one is 1 KiB")
     provider_timeout_seconds: float = Field(10, gt=0, description="a provider that says nothing has failed")
     provider_concurrency: int = Field(64, ge=1, description="calls to one provider at once")
+    callback_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        (), description="comma-separated; callbacks reach these besides public addresses, such as 10.1.0.0/16"
+    )
+    callback_timeout_seconds: float = Field(10, gt=0, description="a receiver that says nothing is asked again")
+    callback_retry_seconds: int = Field(3600, ge=0, description="then a callback is given up (contract: retried)")
     lease_seconds: float = Field(15, gt=0, description="then another process takes a message over")
     poll_timeout_seconds: int = Field(25, ge=0, le=50, description="Bot API long poll")
     live_heartbeat_seconds: float = Field(15, gt=0, description="keeps proxies from closing a live stream")
@@ -84,7 +90,7 @@ class Settings(BaseSettings):
         "INFO", description="a line for every refusal at INFO; no code, key or whole phone at any level"
     )
 
-    @field_validator("secret_keys", mode="before")
+    @field_validator("secret_keys", "callback_networks", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -180,8 +186,8 @@ def _check(settings: Settings) -> None:
             raise ValueError(f"{name.upper()}: {problem}") from None
     if bool(settings.project_public_key) != bool(settings.project_secret_key):
         raise ValueError("PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY go together: set both or neither")
-    if settings.lease_seconds <= settings.provider_timeout_seconds:
-        raise ValueError("LEASE_SECONDS must be longer than PROVIDER_TIMEOUT_SECONDS, or messages double")
+    if settings.lease_seconds <= max(settings.provider_timeout_seconds, settings.callback_timeout_seconds):
+        raise ValueError("LEASE_SECONDS must be longer than each …_TIMEOUT_SECONDS, or messages double")
     if settings.production:
         _check_production(settings)
 

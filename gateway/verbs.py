@@ -14,12 +14,16 @@ from gateway.projects import Project
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who asks: the project that the key opens, and what the request tells of the person behind it."""
+    """Who asks: the project that the key opens, and what the request tells of the person behind it.
+
+    `key` is the API key itself, where one was shown: what is encrypted for its holder needs it.
+    """
 
     project: Project
     secret: bool = False
     lang: str = "en"
     browser: str = ""
+    key: str = ""
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -57,6 +61,27 @@ class Verified(msgspec.Struct, frozen=True, omit_defaults=True):
     channel: Channel | None = None
 
 
+class Draft(msgspec.Struct, frozen=True):
+    """What a server asks to be sent (seed: Manual send). `code` None: we make one.
+
+    `provider_id` is the number of one of the channel's providers, from 1. `repeat_key` is the Idempotency-Key.
+    """
+
+    to: Contact
+    channel: Channel
+    code: str | None = None
+    provider_id: int | None = None
+    callback_url: str | None = None
+    repeat_key: str | None = None
+
+
+class ManualSent(msgspec.Struct, frozen=True):
+    """A server's own message is queued; `code` is in the open, and encrypted at the edge."""
+
+    message_id: int
+    code: str
+
+
 class ProjectName(msgspec.Struct, frozen=True):
     name: str
 
@@ -82,6 +107,17 @@ class SettingsAnswer(msgspec.Struct, frozen=True):
 
 
 Delivery = Literal["parked", "queued", "sending", "sent", "delivered", "failed"]
+
+
+class MessageStatus(msgspec.Struct, frozen=True):
+    """How a server's own message went; also the body of its callback. `error` is for the operator."""
+
+    message_id: int
+    status: Delivery
+    channel: Channel
+    to: str
+    error: str
+    finished_at: str | None
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -153,6 +189,12 @@ class Gateway(Protocol):
 
     def settings(self, caller: Caller, session_id: str | None = None) -> SettingsAnswer:
         """How the project's forms look."""
+
+    def manual_send(self, caller: Caller, draft: Draft) -> ManualSent:
+        """Queue a server's own message, with the secret key. Raises `AccessDenied`, `ChannelCannotReach`."""
+
+    def message(self, caller: Caller, message_id: int) -> MessageStatus:
+        """How such a message went. Raises `AccessDenied`, `NotFound`."""
 
     def progress(self, caller: Caller, session_id: str) -> Progress:
         """Where the session stands. Raises `SessionExpired` for one never known."""

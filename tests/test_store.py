@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 from ulid import ULID
 
@@ -18,6 +19,8 @@ from gateway.projects import ProjectSettings
 from gateway.store import (
     Busy,
     Link,
+    ManualRow,
+    NewManual,
     NewSession,
     Opened,
     Order,
@@ -76,6 +79,30 @@ def new(destination: bytes = HERE, now: int = START, attempts: int = 5, project_
 
 def order(wanted: Channel | None = None) -> Order:
     return Order(PHONE_CHANNELS, wanted, Channel.TELEGRAM, MINUTE)
+
+
+def manual(repeat_key: bytes | None = None, callback_url: str | None = None, now: int = START) -> NewManual:
+    return NewManual(
+        id=str(ULID.from_bytes(now.to_bytes(6) + os.urandom(10))),
+        project_id=1,
+        destination=HERE,
+        sealed=b"sealed",
+        own_code=None,
+        code_length=6,
+        lang="en",
+        channel=Channel.SMS,
+        now=now,
+        expires_at=now + 3 * MINUTE,
+        callback_url=callback_url,
+        repeat_key=repeat_key,
+        fingerprint=b"asked",
+    )
+
+
+def added(store: Store, new: NewManual) -> ManualRow:
+    answer = store.add_manual(new)
+    assert isinstance(answer, ManualRow)
+    return answer
 
 
 def opened(store: Store, *arguments: Any) -> Opened:
@@ -372,6 +399,53 @@ def test_the_purge_takes_what_is_old_in_batches_and_leaves_what_matters(store: S
     assert opened(store, new(b"\x01" * 16, START + MINUTE), order()).sent_to == "sms", "habits stay"
 
 
+def test_a_servers_own_message_is_claimed_sent_and_called_back(store: Store) -> None:
+    row = added(store, manual(callback_url="https://example.com/done"))
+    assert store.next_callback() is None
+    [claimed] = store.claim(START, 1000, EVERY, 10)
+    assert (claimed.id, claimed.session_id, claimed.sealed) == (row.message_id, row.id, b"sealed")
+    store.finish([Outcome(row.message_id, "sent")], START + 5)
+    assert store.next_callback() == START + 5
+    [callback] = store.claim_callbacks(START + 5, 1000, 10)
+    assert (callback.message.state, callback.message.finished_at, callback.attempts) == ("sent", START + 5, 1)
+    assert store.claim_callbacks(START + 5, 1000, 10) == []
+    store.finish_callback(row.message_id, START + 9)
+    [again] = store.claim_callbacks(START + 9, 1000, 10)
+    assert again.attempts == 2
+    store.finish_callback(row.message_id, None)
+    assert store.next_callback() is None
+
+
+def test_a_servers_own_message_is_not_a_session(store: Store) -> None:
+    row = added(store, manual())
+    assert store.session(None, row.id) is None
+    assert guess(store, row.id, RIGHT) is None
+    assert store.manual(2, row.message_id) is None
+
+
+def test_an_old_message_fails_and_is_purged_with_its_callback(store: Store) -> None:
+    row = added(store, manual(callback_url="https://example.com/done"))
+    late = START + 4 * MINUTE
+    assert store.claim(late, 1000, EVERY, 10) == []
+    found = store.manual(1, row.message_id)
+    assert found is not None
+    assert found.state == "failed"
+    assert store.next_callback() == late
+    while store.purge(late, 10):
+        pass
+    assert store.manual(1, row.message_id) is None
+    assert store.next_callback() is None
+
+
+def test_a_bot_that_is_not_active_is_not_asked_to_send(store: Store) -> None:
+    telegram = msgspec.structs.replace(manual(), channel=Channel.TELEGRAM)
+    assert store.add_manual(telegram) == "unreachable"
+    store.activate(Link(1, HERE, 9, 70, 70), START)
+    added(store, telegram)
+    [claimed] = store.claim(START, 1000, EVERY, 10)
+    assert claimed.chat_id == 70
+
+
 def test_a_watch_notices_other_commits(store: Store) -> None:
     import asyncio
 
@@ -406,6 +480,14 @@ def test_one_session_is_made_however_many_ask(store: Store) -> None:
     answers = together(50, lambda: opened(store, new(), order(Channel.SMS)))
     assert len({answer.session.id for answer in answers}) == 1
     assert len(store.claim(START, 1000, EVERY, 100)) == 1
+
+
+def test_an_idempotency_key_makes_one_message_however_many_ask(store: Store) -> None:
+    rows = together(50, lambda: added(store, manual(b"key")))
+    assert len({row.message_id for row in rows}) == 1
+    assert len(store.claim(START, 1000, EVERY, 100)) == 1
+    assert store.add_manual(msgspec.structs.replace(manual(b"key"), fingerprint=b"another")) == "other"
+    assert added(store, msgspec.structs.replace(manual(b"key"), project_id=2)).message_id != rows[0].message_id
 
 
 def test_two_couriers_never_claim_the_same_message(store: Store) -> None:

@@ -6,7 +6,7 @@ Flask costs three times the verbs themselves (MEASURED), so it stands behind thi
 import itertools
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication
@@ -19,7 +19,7 @@ from gateway.i18n import N_, pick_language
 from gateway.settings import Settings
 from gateway.store import Busy
 from gateway.verbs import Caller, Gateway
-from web import fields, legacy
+from web import fields, legacy, manual
 from web.cors import Headers, Origins, preflight, readable_by
 from web.fields import Environ, Fields
 
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 Answer = msgspec.Struct | list[Any] | dict[str, Any]
 Verb = Callable[[Gateway, Caller, Fields], Answer]
+Verbs = Mapping[str, Verb]
 
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 _COMMON_HEADERS = [
@@ -71,7 +72,7 @@ def settings(gateway: Gateway, caller: Caller, given: Fields) -> msgspec.Struct:
     return gateway.settings(caller, fields.session_id(given) if given.get("session_id") else None)
 
 
-_SESSION_VERBS: dict[str, dict[str, Verb]] = {
+_SESSION_VERBS: dict[str, Verbs] = {
     "create": {"POST": create},
     "send": {"POST": send},
     "channels": {"GET": channels},
@@ -80,11 +81,12 @@ _SESSION_VERBS: dict[str, dict[str, Verb]] = {
     "settings": {"GET": settings},
 }
 PREFIXES = ("/session/", "/v2/", "/v2.1/")  # the last two are the SDK's; it asks for the same six
-VERBS: dict[str, dict[str, Verb]] = {
+VERBS: dict[str, Verbs] = {
     **{prefix + name: verbs for prefix in PREFIXES for name, verbs in _SESSION_VERBS.items()},
-    **{path: dict(verbs) for path, verbs in legacy.VERBS.items()},
+    **manual.VERBS,
+    **legacy.VERBS,
 }
-ALL_PREFIXES = (*PREFIXES, *legacy.PREFIXES)
+ALL_PREFIXES = (*PREFIXES, "/manual/", *legacy.PREFIXES)
 
 
 class Api:
@@ -102,8 +104,11 @@ class Api:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         verbs = VERBS.get(path)
-        if verbs is None and not path.startswith(ALL_PREFIXES):
-            return self._site(environ, start_response)
+        if verbs is None:
+            if not path.startswith(ALL_PREFIXES):
+                return self._site(environ, start_response)
+            if path.startswith(manual.MESSAGES):
+                verbs = manual.STATUS
         request_id = f"{self._process}-{next(self._numbers):x}"
         headers = [*_COMMON_HEADERS, ("x-request-id", request_id)]
         if environ["REQUEST_METHOD"] == "OPTIONS" and verbs:
@@ -123,20 +128,21 @@ class Api:
         start_response(_STATUS_LINES[status], headers)
         return [body]
 
-    def _answer(self, environ: Environ, verbs: dict[str, Verb] | None, headers: Headers) -> Answer:
+    def _answer(self, environ: Environ, verbs: Verbs | None, headers: Headers) -> Answer:
         if verbs is None:
             raise errors.NotFound
         method = environ["REQUEST_METHOD"]
         verb = verbs.get(method)
         if verb is None:
             raise errors.MethodNotAllowed(allow=", ".join(verbs))
-        project, secret = self._gateway.authenticate(environ.get("HTTP_X_API_KEY"))
+        key = environ.get("HTTP_X_API_KEY")
+        project, secret = self._gateway.authenticate(key)
         if origin := environ.get("HTTP_ORIGIN"):
             headers += self._origins.admit(origin, project, secret)
         given = _fields(environ, verb, self._body_limit)
         lang = pick_language(_text_or_none(given.get("lang")), environ.get("HTTP_ACCEPT_LANGUAGE"))
         environ["kodgate.lang"] = lang
-        return verb(self._gateway, Caller(project, secret, lang), given)
+        return verb(self._gateway, Caller(project, secret, lang, key=key or ""), given)
 
     def _refuse(
         self, environ: Environ, refusal: errors.GatewayError, headers: Headers, request_id: str
@@ -169,15 +175,19 @@ def error_body(refusal: errors.GatewayError, lang: str) -> dict[str, Any]:
 def _fields(environ: Environ, verb: Verb, limit: int) -> Fields:
     """The request's fields: in the body of a POST, in the query of a GET, and in either for the legacy API."""
     if environ["REQUEST_METHOD"] == "GET":
-        return fields.query_fields(environ)
+        given = fields.query_fields(environ)
+        if verb is manual.status:
+            given["message_id"] = environ["PATH_INFO"].removeprefix(manual.MESSAGES)
+        return given
     if verb not in legacy.BOTH:
-        return fields.body_fields(environ, limit)
+        given = fields.body_fields(environ, limit)
+        if "HTTP_IDEMPOTENCY_KEY" in environ:
+            given[fields.REPEAT_KEY] = environ["HTTP_IDEMPOTENCY_KEY"]
+        return given
     return fields.query_fields(environ) | fields.body_fields(environ, limit, may_be_empty=True)
 
 
-def _preflight(
-    environ: Environ, verbs: dict[str, Verb], headers: Headers, start_response: StartResponse
-) -> Iterable[bytes]:
+def _preflight(environ: Environ, verbs: Verbs, headers: Headers, start_response: StartResponse) -> Iterable[bytes]:
     """Any page may ask; without an Origin it is a plain question for the methods (RFC 9110, 9.3.7)."""
     methods = ", ".join([*verbs, "OPTIONS"])
     headers.append(("allow", methods))

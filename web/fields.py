@@ -9,13 +9,17 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from gateway.channels import Channel
+from gateway.codes import SHORTEST
 from gateway.errors import BadRequest
 from gateway.i18n import N_
 
 Fields = dict[str, Any]
 Environ = dict[str, Any]
 
+REPEAT_KEY = "Idempotency-Key"  # the header (IETF draft of that name) stands among the fields
+
 _MOST_FIELDS = 100
+_LONGEST_NUMBER = 15  # digits
 _YES = (True, 1, "true", "1", "yes", "on")
 _NO = (False, 0, "false", "0", "no", "off", "")
 
@@ -73,6 +77,28 @@ def channel(fields: Fields, name: str = "type") -> Channel | None:
         return Channel(value)
     except ValueError:
         raise BadRequest(name, N_("must be one of: %(names)s"), names=", ".join(Channel)) from None
+
+
+def number(fields: Fields, name: str) -> int | None:
+    """A whole number from 1, None where it is absent. Raises `BadRequest`."""
+    value = fields.get(name)
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _LONGEST_NUMBER:
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 10**_LONGEST_NUMBER:
+        return value
+    raise BadRequest(name, N_("must be a whole number"))
+
+
+def own_code(fields: Fields) -> str | None:
+    """A code that the caller brought; a number has lost its leading zeros, of the shortest code at least."""
+    value = fields.get("code")
+    if value is None or value == "":
+        return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:0{SHORTEST}d}"
+    return text(fields, "code")
 
 
 def flag(fields: Fields, name: str, default: bool) -> bool:

@@ -26,7 +26,7 @@ def create(gateway: Gateway, caller: Caller, given: Fields) -> dict[str, Any]:
         _contact(given),
         fields.channel(given),
         send=fields.flag(given, "send", default=True),
-        code=_own_code(given),
+        code=fields.own_code(given),
         legacy=True,
     )
     return _wrapped(session_id=created.session_id, sent_to=created.sent_to, client_channels=created.channels)
@@ -36,7 +36,7 @@ def send(gateway: Gateway, caller: Caller, given: Fields) -> dict[str, Any]:
     """`message/send`: `{session_id, client_channel}`; without a type, on the channel that sent before."""
     session_id = fields.session_id(given)
     channel = fields.channel(given) or _default_channel(gateway, caller, session_id)
-    sent = gateway.send(caller, session_id, channel, code=_own_code(given))
+    sent = gateway.send(caller, session_id, channel, code=fields.own_code(given))
     return _wrapped(session_id=sent.session_id, client_channel=sent.channel)
 
 
@@ -87,15 +87,6 @@ def _contact(given: Fields) -> Contact:
     if _NATIONAL.match(typed):
         return parse_contact(typed, region=_HOME, field=name)
     return parse_contact("+" + typed, field=name)
-
-
-def _own_code(given: Fields) -> str | None:
-    code = given.get("code")
-    if code is None or code == "":
-        return None
-    if isinstance(code, int) and not isinstance(code, bool):
-        return f"{code:04d}"
-    return fields.text(given, "code")
 
 
 def _default_channel(gateway: Gateway, caller: Caller, session_id: str) -> Channel:

@@ -176,6 +176,56 @@ class Link(msgspec.Struct, frozen=True):
     user_id: int
 
 
+class NewManual(msgspec.Struct, frozen=True):
+    """A message that a site's own server sends; `id` is a ULID of its own, to which `sealed` is bound.
+
+    `own_code` is the caller's code, sealed; None: derived from `id`. `repeat_key` and `fingerprint` are keyed
+    hashes of the Idempotency-Key and of what was asked under it.
+    """
+
+    id: str
+    project_id: int
+    destination: bytes
+    sealed: bytes
+    own_code: bytes | None
+    code_length: int
+    lang: str
+    channel: Channel
+    now: int
+    expires_at: int
+    callback_url: str | None
+    repeat_key: bytes | None
+    fingerprint: bytes
+
+
+class ManualRow(msgspec.Struct, frozen=True):
+    """Such a message as it stands now."""
+
+    id: str
+    message_id: int
+    project_id: int
+    sealed: bytes
+    own_code: bytes | None
+    code_length: int
+    channel: Channel
+    state: Delivery
+    error: str
+    finished_at: int | None
+
+
+Ordered = ManualRow | Literal["other", "unreachable"]
+"""What became of an order: the message; `other` means another order has its Idempotency-Key, `unreachable`
+that the bot is not active in a chat of this phone."""
+
+
+class Callback(msgspec.Struct, frozen=True):
+    """A callback that this process may make until its lease ends."""
+
+    message: ManualRow
+    url: str
+    attempts: int
+
+
 class Store(Protocol):
     """Where everything is kept. Every verb may raise `Busy`."""
 
@@ -262,6 +312,21 @@ class Store(Protocol):
 
     def finish(self, outcomes: Sequence[Outcome], now: int) -> None:
         """Write down how sending went."""
+
+    def add_manual(self, new: NewManual) -> Ordered:
+        """Queue a server's own message, once for its `repeat_key`."""
+
+    def manual(self, project_id: int, message_id: int) -> ManualRow | None:
+        """A server's own message."""
+
+    def claim_callbacks(self, now: int, lease: int, most: int) -> list[Callback]:
+        """Take up to `most` due callbacks; `finish` makes one due when its message is final."""
+
+    def finish_callback(self, message_id: int, due_at: int | None) -> None:
+        """A callback was made, or is given up (None), or is due again then."""
+
+    def next_callback(self) -> int | None:
+        """When the next callback is due, None where none waits."""
 
     def next_due(self, channels: Sequence[Channel]) -> int | None:
         """When the next message of these channels is due, None where none waits."""

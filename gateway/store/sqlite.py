@@ -23,11 +23,15 @@ from gateway.projects import Project, ProjectSettings
 from gateway.store import (
     ApiKey,
     Busy,
+    Callback,
     Claimed,
     Link,
+    ManualRow,
+    NewManual,
     NewSession,
     Opened,
     Order,
+    Ordered,
     Outcome,
     OwnCode,
     Pause,
@@ -37,6 +41,7 @@ from gateway.store import (
     SessionRow,
     StoreError,
     Tried,
+    sqlite_manual,
 )
 
 MIGRATIONS = Path(__file__).parent / "migrations" / "sqlite"
@@ -268,6 +273,28 @@ class SqliteStore:
         due: int | None = self._read(_next_due(len(channels)), *channels)[0][0]
         return due
 
+    # A server's own messages
+
+    def add_manual(self, new: NewManual) -> Ordered:
+        with _writing(self._connection) as db:
+            return sqlite_manual.add(db, new)
+
+    def manual(self, project_id: int, message_id: int) -> ManualRow | None:
+        with _reading(self._connection) as db:
+            return sqlite_manual.find(db, project_id, message_id)
+
+    def claim_callbacks(self, now: int, lease: int, most: int) -> list[Callback]:
+        with _writing(self._connection) as db:
+            return sqlite_manual.claim_callbacks(db, now, lease, most)
+
+    def finish_callback(self, message_id: int, due_at: int | None) -> None:
+        with _writing(self._connection) as db:
+            sqlite_manual.finish_callback(db, message_id, due_at)
+
+    def next_callback(self) -> int | None:
+        due: int | None = self._read("SELECT min(due_at) FROM callback")[0][0]
+        return due
+
     # Events, bot updates, purge
 
     def last_event(self) -> int:
@@ -297,6 +324,7 @@ class SqliteStore:
                     f" (SELECT {key} FROM {table} WHERE {key} < ? ORDER BY {key} LIMIT ?)",
                     (oldest, most),
                 ).rowcount
+            gone += sqlite_manual.purge(db, oldest, most)
             gone += db.execute(
                 "DELETE FROM event WHERE number IN (SELECT number FROM"
                 " (SELECT number, at FROM event ORDER BY number LIMIT ?) WHERE at < ?)"
@@ -587,12 +615,15 @@ def _queue(
 
 @cache
 def _due(channels: int) -> str:
+    """Due messages, each with its session's or, for a server's own (manual/send), its order's part."""
     return f"""
-        SELECT m.id, m.session_id, s.project_id, m.channel, s.lang, s.sealed, s.code_length, s.own_code,
-            m.attempts, m.created_at,
-            a.chat_id, s.state, s.expires_at
-        FROM message m LEFT JOIN session s ON s.id = m.session_id
-        LEFT JOIN activation a ON a.project_id = s.project_id AND a.destination = s.destination AND a.active = 1
+        SELECT m.id, m.session_id, coalesce(s.project_id, o.project_id), m.channel, coalesce(s.lang, o.lang),
+            coalesce(s.sealed, o.sealed), coalesce(s.code_length, o.code_length),
+            coalesce(s.own_code, o.own_code), m.attempts, m.created_at, a.chat_id,
+            iif(o.id IS NULL, s.state, 'live'), coalesce(s.expires_at, o.expires_at)
+        FROM message m LEFT JOIN session s ON s.id = m.session_id LEFT JOIN manual o ON o.id = m.session_id
+        LEFT JOIN activation a ON a.project_id = coalesce(s.project_id, o.project_id)
+            AND a.destination = coalesce(s.destination, o.destination) AND a.active = 1
         WHERE {_waiting(channels)} AND m.due_at <= ? ORDER BY m.due_at LIMIT ?
     """  # noqa: S608 - marks only
 
@@ -634,6 +665,7 @@ def _finish(db: sqlite3.Connection, outcome: Outcome, now: int) -> None:
     ).fetchone()
     if row and finished:
         _announce(db, row[0], now)
+        sqlite_manual.ended(db, outcome.message_id, now)
 
 
 # Codes

@@ -1,0 +1,78 @@
+"""`manual/send`: a site's own server sends a code by a channel it names, without a session (seed: Manual send)."""
+
+from gateway import errors
+from gateway.clock import to_iso
+from gateway.codes import derive_code
+from gateway.i18n import N_
+from gateway.keyring import Destinations, Keyring
+from gateway.projects import Project
+from gateway.store import ManualRow, NewManual, OwnCode, Store
+from gateway.verbs import Draft, ManualSent, MessageStatus
+
+
+class ManualSends:
+    """Queues such messages, each once for its Idempotency-Key, and tells how they went."""
+
+    def __init__(self, store: Store, keyring: Keyring, destinations: Destinations) -> None:
+        self._store = store
+        self._keyring = keyring
+        self._destinations = destinations
+
+    def send(
+        self, project: Project, draft: Draft, own: OwnCode | None, ulid: str, lang: str, now: int
+    ) -> ManualSent:
+        """Queue a message under a fresh ULID. Raises `ChannelCannotReach`, `BadRequest`."""
+        chosen = project.settings
+        ordered = self._store.add_manual(
+            NewManual(
+                id=ulid,
+                project_id=project.id,
+                destination=self._destinations.hash(project.id, draft.to.value),
+                sealed=self._keyring.seal(draft.to.value, ulid),
+                own_code=own.sealed if own else None,
+                code_length=own.length if own else chosen.code_length,
+                lang=lang,
+                channel=draft.channel,
+                now=now,
+                expires_at=now + chosen.session_seconds * 1000,
+                callback_url=draft.callback_url,
+                repeat_key=self._destinations.hash(project.id, f"key:{draft.repeat_key}")
+                if draft.repeat_key
+                else None,
+                fingerprint=self._fingerprint(project, draft),
+            )
+        )
+        if ordered == "unreachable":
+            raise errors.ChannelCannotReach
+        if ordered == "other":
+            raise errors.BadRequest("Idempotency-Key", N_("was used for another message"))
+        return ManualSent(ordered.message_id, self._code(project, ordered))
+
+    def status(self, project: Project, message_id: int) -> MessageStatus:
+        """How a message went. Raises `NotFound`."""
+        row = self._store.manual(project.id, message_id)
+        if row is None:
+            raise errors.NotFound
+        return status_of(row, self._keyring)
+
+    def _code(self, project: Project, row: ManualRow) -> str:
+        if row.own_code:
+            return self._keyring.open(row.own_code, row.id)
+        key = self._keyring.sealed_with(row.sealed).code
+        return derive_code(key, row.id, project.settings.alphabet, row.code_length)
+
+    def _fingerprint(self, project: Project, draft: Draft) -> bytes:
+        parts = (draft.to.value, draft.channel, draft.code or "", str(draft.provider_id), draft.callback_url or "")
+        return self._destinations.hash(project.id, "\0".join(parts))
+
+
+def status_of(row: ManualRow, keyring: Keyring) -> MessageStatus:
+    """A message's row as its sender sees it."""
+    return MessageStatus(
+        message_id=row.message_id,
+        status=row.state,
+        channel=row.channel,
+        to=keyring.open(row.sealed, row.id),
+        error=row.error,
+        finished_at=to_iso(row.finished_at) if row.finished_at else None,
+    )
