@@ -1,6 +1,7 @@
 """The ways a code can travel, as the contract's `Channel` and `SessionChannel`."""
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
@@ -49,7 +50,7 @@ class SessionChannel(msgspec.Struct, frozen=True):
     name: str
     type: Channel
     is_active: bool
-    timeout: int
+    timeout: Annotated[int, msgspec.Meta(ge=0, le=60)]
     image_url: str
     link: str
     description: str

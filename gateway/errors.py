@@ -46,6 +46,15 @@ class BadRequest(GatewayError):
         return translate(lang, self.message, field=self.field, reason=self.why(lang))
 
 
+class KeyReused(BadRequest):
+    """The Idempotency-Key was used for another message (the IETF draft's status)."""
+
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("Idempotency-Key", N_("was used for another message"))
+
+
 class AccessDenied(GatewayError):
     """The key is missing, unknown, or not enough."""
 

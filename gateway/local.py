@@ -328,7 +328,7 @@ class LocalGateway:
                     name=face.name,
                     type=channel,
                     is_active=(session is not None and session.active) if telegram else True,
-                    timeout=_seconds(waits),
+                    timeout=_seconds(min(waits, self._cooldown)),  # another process' clock may be ahead
                     image_url=face.image_url,
                     link=self._deep_link(project, session) if telegram else self._config.public_url,
                     description=face.description,

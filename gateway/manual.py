@@ -3,7 +3,6 @@
 from gateway import errors
 from gateway.clock import to_iso
 from gateway.codes import derive_code
-from gateway.i18n import N_
 from gateway.keyring import Destinations, Keyring
 from gateway.projects import Project
 from gateway.store import ManualRow, NewManual, OwnCode, Store
@@ -21,7 +20,7 @@ class ManualSends:
     def send(
         self, project: Project, draft: Draft, own: OwnCode | None, ulid: str, lang: str, now: int
     ) -> ManualSent:
-        """Queue a message under a fresh ULID. Raises `ChannelCannotReach`, `BadRequest`."""
+        """Queue a message under a fresh ULID. Raises `ChannelCannotReach`, `KeyReused`."""
         chosen = project.settings
         ordered = self._store.add_manual(
             NewManual(
@@ -45,7 +44,7 @@ class ManualSends:
         if ordered == "unreachable":
             raise errors.ChannelCannotReach
         if ordered == "other":
-            raise errors.BadRequest("Idempotency-Key", N_("was used for another message"))
+            raise errors.KeyReused
         return ManualSent(ordered.message_id, self._code(project, ordered))
 
     def status(self, project: Project, message_id: int) -> MessageStatus:

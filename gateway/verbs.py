@@ -4,13 +4,30 @@
 The answers are the contract's own JSON objects; msgspec encodes them as they are.
 """
 
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import msgspec
 
 from gateway.channels import Channel, SessionChannel
 from gateway.contact import Contact
 from gateway.projects import Project
+
+SessionId = Annotated[str, msgspec.Meta(pattern="^[0-9A-HJKMNP-TV-Z]{26}$", description="ULID")]
+Timestamp = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
+        description="UTC, in milliseconds",
+        examples=["2025-10-28T09:22:48.950Z"],
+    ),
+]
+SentTo = Annotated[
+    str,
+    msgspec.Meta(
+        description="the channel that carries the code, or `none`",
+        extra_json_schema={"enum": [*Channel, "none"]},
+    ),
+]
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -29,17 +46,17 @@ class Caller(msgspec.Struct, frozen=True):
 class Created(msgspec.Struct, frozen=True):
     """Answer of `create` (seed: Session create)."""
 
-    session_id: str
-    session_expired_at: str
-    sent_to: Channel | Literal["none"]
+    session_id: SessionId
+    session_expired_at: Timestamp
+    sent_to: SentTo
     channels: list[SessionChannel]
 
 
 class Sent(msgspec.Struct, frozen=True):
     """Answer of `send` (seed: Session send)."""
 
-    session_id: str
-    session_expired_at: str
+    session_id: SessionId
+    session_expired_at: Timestamp
     channel: SessionChannel
 
 
@@ -54,8 +71,8 @@ class Verified(msgspec.Struct, frozen=True, omit_defaults=True):
     """Answer of `verify`: whose contact it is (`phone` or `email`), how and when it was proven."""
 
     to: str
-    session_id: str
-    verified_at: str
+    session_id: SessionId
+    verified_at: Timestamp
     phone: str | None = None
     email: str | None = None
     channel: Channel | None = None
@@ -117,7 +134,7 @@ class MessageStatus(msgspec.Struct, frozen=True):
     channel: Channel
     to: str
     error: str
-    finished_at: str | None
+    finished_at: Timestamp | None
 
 
 class Progress(msgspec.Struct, frozen=True):

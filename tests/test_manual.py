@@ -82,8 +82,8 @@ def test_a_repeat_with_the_same_key_sends_nothing_twice(servers: Servers) -> Non
     again = manual(servers, headers, to=phone, channel="sms").json()
     assert again["message_id"] == first["message_id"]
     assert decode_code(again["code"], KEY) == decode_code(first["code"], KEY)
-    refused(manual(servers, headers, to=new_phone(), channel="sms"), 400, "ERROR_BAD_REQUEST")
-    refused(manual(servers, headers, to=phone, channel="whatsapp"), 400, "ERROR_BAD_REQUEST")
+    refused(manual(servers, headers, to=new_phone(), channel="sms"), 422, "ERROR_BAD_REQUEST")
+    refused(manual(servers, headers, to=phone, channel="whatsapp"), 422, "ERROR_BAD_REQUEST")
     until(lambda: status(servers, first["message_id"])["finished_at"], "it is final")
     assert len(servers.letters(phone)) == 1
 

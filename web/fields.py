@@ -20,8 +20,10 @@ REPEAT_KEY = "Idempotency-Key"  # the header (IETF draft of that name) stands am
 
 _MOST_FIELDS = 100
 _LONGEST_NUMBER = 15  # digits
-_YES = (True, 1, "true", "1", "yes", "on")
-_NO = (False, 0, "false", "0", "no", "off", "")
+YES_WORDS = frozenset(spelt for word in ("true", "1", "yes", "on") for spelt in (word, word.title(), word.upper()))
+NO_WORDS = frozenset(
+    spelt for word in ("false", "0", "no", "off", "") for spelt in (word, word.title(), word.upper())
+)
 
 
 def query_fields(environ: Environ) -> Fields:
@@ -56,11 +58,16 @@ def text(fields: Fields, name: str) -> str:
     return value
 
 
+def text_or_none(fields: Fields, name: str) -> str | None:
+    """A text, None where it is absent, null or empty. Raises `BadRequest`."""
+    return None if fields.get(name) in (None, "") else text(fields, name)
+
+
 def code(fields: Fields) -> Any:
     """A code as it was entered. Raises `BadRequest` where there is none."""
     if fields.get("code") is None:
         raise BadRequest("code", N_("is missing"))
-    return fields["code"]
+    return _whole(fields["code"])
 
 
 def session_id(fields: Fields) -> str:
@@ -81,7 +88,7 @@ def channel(fields: Fields, name: str = "type") -> Channel | None:
 
 def number(fields: Fields, name: str) -> int | None:
     """A whole number from 1, None where it is absent. Raises `BadRequest`."""
-    value = fields.get(name)
+    value = _whole(fields.get(name))
     if value is None or value == "":
         return None
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _LONGEST_NUMBER:
@@ -93,10 +100,10 @@ def number(fields: Fields, name: str) -> int | None:
 
 def own_code(fields: Fields) -> str | None:
     """A code that the caller brought; a number has lost its leading zeros, of the shortest code at least."""
-    value = fields.get("code")
+    value = _whole(fields.get("code"))
     if value is None or value == "":
         return None
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return f"{value:0{SHORTEST}d}"
     return text(fields, "code")
 
@@ -106,14 +113,17 @@ def flag(fields: Fields, name: str, default: bool) -> bool:
     value = fields.get(name)
     if value is None:
         return default
-    if isinstance(value, str):
-        value = value.strip().lower()
     if isinstance(value, (str, int)):
-        if value in _YES:
+        if value in (True, 1) or value in YES_WORDS:
             return True
-        if value in _NO:
+        if value in (False, 0) or value in NO_WORDS:
             return False
     raise BadRequest(name, N_("must be true or false"))
+
+
+def _whole(value: Any) -> Any:
+    """To JSON, 7032.0 is the number 7032."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _form(encoded: str, field: str) -> Fields:

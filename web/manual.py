@@ -11,8 +11,8 @@ from web import fields
 from web.fields import Fields
 
 MESSAGES = "/manual/messages/"  # what follows is a message's number
-_LONGEST_KEY = 255  # characters of an Idempotency-Key
-_LARGEST_ID = 2**53  # above, a JSON number is no longer exact
+LONGEST_KEY = 255  # characters of an Idempotency-Key
+LARGEST_ID = 2**53 - 1  # above, a JSON number is no longer exact
 
 
 def send(gateway: Gateway, caller: Caller, given: Fields) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def send(gateway: Gateway, caller: Caller, given: Fields) -> dict[str, Any]:
             channel=channel,
             code=fields.own_code(given),
             provider_id=fields.number(given, "provider_id"),
-            callback_url=fields.text(given, "callback_url") if given.get("callback_url") else None,
+            callback_url=fields.text_or_none(given, "callback_url"),
             repeat_key=_repeat_key(given),
         ),
     )
@@ -40,14 +40,14 @@ def send(gateway: Gateway, caller: Caller, given: Fields) -> dict[str, Any]:
 def status(gateway: Gateway, caller: Caller, given: Fields) -> MessageStatus:
     """`GET /manual/messages/<id>` (ours)."""
     number = given["message_id"]
-    if not number.isascii() or not number.isdecimal() or int(number[:17]) > _LARGEST_ID:
+    if not number.isascii() or not number.isdecimal() or int(number[:17]) > LARGEST_ID:
         raise errors.NotFound
     return gateway.message(caller, int(number))
 
 
 def _repeat_key(given: Fields) -> str | None:
     key = given.get(fields.REPEAT_KEY)
-    if key is not None and not (isinstance(key, str) and 0 < len(key) <= _LONGEST_KEY):
+    if key is not None and not (isinstance(key, str) and 0 < len(key) <= LONGEST_KEY):
         raise errors.BadRequest(fields.REPEAT_KEY, N_("must be a text of at most 255 characters"))
     return key
 

@@ -15,6 +15,7 @@ from gateway.local import LocalGateway
 from gateway.settings import ROOT, Settings
 from gateway.store import Busy
 from web.assets import Assets
+from web.developers import developers
 from web.site import site
 from web.widget import Widget, widget
 
@@ -53,6 +54,7 @@ def make_site(gateway: LocalGateway, config: Settings, assets: Assets) -> Flask:
         with_lang=_with_lang,
     )
     app.register_blueprint(site)
+    app.register_blueprint(developers)
     app.register_blueprint(widget)
     app.before_request(_choose_language)
     app.after_request(_finish)
