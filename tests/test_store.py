@@ -321,6 +321,19 @@ def test_a_blocked_bot_parks_and_a_welcome_back_releases(store: Store) -> None:
     assert store.reactivate(9, 70, START) == 0
 
 
+def test_a_projects_new_bot_takes_its_chats_over_and_waits_for_their_start(store: Store) -> None:
+    one, two = (store.add_project(ProjectSettings(name=name, bot_id=9), START) for name in ("one", "two"))
+    for project in (one, two):
+        store.activate(Link(project.id, HERE, 9, 70, 70), START)
+    store.change_project(one.id, ProjectSettings(name="one anew", bot_id=9))
+    assert opened(store, new(project_id=one.id), None).session.active
+    store.change_project(one.id, ProjectSettings(name="one", bot_id=8))
+    assert store.reactivate(9, 70, START) == 0, "the former bot has only the other project's"
+    session = opened(store, new(project_id=one.id), order(Channel.TELEGRAM)).session
+    assert (session.chat_id, session.active, session.sends[0].state) == (70, False, "parked")
+    assert store.reactivate(8, 70, START) == 1
+
+
 def test_another_number_ends_the_link_of_the_former(store: Store) -> None:
     store.activate(Link(1, HERE, 9, 70, 70), START)
     store.activate(Link(1, b"e" * 16, 9, 70, 70), START)

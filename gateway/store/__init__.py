@@ -257,7 +257,7 @@ class Store(Protocol):
         """A new project, without keys."""
 
     def change_project(self, project_id: int, settings: ProjectSettings) -> None:
-        """New settings for a project."""
+        """New settings for a project; where its bot changes, its chats wait to be reactivated at the new one."""
 
     def ensure_first_project(
         self, settings: ProjectSettings, public: bytes, secret: bytes, code_key: bytes, now: int

@@ -125,6 +125,11 @@ class SqliteStore:
         text = msgspec.json.encode(settings).decode()
         with _writing(self._connection) as db:
             db.execute("UPDATE project SET settings = ? WHERE id = ?", (text, project_id))
+            # A person's chat has the same id at every bot, but the new one may not write before they start it.
+            db.execute(
+                "UPDATE activation SET bot_id = ?1, active = 0 WHERE project_id = ?2 AND bot_id <> ?1",
+                (settings.bot_id, project_id),
+            )
 
     def ensure_first_project(
         self, settings: ProjectSettings, public: bytes, secret: bytes, code_key: bytes, now: int
