@@ -82,11 +82,16 @@ class Conversations:
         except BadRequest:
             await say(bot, chat_id, render_bot_text("strange_number", lang), ReplyKeyboardRemove())
             return
+        session = self._expected.get(chat_id)
         released = 0
         for project in self._gateway.projects.by_bot(bot.id):
-            activation = self._gateway.activate(project, phone, bot_id=bot.id, chat_id=chat_id, user_id=chat_id)
-            released += activation.released
-        await self._confirm(bot, chat_id, lang, phone, released)
+            if session is None or session.project.id == project.id:
+                activation = self._gateway.activate(
+                    project, phone, bot_id=bot.id, chat_id=chat_id, user_id=chat_id
+                )
+                released += activation.released
+        await self._confirm(bot, chat_id, lang, phone, session, released)
+        self._expected.pop(chat_id, None)
 
     async def stopped(self, message: Message, bot: Bot) -> None:
         """`/stop`: no more codes here."""
@@ -130,12 +135,14 @@ class Conversations:
             log.info("deep link of a known chat: %s", refusal.sys_message)
         return True
 
-    async def _confirm(self, bot: Bot, chat_id: int, lang: str, phone: Contact, released: int) -> None:
-        session = self._expected.pop(chat_id, None)
+    async def _confirm(
+        self, bot: Bot, chat_id: int, lang: str, phone: Contact, session: LinkedSession | None, released: int
+    ) -> None:
         if session and session.contact != phone:
             text = render_bot_text("other_number", lang, mask=session.contact.mask, yours=phone.mask)
         else:
-            text = render_bot_text("connected", lang, site=self._site(bot), coming=released > 0)
+            site = session.project.settings.name if session else self._site(bot)
+            text = render_bot_text("connected", lang, site=site, coming=released > 0)
         await say(bot, chat_id, text, ReplyKeyboardRemove())
 
     def _expect(self, chat_id: int, session: LinkedSession) -> None:
