@@ -1,8 +1,11 @@
 """`ProjectBook`: the projects by their keys, by id and by bot, read from the store now and then."""
 
+import base64
 import math
 import time
 from dataclasses import dataclass
+
+import msgspec
 
 from gateway import errors
 from gateway.aes256 import code_key
@@ -14,6 +17,7 @@ from gateway.store import ApiKey, Store
 MAX_AGE = 5.0  # seconds until a change made by another process is seen here
 UNKNOWN_KEY_AGE = 1.0  # and sooner for a key never seen, but not at every guess
 _CODE_KEY = "code key"  # what a sealed code key is bound to, so that it opens as nothing else
+_OWN_BOT = "bot token"  # and a bot's
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,27 @@ class ProjectBook:
         sealed = [key.code_key for key in keys if key.code_key and not self._has_ended(key)]
         return [self._keyring.open(one, _CODE_KEY).encode() for one in sealed]
 
+    def bot_token(self, project: Project) -> str:
+        """The token of the project's own bot, "" where it uses the server's. Raises `Unsealable`."""
+        sealed = project.settings.bot_token
+        return self._keyring.open(base64.b64decode(sealed), _OWN_BOT) if sealed else ""
+
+    def set_bot(self, project: Project, token: str, bot_id: int) -> None:
+        """From now on the project has this bot; token "" and id 0: the server's, as soon as that says its name."""
+        changed = msgspec.structs.replace(
+            project.settings, bot_token=self._seal_token(token), bot_id=bot_id, bot_username=""
+        )
+        self._store.change_project(project.id, changed)
+        self.forget()
+
+    def renew_bot_tokens(self) -> None:
+        """Seal the bots' tokens with the first of `SECRET_KEYS`, so that the operator can drop the others."""
+        for project in self._store.projects():
+            sealed = base64.b64decode(project.settings.bot_token)
+            if sealed and self._keyring.is_outdated(sealed):
+                token = self._seal_token(self.bot_token(project))
+                self._store.change_project(project.id, msgspec.structs.replace(project.settings, bot_token=token))
+
     def ensure_first(self, settings: ProjectSettings, keys: KeyPair) -> None:
         """The first project exists and has these keys. Raises `StoreError` where another one has them."""
         public, secret, sealed = self._hashed(keys)
@@ -77,6 +102,9 @@ class ProjectBook:
     def forget(self) -> None:
         """Read anew at the next call."""
         self._read_at = -math.inf
+
+    def _seal_token(self, token: str) -> str:
+        return base64.b64encode(self._keyring.seal(token, _OWN_BOT)).decode() if token else ""
 
     def _hashed(self, keys: KeyPair) -> tuple[bytes, bytes, bytes]:
         sealed = self._keyring.seal(code_key(keys.secret).decode(), _CODE_KEY)

@@ -10,7 +10,7 @@ from gateway.book import MAX_AGE
 from gateway.bootstrap import build_gateway
 from gateway.doctor import examine
 from gateway.local import LocalGateway
-from gateway.projects import KeyPair, Project, ProjectSettings, change_settings, new_keys
+from gateway.projects import KeyPair, Project, ProjectSettings, bot_id_of, change_settings, new_keys
 from gateway.run import run_all
 from gateway.settings import SettingsError, load_settings
 from gateway.store import Busy, StoreError, open_store
@@ -95,7 +95,9 @@ def list_projects() -> None:
 def show_project(project_id: int) -> None:
     """Show a project's settings."""
     made = _project(build_gateway(load_settings()), project_id)
-    for name, value in msgspec.to_builtins(made.settings).items():
+    shown = msgspec.to_builtins(made.settings)
+    shown["bot_token"] = "(set)" if made.settings.bot_token else ""
+    for name, value in shown.items():
         click.echo(f"{name}={','.join(value) if isinstance(value, (list, tuple)) else value}")
 
 
@@ -112,6 +114,29 @@ def set_project(project_id: int, changes: tuple[str, ...]) -> None:
         raise click.ClickException(str(problem)) from None
     gateway.store.change_project(made.id, changed)
     click.echo(f"Project {made.id} is changed; running processes follow within {MAX_AGE:.0f} s.")
+
+
+@project.command("set-bot")
+@click.argument("project_id", type=int)
+@click.option("--remove", is_flag=True, help="go back to the server's bot, TELEGRAM_BOT_TOKEN")
+def set_bot(project_id: int, remove: bool) -> None:
+    """Give a project a Telegram bot of its own.
+
+    The token is asked for, or read from standard input; as an argument, everybody on the machine could see it.
+    """
+    config = load_settings()
+    gateway = build_gateway(config)
+    made = _project(gateway, project_id)
+    token, bot_id = "", 0
+    if not remove:
+        token = _read_token()
+        try:
+            bot_id = bot_id_of(token, sandbox=not config.production)
+        except ValueError as problem:
+            raise click.ClickException(str(problem)) from None
+    gateway.projects.set_bot(made, token, bot_id)
+    whose = "the server's bot" if remove else "its own bot"
+    click.echo(f"Project {made.id} has {whose}; a running bot process follows within {MAX_AGE:.0f} s.")
 
 
 @project.command("rotate-keys")
@@ -137,6 +162,13 @@ def _project(gateway: LocalGateway, project_id: int) -> Project:
     if made is None:
         raise click.ClickException(f"there is no project {project_id}; `kodgate project list` lists them")
     return made
+
+
+def _read_token() -> str:
+    if sys.stdin.isatty():
+        token: str = click.prompt("The token from @BotFather", hide_input=True)
+        return token.strip()
+    return sys.stdin.readline().strip()
 
 
 def _show_keys(made: Project, keys: KeyPair) -> None:

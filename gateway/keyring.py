@@ -70,6 +70,11 @@ class Keyring:
         except KeyError:
             raise Unsealable from None
 
+    def is_outdated(self, sealed: bytes) -> bool:
+        """Whether a key other than the first sealed this, one that still opens it."""
+        key = self._by_id.get(sealed[:_ID])
+        return key is not None and key is not self.first
+
     def code_mac(self, session_id: str, code: str) -> bytes:
         """What is stored of a code: a keyed hash that tells nothing without the key."""
         return _code_mac(self.first, session_id, code)

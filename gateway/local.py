@@ -293,14 +293,15 @@ class LocalGateway:
         return tuple(
             channel
             for channel in project.settings.channels
-            if channel in self._configured
-            and kind in (None, channel.kind)
-            and (channel is not Channel.TELEGRAM or self._has_bot(project))
+            if kind in (None, channel.kind)
+            and (self._has_bot(project) if channel is Channel.TELEGRAM else channel in self._configured)
         )
 
     def _has_bot(self, project: Project) -> bool:
-        """Whether the bot that this project's links would name is the one that is configured."""
-        return str(project.settings.bot_id) == self._config.telegram_bot_token.partition(":")[0]
+        """Whether links can name the project's bot: its own, or the server's if that is the one configured now."""
+        chosen = project.settings
+        servers = str(chosen.bot_id) == self._config.telegram_bot_token.partition(":")[0]
+        return bool(chosen.bot_username and (chosen.bot_token or servers))
 
     def _must_reach(self, project: Project, kind: str, channel: Channel) -> None:
         if channel not in self._reachable(project):

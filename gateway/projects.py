@@ -27,6 +27,7 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     origins: tuple[str, ...] = ()
     bot_id: int = 0
     bot_username: str = ""
+    bot_token: str = ""  # sealed (`ProjectBook.bot_token` opens it); none: the server's bot, TELEGRAM_BOT_TOKEN
 
     @property
     def alphabet(self) -> str:
@@ -53,7 +54,21 @@ def new_keys() -> KeyPair:
     return KeyPair("pk_" + secrets.token_urlsafe(24), "sk_" + secrets.token_urlsafe(24))
 
 
-_BY_THE_BOT = ("bot_id", "bot_username")
+_TOKEN = re.compile(r"\d{1,16}:[A-Za-z0-9_-]{20,}", re.ASCII)
+_SANDBOX_TOKEN = re.compile(r"[1-9]\d{0,15}:sandbox", re.ASCII)
+
+
+def bot_id_of(token: str, *, sandbox: bool) -> int:
+    """The bot's id, which a token begins with. Raises `ValueError` for what @BotFather never wrote.
+
+    The sandbox's tokens, such as `2:sandbox`, count where `sandbox` allows them.
+    """
+    if not _TOKEN.fullmatch(token) and not (sandbox and _SANDBOX_TOKEN.fullmatch(token)):
+        raise ValueError("this is no bot token; @BotFather writes them as 123456:ABC…")
+    return int(token.partition(":")[0])
+
+
+_BY_THE_BOT = ("bot_id", "bot_username", "bot_token")
 _ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?")
 
 

@@ -1,5 +1,9 @@
 """The verbs on our own engine, with time turned by hand."""
 
+from pathlib import Path
+from typing import Any
+
+import msgspec
 import pytest
 
 from gateway import errors
@@ -10,7 +14,7 @@ from gateway.contact import parse_contact
 from gateway.projects import KeyPair, ProjectSettings, change_settings
 from gateway.settings import SANDBOX_BOT
 from gateway.tokens import write_payload
-from tests.world import BOT_ID, World, new_phone
+from tests.world import BOT_ID, World, make_world, new_phone
 
 SECRET = "sk_development"
 
@@ -233,6 +237,31 @@ def test_projects_are_worlds_apart(world: World) -> None:
     with pytest.raises(errors.SessionExpired):
         world.gateway.verify(world.caller("sk_other"), token)
     assert world.gateway.verify(world.caller(SECRET), token).phone == phone
+
+
+def test_telegram_is_offered_where_links_can_name_a_bot_that_is_at_work(tmp_path: Path) -> None:
+    keys = ("s" * 40,)
+    no_token = {"kodgate_env": "production", "public_url": "https://login.example.com"}
+
+    def offered(**settings: Any) -> bool:
+        world = make_world(tmp_path, secret_keys=keys, **settings)
+        return Channel.TELEGRAM in [channel.type for channel in world.gateway.channels(world.caller())]
+
+    store = make_world(tmp_path, secret_keys=keys).gateway.store
+    [project] = store.projects()
+    servers = msgspec.structs.replace(project.settings, bot_id=42, bot_username="shop_bot")
+    store.change_project(project.id, servers)
+    assert offered(telegram_bot_token="42:server")
+    assert not offered(telegram_bot_token="43:server"), "these would be links of the former bot"
+    assert not offered(**no_token)
+    store.change_project(project.id, msgspec.structs.replace(servers, bot_username=""))
+    assert not offered(telegram_bot_token="42:server"), "nobody has asked its name yet"
+    own = msgspec.structs.replace(servers, bot_token="c2VhbGVk")
+    store.change_project(project.id, own)
+    assert offered(telegram_bot_token="43:server")
+    assert offered(**no_token)
+    store.change_project(project.id, msgspec.structs.replace(own, bot_username=""))
+    assert not offered(telegram_bot_token="43:server")
 
 
 def test_a_known_chat_that_comes_back_lets_its_code_go(world: World) -> None:
