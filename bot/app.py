@@ -4,21 +4,14 @@ import asyncio
 import logging
 import signal
 
-from aiogram import Bot, Dispatcher
-from aiogram.client.session.aiohttp import AiohttpSession
-from aiogram.client.telegram import TelegramAPIServer
-from aiogram.exceptions import TelegramAPIError, TelegramUnauthorizedError
-from aiogram.types import BotCommand
 from aiohttp import web
 
-from bot.handlers import Conversations
+from bot.bots import Bots
 from bot.live import Live, health
-from bot.updates import Poller
-from gateway.bootstrap import introduce_bot, need_port, start_process
+from gateway.bootstrap import need_port, start_process
 from gateway.callbacks import Callbacks
 from gateway.channels import Channel
 from gateway.delivery import Courier
-from gateway.i18n import LANGUAGES, N_, translate
 from gateway.local import LocalGateway
 from gateway.providers import Provider, make_provider
 from gateway.providers.telegram import TelegramProvider
@@ -27,12 +20,9 @@ from gateway.store import Busy
 
 log = logging.getLogger(__name__)
 
-INTRODUCTION_RETRY = 2.0  # seconds between two tries to reach the Bot API at start
 PURGE_EVERY = 60.0
 PURGE_BATCH = 500  # rows: 1.2 ms of the write lock (MEASURED)
 WATCH_AT_LEAST = 1.0  # seconds: a look around even if nothing was committed
-SILENCE = 30_000  # ms beyond a long poll after which the Bot API counts as away
-COMMANDS = {"start": N_("Connect this chat"), "stop": N_("No more codes here"), "help": N_("What this bot does")}
 
 
 class BotProcess:
@@ -42,8 +32,7 @@ class BotProcess:
         self._config = config
         self._gateway = gateway
         self._live = Live(gateway, config)
-        self._bot = _make_bot(config)
-        self._poller: Poller | None = None
+        self._bots = Bots(gateway, config)
         self._providers = self._make_providers()
         self._courier = Courier(gateway, self._providers, config)
         self._callbacks = Callbacks(gateway, config)
@@ -55,13 +44,12 @@ class BotProcess:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         runner = await self._serve_http()
         work = {
+            "bots": self._bots.run(),
             "delivery": self._courier.run(),
             "callbacks": self._callbacks.run(),
             "watch": self._watch(),
             "purge": self._purge(),
         }
-        if self._bot:
-            work["updates"] = self._converse(self._bot)
         tasks = [asyncio.create_task(task, name=name) for name, task in work.items()]
         log.info("ready on http://%s:%s", self._config.host, self._config.live_port)
         stopped = asyncio.create_task(stop.wait())
@@ -79,8 +67,7 @@ class BotProcess:
         await asyncio.wait(tasks, timeout=self._config.shutdown_seconds)
         for provider in self._providers.values():
             await provider.close()
-        if self._bot:
-            await self._bot.session.close()
+        await self._bots.close()
         await runner.cleanup()
 
     async def _serve_http(self) -> web.AppRunner:
@@ -98,45 +85,9 @@ class BotProcess:
             self._gateway.store.ping()
         except Busy as problem:
             checks["store"] = str(problem)
-        if self._bot and not self._polls():
+        if not self._bots.servers_polls():
             checks["telegram"] = "the Bot API does not answer"
         return health(checks)
-
-    def _polls(self) -> bool:
-        patience = self._config.poll_timeout_seconds * 1000 + SILENCE
-        return self._poller is not None and self._gateway.clock() - self._poller.last_answer_at < patience
-
-    async def _converse(self, bot: Bot) -> None:
-        await self._introduce(bot)
-        dispatcher = Dispatcher()
-        dispatcher.include_router(Conversations(self._gateway).router())
-        self._poller = Poller(
-            bot, dispatcher, self._gateway.store, self._gateway.clock, self._config.poll_timeout_seconds
-        )
-        self._poller.last_answer_at = self._gateway.clock()
-        await self._poller.run()
-
-    async def _introduce(self, bot: Bot) -> None:
-        """Learn the bot's name and hang up its commands, however long the Bot API is away."""
-        while True:
-            try:
-                me = await bot.get_me()
-                await bot.delete_webhook()
-                for lang in (None, *LANGUAGES):
-                    commands = [
-                        BotCommand(command=name, description=translate(lang or "en", text))
-                        for name, text in COMMANDS.items()
-                    ]
-                    await bot.set_my_commands(commands, language_code=lang)
-            except TelegramUnauthorizedError:
-                log.error("TELEGRAM_BOT_TOKEN: Telegram does not know this token")  # noqa: TRY400
-            except TelegramAPIError as problem:
-                log.warning("the Bot API is away, again in %s s: %s", INTRODUCTION_RETRY, problem)
-            else:
-                introduce_bot(self._gateway.store, me.id, me.username or "")
-                self._gateway.projects.forget()
-                return
-            await asyncio.sleep(INTRODUCTION_RETRY)
 
     async def _watch(self) -> None:
         """Wake delivery and live streams whenever any process commits."""
@@ -162,25 +113,12 @@ class BotProcess:
 
     def _make_providers(self) -> dict[Channel, Provider]:
         timeout, concurrency = self._config.provider_timeout_seconds, self._config.provider_concurrency
-        providers: dict[Channel, Provider] = {}
+        telegram = TelegramProvider(self._bots.of_project, timeout, self._gateway.deactivate)
+        providers: dict[Channel, Provider] = {Channel.TELEGRAM: telegram}
         for channel, url in self._config.provider_urls.items():
-            if channel is Channel.TELEGRAM:
-                assert self._bot is not None  # noqa: S101 - the same setting makes both
-                providers[channel] = TelegramProvider(self._bot, timeout, self._blocked)
-            else:
+            if channel is not Channel.TELEGRAM:
                 providers[channel] = make_provider(url, timeout, concurrency)
         return providers
-
-    def _blocked(self, chat_id: int) -> None:
-        if self._bot:
-            self._gateway.deactivate(self._bot.id, chat_id)
-
-
-def _make_bot(config: Settings) -> Bot | None:
-    if not config.telegram_bot_token:
-        return None
-    server = TelegramAPIServer.from_base(config.telegram_api_url)
-    return Bot(config.telegram_bot_token, session=AiohttpSession(api=server, limit=config.provider_concurrency))
 
 
 def main() -> None:

@@ -10,7 +10,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from aiogram import Bot, Dispatcher
-from aiogram.exceptions import TelegramAPIError, TelegramNetworkError, TelegramRetryAfter
+from aiogram.exceptions import (
+    TelegramAPIError,
+    TelegramNetworkError,
+    TelegramRetryAfter,
+    TelegramUnauthorizedError,
+)
 from aiogram.methods import TelegramMethod
 from aiogram.types import Update
 from pydantic import ValidationError
@@ -54,7 +59,10 @@ class Poller:
         self.last_answer_at = 0
 
     async def run(self) -> None:
-        """Poll until cancelled; then give what is being handled a moment."""
+        """Poll until cancelled; then give what is being handled a moment.
+
+        Raises `TelegramUnauthorizedError` once the token is no longer good, and `Busy` at its start.
+        """
         offset = self._first_offset()
         backoff = FIRST_BACKOFF
         try:
@@ -65,8 +73,12 @@ class Poller:
                 except TelegramRetryAfter as problem:
                     await asyncio.sleep(problem.retry_after)
                     continue
+                except TelegramUnauthorizedError:
+                    raise
                 except (TelegramAPIError, TelegramNetworkError) as problem:
-                    log.warning("the Bot API can't be polled, again in %.1f s: %s", backoff, problem)
+                    log.warning(
+                        "bot %s: the Bot API can't be polled, again in %.1f s: %s", self._bot.id, backoff, problem
+                    )
                     await asyncio.sleep(backoff)
                     backoff = min(LONGEST_BACKOFF, backoff * 2)
                     continue

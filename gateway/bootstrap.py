@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from collections.abc import Iterable
 
 import msgspec
 
@@ -9,7 +10,7 @@ from gateway.clock import Clock, system_clock
 from gateway.keyring import Unsealable
 from gateway.local import LocalGateway
 from gateway.log import set_up_logging
-from gateway.projects import KeyPair, ProjectSettings
+from gateway.projects import KeyPair, Project, ProjectSettings
 from gateway.settings import SANDBOX_BOT, SANDBOX_TOKEN, Settings, SettingsError, load_settings
 from gateway.store import Busy, Store, StoreError, open_store
 
@@ -24,6 +25,7 @@ def build_gateway(settings: Settings, clock: Clock = system_clock) -> LocalGatew
         raise StoreError(
             "SECRET_KEYS holds none of the keys that this database was sealed with: add the old key behind the new"
         ) from None
+    gateway.projects.renew_bot_tokens()
     _ensure_first_project(gateway, settings)
     return gateway
 
@@ -56,13 +58,14 @@ def _ensure_first_project(gateway: LocalGateway, settings: Settings) -> None:
         keys = KeyPair(settings.project_public_key, settings.project_secret_key)
         gateway.projects.ensure_first(ProjectSettings(name=settings.project_name), keys)
     if settings.sandbox:
-        introduce_bot(gateway.store, int(SANDBOX_TOKEN.partition(":")[0]), SANDBOX_BOT)
+        others = [project for project in gateway.store.projects() if not project.settings.bot_token]
+        introduce_bot(gateway.store, others, int(SANDBOX_TOKEN.partition(":")[0]), SANDBOX_BOT)
     gateway.projects.forget()
 
 
-def introduce_bot(store: Store, bot_id: int, username: str) -> None:
-    """Write down the first project's bot, so that web can make its deep links."""
-    for project in store.projects()[:1]:
+def introduce_bot(store: Store, projects: Iterable[Project], bot_id: int, username: str) -> None:
+    """Write down these projects' bot, so that web can make its deep links."""
+    for project in projects:
         if (project.settings.bot_id, project.settings.bot_username) != (bot_id, username):
             changed = msgspec.structs.replace(project.settings, bot_id=bot_id, bot_username=username)
             store.change_project(project.id, changed)

@@ -143,7 +143,9 @@ class Courier:
             minutes=max(1, chosen.session_seconds // 60),
             host=self._host,
         )
-        return Message(claimed.id, claimed.channel, to, code, text, claimed.lang, chosen.name, claimed.chat_id)
+        return Message(
+            claimed.id, claimed.channel, to, code, text, claimed.lang, chosen.name, project.id, claimed.chat_id
+        )
 
     def _code(self, claimed: Claimed, project: Project) -> str:
         keyring = self._gateway.keyring

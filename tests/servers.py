@@ -26,6 +26,7 @@ NAMES = ("web", "bot", "sandbox")
 PUBLIC = {"x-api-key": "pk_development"}
 SECRET = {"x-api-key": "sk_development"}
 
+Headers = dict[str, str]
 T = TypeVar("T")
 
 
@@ -134,16 +135,14 @@ class Servers:
 
     # The API
 
-    def create(self, to: str, type: str = "sms", **more: Any) -> dict[str, Any]:
-        answer = self.http.post(
-            f"{self.web}/session/create", json={"to": to, "type": type, **more}, headers=PUBLIC
-        )
+    def create(self, to: str, type: str = "sms", *, keys: Headers = PUBLIC, **more: Any) -> dict[str, Any]:
+        answer = self.http.post(f"{self.web}/session/create", json={"to": to, "type": type, **more}, headers=keys)
         assert answer.status_code == 200, answer.text
         created: dict[str, Any] = answer.json()
         return created
 
-    def channel(self, session_id: str, type: str = "telegram") -> dict[str, Any]:
-        answer = self.http.get(f"{self.web}/session/channels", params={"session_id": session_id}, headers=PUBLIC)
+    def channel(self, session_id: str, type: str = "telegram", *, keys: Headers = PUBLIC) -> dict[str, Any]:
+        answer = self.http.get(f"{self.web}/session/channels", params={"session_id": session_id}, headers=keys)
         assert answer.status_code == 200, answer.text
         return next(channel for channel in answer.json() if channel["type"] == type)
 
@@ -179,12 +178,12 @@ class Servers:
 
 
 class Person:
-    """Somebody with a phone and Telegram, in the chat with our bot."""
+    """Somebody with a phone and Telegram, in the chat with one bot."""
 
-    def __init__(self, servers: Servers, user_id: int) -> None:
+    def __init__(self, servers: Servers, user_id: int, bot: str = SANDBOX_BOT) -> None:
         self.user_id = user_id
         self._http = servers.http
-        self._chat = f"{servers.sandbox}/api/chats/{SANDBOX_BOT}/{user_id}"
+        self._chat = f"{servers.sandbox}/api/chats/{bot}/{user_id}"
 
     def does(self, what: str, **details: Any) -> None:
         """`start`, `text`, `contact`, `block`, `unblock`."""

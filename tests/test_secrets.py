@@ -125,6 +125,17 @@ def test_a_rotation_loses_no_session_code_activation_or_token(tmp_path: Path) ->
     assert later.create(phone).channels[0].is_active
 
 
+def test_a_bot_token_outlives_the_key_that_sealed_it(tmp_path: Path) -> None:
+    before = make_world(tmp_path, secret_keys=(OLD,)).gateway.projects
+    [project] = before._store.projects()
+    before.set_bot(project, "42:token", 42)
+    for keys in ((NEW, OLD), (NEW,)):
+        projects = make_world(tmp_path, secret_keys=keys).gateway.projects
+        renewed = projects.by_id(project.id)
+        assert renewed
+        assert projects.bot_token(renewed) == "42:token"
+
+
 def test_losing_every_key_is_said_in_one_line(tmp_path: Path) -> None:
     make_world(tmp_path, secret_keys=(OLD,))
     with pytest.raises(StoreError, match="SECRET_KEYS"):

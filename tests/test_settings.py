@@ -1,11 +1,14 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from gateway.channels import Channel
+from gateway.cli import main
 from gateway.settings import Settings, SettingsError, load_settings
 from tests.servers import ROOT
 
@@ -159,6 +162,52 @@ def test_the_operator_makes_lists_and_rotates_projects(tmp_path: Path) -> None:
     assert rotated != made
     assert kodgate("migrate").startswith("The schema is up to date")
     assert "WRONG" not in kodgate("doctor")
+
+
+BOT_TOKEN = f"42:{'a' * 35}"
+
+
+def kodgate(*words: str, typed: str = "") -> tuple[int, str]:
+    """Exit code and everything said."""
+    ended = CliRunner().invoke(main, words, input=typed)
+    return ended.exit_code, ended.output
+
+
+def test_a_projects_own_bot_is_kept_to_itself(tmp_path: Path) -> None:
+    assert kodgate("project", "set-bot", "1", typed=f"{BOT_TOKEN}\n")[0] == 0
+    shown = kodgate("project", "show", "1")[1]
+    assert {"bot_id=42", "bot_username=", "bot_token=(set)"} <= set(shown.splitlines())
+    assert kodgate("project", "set", "1", "name=Shop")[0] == 0
+    assert "bot_token=(set)" in kodgate("project", "show", "1")[1]
+    for file in tmp_path.rglob("*.sqlite3*"):
+        assert BOT_TOKEN[3:].encode() not in file.read_bytes()
+    assert kodgate("project", "set-bot", "1", "--remove")[0] == 0
+    assert {"bot_id=1", "bot_token="} <= set(kodgate("project", "show", "1")[1].splitlines())
+
+
+@pytest.mark.parametrize(
+    "token", ["", "42", "42:short", f"x{BOT_TOKEN}", f"{BOT_TOKEN}é", "2:sandbox2", "0:sandbox", "٤٢:sandbox"]
+)
+def test_what_is_no_bot_token_is_refused_in_one_line(token: str) -> None:
+    code, said = kodgate("project", "set-bot", "1", typed=f"{token}\n")
+    assert (code, len(said.splitlines())) == (1, 1)
+    assert "@BotFather" in said
+    assert re.search("^bot_token=$", kodgate("project", "show", "1")[1], re.MULTILINE)
+
+
+def test_a_bot_is_set_for_a_project_that_is_there_and_never_by_an_argument() -> None:
+    assert kodgate("project", "set-bot", "7", typed=BOT_TOKEN)[0] == 1
+    assert kodgate("project", "set-bot", "1", BOT_TOKEN)[0] == 2
+    assert kodgate("project", "set", "1", f"bot_token={BOT_TOKEN}")[0] == 1
+
+
+def test_the_sandboxs_bots_are_for_development_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kodgate("project", "set-bot", "1", typed="2:sandbox")[0] == 0
+    for name, value in PRODUCTION.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///production.sqlite3")
+    assert kodgate("project", "set-bot", "1", typed="2:sandbox")[0] == 1
+    assert kodgate("project", "set-bot", "1", typed=BOT_TOKEN)[0] == 0
 
 
 def test_the_readme_lists_every_setting_with_its_default() -> None:

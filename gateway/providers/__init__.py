@@ -23,6 +23,7 @@ class Message(msgspec.Struct, frozen=True):
     text: str
     lang: str
     project: str
+    project_id: int
     chat_id: int | None = None
 
 

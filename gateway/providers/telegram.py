@@ -19,18 +19,27 @@ from gateway.providers import Message, PermanentError, Receipt, TransientError
 
 
 class TelegramProvider:
-    """See `gateway.providers.Provider`. `on_blocked` is told each chat that the bot may not write to."""
+    """See `gateway.providers.Provider`.
 
-    def __init__(self, bot: Bot, timeout: float, on_blocked: Callable[[int], object]) -> None:
-        self._bot = bot
+    `bot_of` finds a project's bot by the project's id, None while it has none at work. `on_blocked` is told each
+    bot's id and chat that this bot may not write to.
+    """
+
+    def __init__(
+        self, bot_of: Callable[[int], Bot | None], timeout: float, on_blocked: Callable[[int, int], object]
+    ) -> None:
+        self._bot_of = bot_of
         self._timeout = timeout
         self._on_blocked = on_blocked
 
     async def send(self, message: Message) -> Receipt:
         if message.chat_id is None:
             raise PermanentError("the bot is not activated")
+        bot = self._bot_of(message.project_id)
+        if bot is None:
+            raise TransientError("the project's bot is not at work")
         try:
-            sent = await self._bot.send_message(
+            sent = await bot.send_message(
                 message.chat_id,
                 message.text,
                 reply_markup=_copy_button(message),
@@ -38,17 +47,19 @@ class TelegramProvider:
             )
         except TelegramRetryAfter as problem:
             raise TransientError("Telegram asked to wait", problem.retry_after) from None
-        except (TelegramForbiddenError, TelegramNotFound):
-            self._on_blocked(message.chat_id)
+        except TelegramForbiddenError:
+            self._on_blocked(bot.id, message.chat_id)
             raise PermanentError("the user has blocked the bot") from None
         except TelegramBadRequest as problem:
             raise PermanentError(f"Telegram refused: {problem.message}") from None
-        except (TelegramNetworkError, TelegramServerError, TelegramUnauthorizedError) as problem:
+        except (TelegramUnauthorizedError, TelegramNotFound):  # a chat that is not found is a bad request
+            raise TransientError("Telegram does not know the token of the project's bot") from None
+        except (TelegramNetworkError, TelegramServerError) as problem:
             raise TransientError(f"Telegram: {type(problem).__name__}") from None
         return Receipt(str(sent.message_id))
 
     async def close(self) -> None:
-        """The bot's session is its process's to close."""
+        """The bots' sessions are their process's to close."""
 
 
 def _copy_button(message: Message) -> InlineKeyboardMarkup:
