@@ -1,6 +1,25 @@
-"""`python -m bot`: see `bot.app`."""
+"""`python -m bot`: on our own store, or for a hosted site."""
 
-from bot.app import main
+import asyncio
+
+from gateway.bootstrap import need_port, start_process
+from gateway.local import LocalGateway
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    config, gateway = start_process("bot")
+    need_port("bot", config.host, config.live_port)
+    if isinstance(gateway, LocalGateway):
+        from bot import app
+
+        asyncio.run(app.run(config, gateway))
+    else:
+        from bot import hosted
+
+        gateway.close()  # its client blocks; the streams have one of their own
+        asyncio.run(hosted.run(config))
+
 
 if __name__ == "__main__":
     main()

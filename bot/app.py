@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-import signal
 
 from aiohttp import web
 
 from bot.bots import Bots
-from bot.live import Live, health
-from gateway.bootstrap import need_port, start_process
+from bot.live import Live
+from bot.serving import listen, told_to_stop
+from bot.streams import health
 from gateway.callbacks import Callbacks
 from gateway.channels import Channel
 from gateway.delivery import Courier
@@ -39,10 +39,8 @@ class BotProcess:
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then end within SHUTDOWN_SECONDS."""
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        runner = await self._serve_http()
+        stop = told_to_stop()
+        runner = await listen(self._config, {"/healthz": self._health, "/live/{token}": self._live.stream})
         work = {
             "bots": self._bots.run(),
             "delivery": self._courier.run(),
@@ -70,21 +68,8 @@ class BotProcess:
         await self._bots.close()
         await runner.cleanup()
 
-    async def _serve_http(self) -> web.AppRunner:
-        app = web.Application()
-        app.router.add_get("/healthz", self._health)
-        app.router.add_get("/live/{token}", self._live.stream)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        await web.TCPSite(runner, self._config.host, self._config.live_port, backlog=1024).start()
-        return runner
-
     async def _health(self, _: web.Request) -> web.Response:
-        checks: dict[str, str | None] = {"store": None, "telegram": None}
-        try:
-            self._gateway.store.ping()
-        except Busy as problem:
-            checks["store"] = str(problem)
+        checks = {"store": self._gateway.ping(), "telegram": None}
         if not self._bots.servers_polls():
             checks["telegram"] = "the Bot API does not answer"
         return health(checks)
@@ -121,12 +106,6 @@ class BotProcess:
         return providers
 
 
-def main() -> None:
-    """`python -m bot`."""
-    config, gateway = start_process("bot")
-    need_port("bot", config.host, config.live_port)
-
-    async def serve() -> None:
-        await BotProcess(config, gateway).run()
-
-    asyncio.run(serve())
+async def run(config: Settings, gateway: LocalGateway) -> None:
+    """Do all that the bot process does on our own store."""
+    await BotProcess(config, gateway).run()

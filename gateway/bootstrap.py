@@ -1,4 +1,4 @@
-"""Wiring: from settings to a `LocalGateway` that is ready to serve."""
+"""Wiring: from settings to a gateway that is ready to serve."""
 
 import socket
 import sys
@@ -13,6 +13,7 @@ from gateway.log import set_up_logging
 from gateway.projects import KeyPair, Project, ProjectSettings
 from gateway.settings import SANDBOX_BOT, SANDBOX_TOKEN, Settings, SettingsError, load_settings
 from gateway.store import Busy, Store, StoreError, open_store
+from gateway.verbs import Gateway
 
 
 def build_gateway(settings: Settings, clock: Clock = system_clock) -> LocalGateway:
@@ -30,11 +31,18 @@ def build_gateway(settings: Settings, clock: Clock = system_clock) -> LocalGatew
     return gateway
 
 
-def start_process(name: str) -> tuple[Settings, LocalGateway]:
-    """What web and bot begin with. Whatever is wrong is one line on standard error and exit code 2."""
+def start_process(name: str) -> tuple[Settings, Gateway]:
+    """What web and bot begin with: on our own store, or on a kod.mobi account where KODMOBI_URL is set.
+
+    Whatever is wrong is one line on standard error and exit code 2.
+    """
     try:
         settings = load_settings()
         set_up_logging(name, settings.log_level)
+        if settings.hosted:
+            from gateway.hosted import HostedGateway  # httpx and all, which our own store never needs
+
+            return settings, HostedGateway(settings)
         return settings, build_gateway(settings)
     except (SettingsError, StoreError, Busy) as problem:
         sys.stderr.write(f"kodgate {name}: {problem}\n")

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 SIGNATURE_HEADER = "x-kodgate-signature"
 FIRST_RETRY = 2.0  # seconds; doubles, with jitter
 LONGEST_RETRY = 300.0
+LEASE_SLACK = 5.0  # seconds on top of the timeout, until another process takes a callback over
 AT_ONCE = 16  # callbacks under way: receivers are small servers
 ANSWER_READ = 1024  # bytes of the answer that are read: nothing in them is used
 
@@ -41,7 +42,7 @@ class Callbacks:
         self._allowed = settings.callback_networks
         self._timeout = settings.callback_timeout_seconds
         self._give_up_after = settings.callback_retry_seconds * 1000
-        self._lease = round(settings.lease_seconds * 1000)
+        self._lease = round((settings.callback_timeout_seconds + LEASE_SLACK) * 1000)
         self._wake = asyncio.Event()
         self._http: aiohttp.ClientSession | None = None
 

@@ -70,6 +70,8 @@ def doctor() -> None:
 @main.group()
 def project() -> None:
     """Projects: each a site with its own pair of keys."""
+    if load_settings().hosted:
+        raise click.ClickException("KODMOBI_URL is set: the project is the account's, and changed at the upstream")
 
 
 @project.command("create")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -9,8 +10,10 @@ from urllib.request import urlopen
 
 from gateway.bootstrap import build_gateway
 from gateway.channels import NAMES, Channel
+from gateway.errors import BadRequest, GatewayError, SessionExpired
 from gateway.settings import Settings
 from gateway.store import Busy, StoreError
+from gateway.verbs import Caller
 
 PATIENCE = 5.0  # seconds for the Bot API's answer
 
@@ -27,12 +30,33 @@ class Finding:
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at one thing after the other."""
     yield Finding("settings", True, f"{settings.kodgate_env}, {settings.public_url}")
-    yield _store(settings)
     yield _public_url(settings)
+    if settings.hosted:
+        yield _upstream(settings)
+        return
+    yield _store(settings)
     yield _telegram(settings)
     for channel in Channel:
         if channel is not Channel.TELEGRAM:
             yield _channel(settings, channel)
+
+
+def _upstream(settings: Settings) -> Finding:
+    from gateway.hosted import HostedGateway
+
+    gateway = HostedGateway(settings)
+    try:
+        project, _ = gateway.authenticate(settings.kodmobi_public_key)
+        channels = gateway.channels(Caller(project))
+        # A token that nobody has: refused for being unknown, where the secret key is the account's.
+        with suppress(SessionExpired, BadRequest):
+            gateway.verify(Caller(project, secret=True), "doctor")
+    except GatewayError as refusal:
+        return Finding("upstream", False, f"{settings.kodmobi_url}: {refusal.text('en')}")
+    finally:
+        gateway.close()
+    names = ", ".join(channel.name for channel in channels)
+    return Finding("upstream", True, f"{settings.kodmobi_url}, {project.settings.name}: {names}")
 
 
 def _store(settings: Settings) -> Finding:

@@ -4,7 +4,7 @@ All of them are `GatewayError`; `text(lang)` is the sentence for people, `params
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from gateway.i18n import N_, translate
 
@@ -12,9 +12,9 @@ from gateway.i18n import N_, translate
 class GatewayError(Exception):
     """A refusal with the contract's `sys_message` and HTTP status."""
 
-    status: ClassVar[int] = 500
-    sys_message: ClassVar[str] = "ERROR_INTERNAL"
-    message: ClassVar[str] = N_("Something went wrong on our side. Please try again.")
+    status: int = 500
+    sys_message: str = "ERROR_INTERNAL"
+    message: str = N_("Something went wrong on our side. Please try again.")
 
     def __init__(self, **params: Any) -> None:
         super().__init__(self.sys_message, params)

@@ -19,7 +19,7 @@ from gateway.keyring import Destinations, Keyring
 from gateway.manual import ManualSends
 from gateway.projects import Project
 from gateway.settings import Settings
-from gateway.store import Link, NewSession, Opened, Order, OwnCode, Pause, Paused, SessionRow, Store
+from gateway.store import Busy, Link, NewSession, Opened, Order, OwnCode, Pause, Paused, SessionRow, Store
 from gateway.tokens import InvalidToken, Tokens, read_payload, write_payload
 from gateway.verbs import (
     Activation,
@@ -59,7 +59,7 @@ class _Face:
 
 
 class LocalGateway:
-    """Implements `gateway.verbs.Gateway`; there each verb is described."""
+    """Implements `gateway.verbs.BotGateway`; there each verb is described."""
 
     def __init__(self, store: Store, settings: Settings, clock: Clock = system_clock) -> None:
         self.store = store
@@ -80,6 +80,9 @@ class LocalGateway:
 
     def authenticate(self, key: str | None) -> tuple[Project, bool]:
         return self.projects.by_key(key)
+
+    def project(self, project_id: int) -> Project | None:
+        return self.projects.by_id(project_id)
 
     def create(
         self,
@@ -203,6 +206,16 @@ class LocalGateway:
             {send.channel: send.state for send in session.sends},
             session.code_length,
         )
+
+    def ping(self) -> str | None:
+        try:
+            self.store.ping()
+        except Busy as problem:
+            return str(problem)
+        return None
+
+    def close(self) -> None:
+        self.store.close()
 
     def linked_session(self, bot_id: int, payload: str) -> LinkedSession:
         try:

@@ -22,6 +22,8 @@ DEVELOPMENT_SECRET_KEY = "sk_development"  # noqa: S105
 SANDBOX_TOKEN = "1:sandbox"  # noqa: S105
 SANDBOX_BOT = "kodgate_sandbox_bot"
 SHORTEST_SECRET = 32
+ADDRESSES = ("public_url", "live_url", "telegram_api_url", "kodmobi_url")
+HOSTED_THREADS = 32  # a worker's, where every verb waits some 100 ms for the upstream: 300 verbs a second
 PROVIDER_SETTINGS = {
     Channel.WHATSAPP: "whatsapp_url",
     Channel.VIBER: "viber_url",
@@ -62,6 +64,12 @@ class Settings(BaseSettings):
     whatsapp_url: str = Field("", description="provider of WhatsApp")
     viber_url: str = Field("", description="provider of Viber")
     email_url: str = Field("", description="provider of email")
+    kodmobi_url: str = Field("", description="run on a kod.mobi account instead: https://api.kod.mobi")
+    kodmobi_public_key: str = Field("", description="that account's public key")
+    kodmobi_secret_key: str = Field("", description="that account's secret key")
+    kodmobi_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="comma-separated; pages that may call with the public key, such as https://*.example.com"
+    )
     limits: Literal["on", "off"] = Field("on", description="off drops cool-downs and pauses, for tests only")
 
     # Each of these is a default with its reason; none needs setting.
@@ -81,6 +89,10 @@ class Settings(BaseSettings):
     )
     callback_timeout_seconds: float = Field(10, gt=0, description="a receiver that says nothing is asked again")
     callback_retry_seconds: int = Field(3600, ge=0, description="then a callback is given up (contract: retried)")
+    kodmobi_connect_seconds: float = Field(3, gt=0, description="a connection that takes longer is lost")
+    kodmobi_timeout_seconds: float = Field(10, gt=0, description="an upstream that says nothing has failed")
+    kodmobi_failures: int = Field(5, ge=1, description="in a row; then the upstream rests and errors come at once")
+    kodmobi_rest_seconds: float = Field(10, gt=0, description="of that rest; then one request tries again")
     lease_seconds: float = Field(15, gt=0, description="then another process takes a message over")
     poll_timeout_seconds: int = Field(25, ge=0, le=50, description="Bot API long poll")
     live_heartbeat_seconds: float = Field(15, gt=0, description="keeps proxies from closing a live stream")
@@ -90,7 +102,7 @@ class Settings(BaseSettings):
         "INFO", description="a line for every refusal at INFO; no code, key or whole phone at any level"
     )
 
-    @field_validator("secret_keys", "callback_networks", mode="before")
+    @field_validator("secret_keys", "callback_networks", "kodmobi_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -106,6 +118,11 @@ class Settings(BaseSettings):
     @property
     def production(self) -> bool:
         return self.kodgate_env == "production"
+
+    @property
+    def hosted(self) -> bool:
+        """Whether a kod.mobi account does the work instead of our own store and bot."""
+        return bool(self.kodmobi_url)
 
     @property
     def sandbox(self) -> bool:
@@ -151,6 +168,8 @@ def _fill(settings: Settings) -> None:
         if not getattr(settings, name):
             object.__setattr__(settings, name, value)
 
+    if settings.hosted:
+        _fill_hosted(settings)
     if settings.production:
         default("live_url", settings.public_url)
     else:
@@ -160,18 +179,26 @@ def _fill(settings: Settings) -> None:
         default("secret_keys", (DEVELOPMENT_SECRET,))
         default("project_public_key", DEVELOPMENT_PUBLIC_KEY)
         default("project_secret_key", DEVELOPMENT_SECRET_KEY)
-        if not settings.telegram_bot_token:
+        if not settings.telegram_bot_token and not settings.hosted:
             default("telegram_bot_token", SANDBOX_TOKEN)
             object.__setattr__(settings, "telegram_api_url", settings.sandbox_url)
             inbox = f"webhook+{settings.sandbox_url}/inbox"
             for name in PROVIDER_SETTINGS.values():
                 default(name, inbox)
-    for name in ("public_url", "live_url", "telegram_api_url"):
+    for name in ADDRESSES:
         object.__setattr__(settings, name, getattr(settings, name).rstrip("/"))
 
 
+def _fill_hosted(settings: Settings) -> None:
+    """The account's keys are the site's, and verbs wait for the network: threads make up for that."""
+    object.__setattr__(settings, "project_public_key", settings.kodmobi_public_key)
+    object.__setattr__(settings, "project_secret_key", settings.kodmobi_secret_key)
+    if "web_threads" not in settings.model_fields_set:
+        object.__setattr__(settings, "web_threads", HOSTED_THREADS)
+
+
 def _check(settings: Settings) -> None:
-    for name in ("public_url", "live_url", "telegram_api_url"):
+    for name in ADDRESSES:
         url = getattr(settings, name)
         parts = urlsplit(url)
         if url and (parts.scheme not in ("http", "https") or not parts.hostname):
@@ -186,10 +213,19 @@ def _check(settings: Settings) -> None:
             raise ValueError(f"{name.upper()}: {problem}") from None
     if bool(settings.project_public_key) != bool(settings.project_secret_key):
         raise ValueError("PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY go together: set both or neither")
-    if settings.lease_seconds <= max(settings.provider_timeout_seconds, settings.callback_timeout_seconds):
-        raise ValueError("LEASE_SECONDS must be longer than each …_TIMEOUT_SECONDS, or messages double")
+    if settings.hosted:
+        _check_hosted(settings)
+    if settings.lease_seconds <= settings.provider_timeout_seconds:
+        raise ValueError("LEASE_SECONDS must be longer than PROVIDER_TIMEOUT_SECONDS, or messages double")
     if settings.production:
         _check_production(settings)
+
+
+def _check_hosted(settings: Settings) -> None:
+    if not settings.kodmobi_public_key or not settings.kodmobi_secret_key:
+        raise ValueError("KODMOBI_URL needs KODMOBI_PUBLIC_KEY and KODMOBI_SECRET_KEY, the account's two keys")
+    if settings.telegram_bot_token:
+        raise ValueError("KODMOBI_URL: the account's own bot does the activation; unset TELEGRAM_BOT_TOKEN")
 
 
 def _check_production(settings: Settings) -> None:

@@ -9,7 +9,9 @@ from typing import Annotated, Literal, Protocol
 import msgspec
 
 from gateway.channels import Channel, SessionChannel
+from gateway.clock import Clock
 from gateway.contact import Contact
+from gateway.keyring import Keyring
 from gateway.projects import Project
 
 SessionId = Annotated[str, msgspec.Meta(pattern="^[0-9A-HJKMNP-TV-Z]{26}$", description="ULID")]
@@ -71,8 +73,8 @@ class Verified(msgspec.Struct, frozen=True, omit_defaults=True):
     """Answer of `verify`: whose contact it is (`phone` or `email`), how and when it was proven."""
 
     to: str
-    session_id: SessionId
     verified_at: Timestamp
+    session_id: SessionId | None = None
     phone: str | None = None
     email: str | None = None
     channel: Channel | None = None
@@ -171,10 +173,16 @@ class Activation(msgspec.Struct, frozen=True):
 
 
 class Gateway(Protocol):
-    """The verbs that web and bot share."""
+    """The verbs: on our own store (gateway.local), or on a kod.mobi account (gateway.hosted)."""
+
+    keyring: Keyring
+    clock: Clock
 
     def authenticate(self, key: str | None) -> tuple[Project, bool]:
         """The project that an API key opens, and whether it is the secret one. Raises `AccessDenied`."""
+
+    def project(self, project_id: int) -> Project | None:
+        """A project by its id."""
 
     def create(
         self,
@@ -215,6 +223,16 @@ class Gateway(Protocol):
 
     def progress(self, caller: Caller, session_id: str) -> Progress:
         """Where the session stands. Raises `SessionExpired` for one never known."""
+
+    def ping(self) -> str | None:
+        """Why nothing can be served just now, for the operator; None where all is well."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+class BotGateway(Gateway, Protocol):
+    """What the bot asks besides. A hosted gateway has none of it: kod.mobi's own bot does the activation."""
 
     def linked_session(self, bot_id: int, payload: str) -> LinkedSession:
         """The live session behind a deep link's `start` parameter. Raises `SessionExpired`."""

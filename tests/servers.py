@@ -41,11 +41,12 @@ def until(ask: Callable[[], T | None], what: str, within: float = 15.0) -> T:
 
 
 class Servers:
-    """The three processes; a context manager that starts them all and ends them by id."""
+    """The processes, all three or those of `names`; a context manager that starts them and ends them by id."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, names: tuple[str, ...] = NAMES, /, **environment: str) -> None:
         port, live_port, sandbox_port = free_ports(3)
         self.folder = folder
+        self.names = names
         self.web = f"http://127.0.0.1:{port}"
         self.live = f"http://127.0.0.1:{live_port}"
         self.sandbox = f"http://127.0.0.1:{sandbox_port}"
@@ -68,9 +69,9 @@ class Servers:
 
     def __enter__(self) -> "Servers":
         try:
-            for name in NAMES:
+            for name in self.names:
                 self.start(name, wait=False)
-            for name in NAMES:
+            for name in self.names:
                 self.wait(name)
         except BaseException:
             self.__exit__()
@@ -202,6 +203,20 @@ class Person:
             return found if len(found) >= times else []
 
         return until(said, f"the bot says {part!r}")[-1]
+
+
+def hosted_by(upstream: Servers, folder: Path, **environment: str) -> Servers:
+    """web and bot of a site whose kod.mobi account is another Kodgate, with whose people and letters it lives."""
+    site = Servers(
+        folder,
+        ("web", "bot"),
+        KODMOBI_URL=upstream.web,
+        KODMOBI_PUBLIC_KEY="pk_development",
+        KODMOBI_SECRET_KEY="sk_development",
+        **environment,
+    )
+    site.sandbox = upstream.sandbox
+    return site
 
 
 def payload(channel: dict[str, Any]) -> str:

@@ -17,9 +17,7 @@ EXAMPLES = os.environ.get("KODGATE_EXAMPLES", "25")
 HERE = Path(__file__).parent / "schemathesis"
 
 
-def test_schemathesis_finds_nothing(
-    servers: Servers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_schemathesis_finds_nothing(servers: Servers, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ended = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml")),

@@ -39,7 +39,7 @@ def make_server(
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     config, gateway = start_process("web")  # here, so that what is wrong is said once, not by every worker
-    gateway.store.close()
+    gateway.close()
     need_port("web", config.host, config.port)
     make_server(
         "web.wsgi:make_application",

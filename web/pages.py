@@ -11,9 +11,9 @@ from werkzeug.exceptions import HTTPException
 
 from gateway import errors
 from gateway.i18n import LANGUAGES, catalogue, pick_language
-from gateway.local import LocalGateway
 from gateway.settings import ROOT, Settings
 from gateway.store import Busy
+from gateway.verbs import Gateway
 from web.assets import Assets
 from web.developers import developers
 from web.site import site
@@ -25,7 +25,7 @@ _YEAR = 365 * 24 * 3600
 _WORTH_ZIPPING = 600  # bytes: below, the headers outweigh the gain
 
 
-def make_site(gateway: LocalGateway, config: Settings, assets: Assets) -> Flask:
+def make_site(gateway: Gateway, config: Settings, assets: Assets) -> Flask:
     """The site, the widget and /healthz."""
     app = Flask("web", template_folder=str(ROOT / "templates"), static_folder=None)
     signing = gateway.keyring.tokens("cookie")
@@ -66,10 +66,8 @@ def make_site(gateway: LocalGateway, config: Settings, assets: Assets) -> Flask:
 
     @app.get("/healthz")
     def healthz() -> Any:
-        try:
-            gateway.store.ping()
-        except Busy as problem:
-            return {"status": "failing", "store": str(problem)}, 503
+        if problem := gateway.ping():
+            return {"status": "failing", "gateway": problem}, 503
         return {"status": "ok", "process": "web"}
 
     return app

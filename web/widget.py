@@ -15,11 +15,10 @@ from gateway.channels import Channel, SessionChannel
 from gateway.clock import Clock
 from gateway.contact import Contact, parse_contact
 from gateway.i18n import N_, translate
-from gateway.local import LocalGateway
 from gateway.projects import Project
 from gateway.settings import Settings
 from gateway.tokens import InvalidToken, LiveClaim, Tokens, live_tokens
-from gateway.verbs import Caller, Delivery, Progress
+from gateway.verbs import Caller, Delivery, Gateway, Progress
 from web import fields
 from web.visitor import browser_name, home_region
 
@@ -45,7 +44,7 @@ class WidgetState(msgspec.Struct, frozen=True, array_like=True):
 class Widget:
     """What the views need, kept beside the Flask app."""
 
-    def __init__(self, gateway: LocalGateway, config: Settings) -> None:
+    def __init__(self, gateway: Gateway, config: Settings) -> None:
         self.gateway = gateway
         self.live_url = config.live_url
         self.public_url = config.public_url
@@ -68,7 +67,7 @@ class Widget:
             state, _ = self._states.read(token)
         except InvalidToken:
             raise errors.SessionExpired from None
-        project = self.gateway.projects.by_id(state.project_id)
+        project = self.gateway.project(state.project_id)
         if project is None:
             raise errors.SessionExpired
         return state, project

@@ -39,6 +39,7 @@ class Stack:
         self.web = f"http://localhost:{port}"
         self.live = f"http://localhost:{live_port}"
         self.sandbox = f"http://127.0.0.1:{sandbox_port}"
+        self.runs: tuple[str, ...] = ("web", "sandbox", "bot")
         self._folder = folder
         self._database = f"sqlite:///{folder}/kodgate.sqlite3"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -59,8 +60,8 @@ class Stack:
         }
 
     def start(self) -> None:
-        """Start all three and wait until each can serve."""
-        for name in ("web", "bot", "sandbox"):
+        """Start them all and wait until each can serve."""
+        for name in self.runs:
             with (self._folder / f"{name}.log").open("wb") as log:
                 self._processes[name] = subprocess.Popen(
                     [sys.executable, "-m", name],
@@ -69,7 +70,8 @@ class Stack:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                 )
-        for name, url in (("web", self.web), ("sandbox", self.sandbox), ("bot", self.live)):
+        urls = {"web": self.web, "sandbox": self.sandbox, "bot": self.live}
+        for name, url in ((name, urls[name]) for name in self.runs):
             until(lambda name=name, url=url: self._started(name, url), f"{name} starts", START_WITHIN)  # type: ignore[misc]
 
     def stop(self) -> None:

@@ -1,0 +1,32 @@
+"""What every bot process does, whatever it serves: listen, until it is told to stop."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+
+from gateway.settings import Settings
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+BACKLOG = 1024  # connections that wait to be accepted: a thousand pages come back at once after a restart
+
+
+def told_to_stop() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def listen(config: Settings, routes: Mapping[str, Handler]) -> web.AppRunner:
+    """Serve GETs on HOST and LIVE_PORT until the runner is cleaned up."""
+    app = web.Application()
+    for path, handler in routes.items():
+        app.router.add_get(path, handler)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    await web.TCPSite(runner, config.host, config.live_port, backlog=BACKLOG).start()
+    return runner

@@ -1,0 +1,81 @@
+"""Server-sent events (WHATWG HTML, 9.2): what every live stream has in common, wherever its news comes from."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from gateway.clock import Clock
+from gateway.keyring import Keyring
+from gateway.settings import Settings
+from gateway.tokens import InvalidToken, LiveClaim, live_tokens
+from gateway.verbs import Progress
+
+RECONNECT_MS = 1000
+
+_HEADERS = {
+    "content-type": "text/event-stream",
+    "cache-control": "no-store",
+    "access-control-allow-origin": "*",  # the token in the address is the key, and no cookie is read
+    "x-accel-buffering": "no",
+    "x-content-type-options": "nosniff",
+}
+
+
+class Streams(ABC):
+    """The open streams of this process."""
+
+    def __init__(self, keyring: Keyring, clock: Clock, config: Settings) -> None:
+        self.clock = clock
+        self.heartbeat = config.live_heartbeat_seconds
+        self._tokens = live_tokens(keyring, clock)
+        self._most = config.live_streams
+        self._open = 0
+        self._encode = msgspec.json.Encoder().encode
+
+    @property
+    def streams(self) -> int:
+        """How many are open."""
+        return self._open
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """`GET /live/<token>`: an event `progress` at once and at every change."""
+        try:
+            claim, _ = self._tokens.read(request.match_info["token"])
+        except InvalidToken:
+            raise web.HTTPForbidden(text="This live token is not ours, or too old.") from None
+        if self._open >= self._most:
+            raise web.HTTPServiceUnavailable(text="Too many live streams.", headers={"retry-after": "5"})
+        response = web.StreamResponse(headers=_HEADERS)
+        self._open += 1
+        try:
+            await response.prepare(request)
+            await response.write(b"retry: %d\n\n" % RECONNECT_MS)
+            await self.tell(response, claim)
+        except ConnectionError:
+            pass  # the page is gone
+        finally:
+            self._open -= 1
+        return response
+
+    @abstractmethod
+    async def tell(self, response: web.StreamResponse, claim: LiveClaim) -> None:
+        """Write events until the session is over or the process ends."""
+
+    async def write(self, response: web.StreamResponse, progress: Progress, number: int | None = None) -> None:
+        """One event, numbered by whoever numbers its news."""
+        head = b"" if number is None else b"id: %d\n" % number
+        await response.write(head + b"event: progress\ndata: %s\n\n" % self._encode(progress))
+
+    @staticmethod
+    async def beat(response: web.StreamResponse) -> None:
+        """A comment that keeps the connection from being closed on the way."""
+        await response.write(b": still here\n\n")
+
+
+def health(checks: dict[str, Any]) -> web.Response:
+    """`GET /healthz`: 200 only when every check is well (None), else 503 with the reasons."""
+    wrong = {name: problem for name, problem in checks.items() if problem}
+    status = {"status": "failing", **wrong} if wrong else {"status": "ok", "process": "bot"}
+    return web.json_response(status, status=503 if wrong else 200)

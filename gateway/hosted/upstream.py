@@ -1,0 +1,173 @@
+"""An upstream of kod.mobi's contract, without the wire: what a request looks like, and what an answer means.
+
+`HostedGateway` sends requests with a blocking client, the live streams with an asynchronous one. What is wrong
+with an answer never reaches a visitor raw: it is one of our errors, with the upstream's `sys_message` kept.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import httpx
+import msgspec
+
+from gateway import errors
+from gateway.hosted.breaker import Breaker
+from gateway.settings import Settings
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LARGEST_ANSWER = 256 * 1024  # bytes: a hundred times the largest real one
+DEFAULT_REST = 60  # seconds: a channel's rest by the contract, where the upstream does not say
+
+
+@dataclass(frozen=True)
+class Ask(Generic[T]):
+    """One request of the contract, and how its answer is read (raising `Down` where that is malformed).
+
+    `secret`: with the secret key; `wrapped`: the answer stands under `data`.
+    """
+
+    method: str
+    path: str
+    fields: dict[str, Any]
+    lang: str
+    read: Callable[[Any], T]
+    secret: bool = False
+    wrapped: bool = False
+    repeat_key: str | None = None
+
+
+class Down(Exception):
+    """The upstream did not answer as the contract says; `never_sent` means it has not even seen the request."""
+
+    def __init__(self, reason: str, *, never_sent: bool = False) -> None:
+        super().__init__(reason)
+        self.never_sent = never_sent
+
+
+class UpstreamRefusal(errors.GatewayError):
+    """A refusal that only the upstream has, such as `ERROR_WRONG_BALANCE`; its words are passed on."""
+
+    def __init__(self, status: int, sys_message: str, text: str, params: dict[str, Any]) -> None:
+        super().__init__(**params)
+        self.status = status
+        self.sys_message = sys_message
+        self._text = text
+
+    def text(self, lang: str) -> str:
+        return self._text or super().text(lang)
+
+
+class Upstream:
+    """Makes requests and reads answers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.kodmobi_url
+        self._public = settings.kodmobi_public_key
+        self._secret = settings.kodmobi_secret_key
+        self.timeout = httpx.Timeout(settings.kodmobi_timeout_seconds, connect=settings.kodmobi_connect_seconds)
+        self.breaker = Breaker(settings.kodmobi_failures, settings.kodmobi_rest_seconds)
+
+    def request(self, ask: Ask[Any]) -> httpx.Request:
+        """The HTTP request."""
+        headers = {
+            "x-api-key": self._secret if ask.secret else self._public,
+            "accept": "application/json",
+            "accept-language": ask.lang,
+        }
+        if ask.repeat_key:
+            headers["idempotency-key"] = ask.repeat_key
+        given = {name: value for name, value in ask.fields.items() if value is not None}
+        extensions = {"timeout": self.timeout.as_dict()}
+        url = self._url + ask.path
+        if ask.method == "GET":
+            return httpx.Request("GET", url, params=given, headers=headers, extensions=extensions)
+        return httpx.Request(ask.method, url, json=given, headers=headers, extensions=extensions)
+
+    def read(self, ask: Ask[T], status: int, body: bytes) -> T:
+        """What was answered. Raises the refusal that it is, or `Down`."""
+        try:
+            answer = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            raise Down(f"{status} without JSON from {ask.path}") from None
+        refused = isinstance(answer, dict) and ("sys_message" in answer or answer.get("success") is False)
+        if 200 <= status < 300 and not refused:
+            return ask.read(part(answer, "data") if ask.wrapped else answer)
+        if status >= 500 or not isinstance(answer, dict) or not isinstance(answer.get("sys_message"), str):
+            raise Down(f"{status} from {ask.path}")
+        log.info("%s: the upstream refused: %s", ask.path, answer["sys_message"])
+        raise _refusal(status, answer)
+
+
+# Parts of answers
+
+
+def part(answer: Any, name: str) -> Any:
+    """A field of an object. Raises `Down` where there is none."""
+    if not isinstance(answer, dict) or name not in answer:
+        raise Down(f"an answer without {name}")
+    return answer[name]
+
+
+def text(answer: Any, name: str) -> str:
+    """A text that must be there. Raises `Down`."""
+    value = part(answer, name)
+    if not isinstance(value, str) or not value:
+        raise Down(f"an answer whose {name} is no text")
+    return value
+
+
+def text_or_none(answer: Any, name: str) -> str | None:
+    """A text that may be missing. Raises `Down` where the answer is no object."""
+    if not isinstance(answer, dict):
+        raise Down("an answer that is no object")
+    value = answer.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def number_or(answer: Any, name: str, otherwise: int) -> int:
+    """A whole number from 0, `otherwise` where there is none."""
+    value = answer.get(name) if isinstance(answer, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else otherwise
+
+
+# Refusals
+
+
+def _refusal(status: int, answer: dict[str, Any]) -> errors.GatewayError:
+    """The upstream's refusal as ours, where we have it."""
+    sys_message, sentence = answer["sys_message"], text_or_none(answer, "error") or ""
+    given = answer.get("error_params")
+    params: dict[str, Any] = given if isinstance(given, dict) else {}
+    if sys_message == errors.BadRequest.sys_message:
+        return _bad_request(params, sentence)
+    if sys_message == errors.WrongCode.sys_message:
+        return errors.WrongCode(number_or(params, "count", 0))
+    for waits in (errors.TooSoon, errors.DestinationBlocked):
+        if sys_message == waits.sys_message:
+            return waits(number_or(params, "timeout", DEFAULT_REST))
+    for known in _KNOWN:
+        if sys_message == known.sys_message:
+            return known()
+    return UpstreamRefusal(status if 400 <= status < 500 else 400, sys_message, sentence, params)
+
+
+_KNOWN = (
+    errors.SessionExpired,
+    errors.AccessDenied,
+    errors.NoChannels,
+    errors.NoChannel,
+    errors.ChannelCannotReach,
+    errors.NotFound,
+)
+
+
+def _bad_request(params: dict[str, Any], sentence: str) -> errors.BadRequest:
+    fields = params.get("fields")
+    for field, reason in fields.items() if isinstance(fields, dict) else ():
+        return errors.BadRequest(str(field), str(reason))
+    return errors.BadRequest("request", sentence or "400")
