@@ -47,6 +47,11 @@ class Operation:
     wrapped: bool = False
     headers: Mapping[str, Field] = field(default_factory=dict)
 
+    @property
+    def every_refusal(self) -> tuple[type[errors.GatewayError], ...]:
+        """Those that every verb has, then its own."""
+        return (errors.BadRequest, errors.AccessDenied, errors.Unavailable, *self.refusals)
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -62,32 +67,39 @@ def _optional(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"enum": ["", None]}]}
 
 
-_CHANNEL: Schema = {"type": "string", "enum": [*Channel]}
-_CONTACT: Schema = {"type": "string", "format": "contact", "minLength": 1, "maxLength": 254}
-_SESSION_ID: Schema = {"type": "string", "pattern": _ULID}
+_CHANNEL: Schema = {"title": "channel", "type": "string", "enum": [*Channel]}
+_CONTACT: Schema = {
+    "title": "phone or email",
+    "type": "string",
+    "format": "contact",
+    "minLength": 1,
+    "maxLength": 254,
+}
+_SESSION_ID: Schema = {"title": "ULID", "type": "string", "pattern": _ULID}
 _FLAG: Schema = {
+    "title": "true or false",
     "anyOf": [
         {"type": "boolean"},
         {"type": "integer", "enum": [0, 1]},
         {"type": "string", "enum": sorted(fields.YES_WORDS | fields.NO_WORDS)},
         {"type": "null"},
-    ]
+    ],
 }
 _CODE_TEXT: Schema = {"type": "string", "pattern": f"^[0-9A-Za-z]{{{SHORTEST},{LONGEST}}}$"}
 _CODE_NUMBER: Schema = {"type": "integer", "minimum": 0, "maximum": 10**LONGEST - 1}
-_CODE: Schema = {"anyOf": [_CODE_TEXT, _CODE_NUMBER]}
+_CODE: Schema = {"title": "code", "anyOf": [_CODE_TEXT, _CODE_NUMBER]}
 _CODE_WITHOUT_ZEROS: Schema = {
     "type": "string",
     "pattern": f"^([0-9A-Za-z]{{{SHORTEST},{LONGEST}}}|[0-9]{{1,3}})$",
 }
-_ENCRYPTED: Schema = {"type": "string", "format": "encrypted-code"}
-_PROVIDER: Schema = {"type": "integer", "minimum": 1, "maximum": 10**15 - 1}
+_ENCRYPTED: Schema = {"title": "encrypted code", "type": "string", "format": "encrypted-code"}
+_PROVIDER: Schema = {"title": "number", "type": "integer", "minimum": 1, "maximum": 10**15 - 1}
 
 _TO = Field(_CONTACT, "phone in E.164 (spaces, dashes, brackets are fine) or email", required=True)
 _SESSION = Field(_SESSION_ID, "the session", required=True)
 _LANG = Field({}, "`en` or `ru`, before the Accept-Language header")
 _OWN_CODE = Field(
-    _optional({"anyOf": [_CODE_TEXT, _CODE_NUMBER, _ENCRYPTED]}),
+    _optional({"anyOf": [_CODE, _ENCRYPTED]}),
     "the caller's own code: in the open with the secret key, or encrypted",
     in_query=_optional({"anyOf": [_CODE_TEXT, _ENCRYPTED]}),
 )
@@ -168,11 +180,11 @@ MANUAL_SEND = Operation(
         "channel": Field(_CHANNEL, "the channel", required=True),
         "provider_id": Field(_optional(_PROVIDER), "the number of one of the channel's providers"),
         "code": Field(
-            _optional({"anyOf": [_CODE_TEXT, _CODE_NUMBER, _ENCRYPTED]}),
+            _optional({"anyOf": [_CODE, _ENCRYPTED]}),
             "the code, in the open or encrypted; if absent we make one",
         ),
         "callback_url": Field(
-            _optional({"type": "string", "format": "callback-url", "maxLength": 2000}),
+            _optional({"title": "URL", "type": "string", "format": "callback-url", "maxLength": 2000}),
             "a public http(s) address",
         ),
         "lang": _LANG,
@@ -205,7 +217,7 @@ MESSAGE = Operation(
 )
 
 _LEGACY_PHONE = Field(
-    {"type": "string", "format": "phone"},
+    {"title": "phone or email", "type": "string", "format": "phone"},
     "phone as `79522966236`, `+79522966236` or `8 952 296-62-36`; or an email",
     required=True,
 )
@@ -417,14 +429,8 @@ _RETRY_AFTER = {"retry-after": {"schema": {"type": "integer", "minimum": 0}, "de
 
 def _refusals(endpoint: Endpoint, responses: dict[str, Schema]) -> dict[str, Schema]:
     """The answers other than 200, by status."""
-    every: tuple[type[errors.GatewayError], ...] = (
-        errors.BadRequest,
-        errors.AccessDenied,
-        errors.Unavailable,
-        *endpoint.operation.refusals,
-    )
     by_status: dict[int, list[type[errors.GatewayError]]] = {}
-    for refusal in every:
+    for refusal in endpoint.operation.every_refusal:
         by_status.setdefault(refusal.status, []).append(refusal)
     for refusals in by_status.values():
         responses.setdefault(_names(refusals), _refusal(refusals))
