@@ -1,9 +1,13 @@
 """For developers: the API in OpenAPI, and as a page to read."""
 
 from importlib.metadata import version
+from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, render_template, request
 
+from gateway.channels import Channel
+from web import reference
+from web.examples import DEFAULT_LANGUAGE, LANGUAGES
 from web.openapi import document
 from web.widget import this_widget
 
@@ -15,3 +19,26 @@ def openapi() -> Response:
     """OpenAPI 3.1; any page may read it."""
     body = document(this_widget().public_url, version("kodgate"))
     return Response(body, mimetype="application/json", headers={"access-control-allow-origin": "*"})
+
+
+@developers.get("/docs")
+def docs() -> Any:
+    """The API to read, in English; `?code=` names the language of the examples."""
+    asked = request.args.get("code", "")
+    chosen = asked if asked in LANGUAGES else DEFAULT_LANGUAGE
+    public_url = this_widget().public_url
+    return render_template(
+        "docs/docs.html",
+        public_url=public_url,
+        chosen=chosen,
+        code_languages=LANGUAGES,
+        chapters=reference.chapters(public_url, chosen),
+        meanings=reference.meanings(),
+        foreign_refusals=reference.foreign_refusals(),
+        channels=list(Channel),
+        callback=reference.callback(),
+        decode=reference.snippet("decode", chosen),
+        signature=reference.snippet("signature", chosen),
+        marked=reference.marked,
+        breakable=reference.breakable,
+    )
