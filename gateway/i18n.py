@@ -31,14 +31,19 @@ def translate(lang: str, text: str, **values: object) -> str:
 
 
 def pick_language(*wishes: str | None) -> str:
-    """The first of our languages that a wish names; English otherwise.
+    """The first of our languages that a wish names; English otherwise."""
+    return wished_language(*wishes) or DEFAULT_LANGUAGE
+
+
+def wished_language(*wishes: str | None) -> str | None:
+    """The first of our languages that a wish names, if any does.
 
     A wish is a `lang` parameter (`ru`, `RU`, `ru-RU`, `ru_RU`) or an `Accept-Language` header with weights.
     """
     for wish in wishes:
         if wish and (lang := _best(wish)):
             return lang
-    return DEFAULT_LANGUAGE
+    return None
 
 
 @cache

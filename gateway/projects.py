@@ -9,6 +9,7 @@ import msgspec
 
 from gateway import codes
 from gateway.channels import Channel
+from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES
 
 ALL_CHANNELS = (Channel.TELEGRAM, Channel.WHATSAPP, Channel.VIBER, Channel.SMS, Channel.EMAIL)
 
@@ -25,6 +26,7 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     letters: bool = False
     session_seconds: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 180
     origins: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()  # of its pages, errors and messages, the first by default; none: all of ours
     bot_id: int = 0
     bot_username: str = ""
     bot_token: str = ""  # sealed (`ProjectBook.bot_token` opens it); none: the server's bot, TELEGRAM_BOT_TOKEN
@@ -33,6 +35,12 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     def alphabet(self) -> str:
         """The characters of this project's codes."""
         return codes.alphabet(digits=self.digits, letters=self.letters)
+
+    def language(self, wished: str | None) -> str:
+        """The language that a visitor gets who wishes for this one."""
+        if wished and (not self.languages or wished in self.languages):
+            return wished
+        return self.languages[0] if self.languages else DEFAULT_LANGUAGE
 
 
 class Project(msgspec.Struct, frozen=True):
@@ -90,6 +98,8 @@ def change_settings(settings: ProjectSettings, changes: Iterable[str]) -> Projec
         raise ValueError(str(problem)) from None
     if not changed.digits and not changed.letters:
         raise ValueError("digits and letters can't both be off: a code is made of something")
+    if unknown := [lang for lang in changed.languages if lang not in LANGUAGES]:
+        raise ValueError(f"{unknown[0]!r} is no language of ours; there are {', '.join(LANGUAGES)}")
     for origin in changed.origins:
         if not _ORIGIN.fullmatch(origin):
             raise ValueError(

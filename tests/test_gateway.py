@@ -340,6 +340,7 @@ def test_a_legacy_session_has_four_digits_and_prefers_whatsapp_then_habit(world:
         ["digits=false"],
         ["origins=example.com"],
         ["origins=https://example.com/path"],
+        ["languages=ru,tlh"],
         ["bot_id=5"],
         ["nothing=1"],
         ["name"],
@@ -357,3 +358,12 @@ def test_project_settings_are_read_as_an_operator_writes_them() -> None:
     )
     assert (changed.name, changed.channels, changed.letters) == ("Big shop", (Channel.SMS, Channel.EMAIL), True)
     assert (changed.code_length, changed.origins) == (4, ("https://*.example.com",))
+
+
+@pytest.mark.parametrize(
+    ("languages", "wished", "spoken"),
+    [("", "ru", "ru"), ("", None, "en"), ("ru", "en", "ru"), ("ru,en", "en", "en"), ("ru,en", None, "ru")],
+)
+def test_a_project_speaks_its_own_languages(languages: str, wished: str | None, spoken: str) -> None:
+    chosen = change_settings(ProjectSettings(name="Shop"), [f"languages={languages}"])
+    assert chosen.language(wished) == spoken

@@ -15,7 +15,7 @@ import msgspec
 
 from gateway import errors
 from gateway.contact import parse_contact
-from gateway.i18n import N_, pick_language
+from gateway.i18n import N_, pick_language, wished_language
 from gateway.settings import Settings
 from gateway.store import Busy
 from gateway.verbs import Caller, Gateway
@@ -140,8 +140,8 @@ class Api:
         if origin := environ.get("HTTP_ORIGIN"):
             headers += self._origins.admit(origin, project, secret)
         given = _fields(environ, verb, self._body_limit)
-        lang = pick_language(_text_or_none(given.get("lang")), environ.get("HTTP_ACCEPT_LANGUAGE"))
-        environ["kodgate.lang"] = lang
+        wished = wished_language(_text_or_none(given.get("lang")), environ.get("HTTP_ACCEPT_LANGUAGE"))
+        lang = environ["kodgate.lang"] = project.settings.language(wished)
         return verb(self._gateway, Caller(project, secret, lang, key=key or ""), given)
 
     def _refuse(

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 
 from gateway import errors
-from gateway.i18n import LANGUAGES, catalogue, pick_language
+from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES, catalogue, pick_language, wished_language
 from gateway.settings import ROOT, Settings
 from gateway.store import Busy
 from gateway.verbs import Gateway
@@ -49,7 +49,7 @@ def make_site(gateway: Gateway, config: Settings, assets: Assets) -> Flask:
     app.jinja_env.globals.update(
         asset=assets.url,
         icon=lambda name: Markup(assets.text(f"icons/{name}.svg")),  # noqa: S704 - our own files
-        languages=[(lang, LANGUAGE_NAMES[lang]) for lang in LANGUAGES],
+        language_names=LANGUAGE_NAMES,
         sandbox_url=config.sandbox_url if config.sandbox else "",
         with_lang=_with_lang,
     )
@@ -75,7 +75,9 @@ def make_site(gateway: Gateway, config: Settings, assets: Assets) -> Flask:
 
 def _choose_language() -> None:
     asked = request.args.get("lang")
-    g.lang = pick_language(asked, request.cookies.get(LANGUAGE_COOKIE), request.headers.get("Accept-Language"))
+    g.wished = wished_language(asked, request.cookies.get(LANGUAGE_COOKIE), request.headers.get("Accept-Language"))
+    g.lang = g.wished or DEFAULT_LANGUAGE
+    g.languages = LANGUAGES
     g.lang_asked = pick_language(asked) == g.lang if asked else False
 
 
@@ -93,7 +95,7 @@ def _finish(response: Response) -> Response:
     headers.setdefault("Content-Security-Policy", _policy())
     headers.setdefault("Cache-Control", "no-store")
     if getattr(g, "lang_asked", False):
-        response.set_cookie(LANGUAGE_COOKIE, g.lang, max_age=_YEAR, samesite="Lax", httponly=True)
+        response.set_cookie(LANGUAGE_COOKIE, g.wished, max_age=_YEAR, samesite="Lax", httponly=True)
     headers.setdefault("Content-Language", getattr(g, "lang", "en"))
     return _zip(response)
 

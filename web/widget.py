@@ -14,7 +14,7 @@ from gateway import errors
 from gateway.channels import Channel, SessionChannel
 from gateway.clock import Clock
 from gateway.contact import Contact, parse_contact
-from gateway.i18n import N_, translate
+from gateway.i18n import LANGUAGES, N_, translate
 from gateway.projects import Project
 from gateway.settings import Settings
 from gateway.tokens import InvalidToken, LiveClaim, Tokens, live_tokens
@@ -70,12 +70,19 @@ class Widget:
         project = self.gateway.project(state.project_id)
         if project is None:
             raise errors.SessionExpired
+        speak_as(project)
         return state, project
 
     def live_address(self, state: WidgetState) -> str:
         """Where the browser listens to a session's progress."""
         claim = LiveClaim(state.project_id, state.session_id, g.lang)
         return f"{self.live_url}/live/{self._live.sign(claim)}"
+
+
+def speak_as(project: Project) -> None:
+    """From here on, this request's pages are in a language of the project's."""
+    g.lang = project.settings.language(g.wished)
+    g.languages = project.settings.languages or LANGUAGES
 
 
 def this_widget() -> Widget:
@@ -270,6 +277,7 @@ def _session_context(state: WidgetState, project: Project, progress: Progress) -
 
 def _first_state(args: Any) -> tuple[WidgetState, Project]:
     project, _ = this_widget().gateway.authenticate(args.get("key"))
+    speak_as(project)
     return_to = args.get("return_to", "")
     if return_to and not _may_return_to(project, return_to):
         raise errors.BadRequest("return_to", N_("is not an address of this project's site"))

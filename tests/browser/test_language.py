@@ -2,6 +2,7 @@
 
 import re
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -61,3 +62,18 @@ def test_the_language_switch_works_on_the_answer_to_a_form(
     expect(visitor.problem).to_have_text(re.compile("Неверный код"))
     visitor.page.get_by_role("link", name="English").click()
     expect(visitor.heading).to_have_text("Enter the code")
+
+
+def test_a_project_of_one_language_speaks_it_to_everybody(visits: Visits, stack: Stack, phone: str) -> None:
+    stack.add_project("pk_russian", name="Лавка", languages=("ru",))
+    key = {"x-api-key": "pk_russian", "accept-language": "en"}
+    refused = httpx.post(f"{stack.web}/session/create", json={"to": "nobody"}, headers=key).json()
+    assert refused["error"].startswith("Проверьте")
+    visitor = visits.visitor(PHONE, locale="en-US")
+    visitor.begins("/widget/?key=pk_russian&lang=en")
+    expect(visitor.page.locator("html")).to_have_attribute("lang", "ru")
+    expect(visitor.page.locator(".languages")).to_have_count(0)
+    visitor.gives(phone)
+    visitor.chooses("sms")
+    assert stack.code(phone)
+    assert "Никому не говорите" in stack.letters(phone, "sms")[0]["text"]
