@@ -13,7 +13,7 @@ from gateway.callbacks import Callbacks
 from gateway.channels import Channel
 from gateway.delivery import Courier
 from gateway.local import LocalGateway
-from gateway.providers import Provider, make_provider
+from gateway.providers import Options, Provider, make_provider
 from gateway.providers.telegram import TelegramProvider
 from gateway.settings import Settings
 from gateway.store import Busy
@@ -97,12 +97,12 @@ class BotProcess:
             await asyncio.sleep(PURGE_EVERY)
 
     def _make_providers(self) -> dict[Channel, Provider]:
-        timeout, concurrency = self._config.provider_timeout_seconds, self._config.provider_concurrency
-        telegram = TelegramProvider(self._bots.of_project, timeout, self._gateway.deactivate)
+        options = Options(self._config.provider_timeout_seconds, self._config.provider_concurrency)
+        telegram = TelegramProvider(self._bots.of_project, options.timeout, self._gateway.deactivate)
         providers: dict[Channel, Provider] = {Channel.TELEGRAM: telegram}
         for channel, url in self._config.provider_urls.items():
             if channel is not Channel.TELEGRAM:
-                providers[channel] = make_provider(url, timeout, concurrency)
+                providers[channel] = make_provider(url, channel, options)
         return providers
 
 

@@ -135,16 +135,23 @@ class Courier:
         keyring, chosen = self._gateway.keyring, project.settings
         to = keyring.open(claimed.sealed, claimed.session_id)
         code = self._code(claimed, project)
+        minutes = max(1, chosen.session_seconds // 60)
         text = render_message(
-            claimed.channel,
-            claimed.lang,
-            code=code,
-            project=chosen.name,
-            minutes=max(1, chosen.session_seconds // 60),
-            host=self._host,
+            claimed.channel, claimed.lang, code=code, project=chosen.name, minutes=minutes, host=self._host
         )
         return Message(
-            claimed.id, claimed.channel, to, code, text, claimed.lang, chosen.name, project.id, claimed.chat_id
+            id=claimed.id,
+            channel=claimed.channel,
+            to=to,
+            code=code,
+            text=text,
+            lang=claimed.lang,
+            project=chosen.name,
+            project_id=project.id,
+            chat_id=claimed.chat_id,
+            minutes=minutes,
+            seconds_left=max(0, (claimed.expires_at - self._gateway.clock()) // 1000),
+            host=self._host,
         )
 
     def _code(self, claimed: Claimed, project: Project) -> str:

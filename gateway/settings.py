@@ -205,10 +205,10 @@ def _check(settings: Settings) -> None:
             raise ValueError(f"{name.upper()} must be an http(s) address, such as https://login.example.com")
     if not settings.database_url.startswith("sqlite:///"):
         raise ValueError("DATABASE_URL must be sqlite:///path/to/file; PostgreSQL comes with issue 7")
-    for name in PROVIDER_SETTINGS.values():
+    for channel, name in PROVIDER_SETTINGS.items():
         try:
             if url := getattr(settings, name):
-                check_provider_url(url)
+                check_provider_url(url, channel)
         except WrongProviderUrl as problem:
             raise ValueError(f"{name.upper()}: {problem}") from None
     if bool(settings.project_public_key) != bool(settings.project_secret_key):

@@ -1,11 +1,13 @@
 """Providers: how a channel is reached. One small module each, chosen by the scheme of its URL.
 
-A provider has `async send(message) -> Receipt` and `async close()`. It raises `PermanentError` where trying
-again can't help (wrong number, bot blocked) and `TransientError` where it can.
+A module has `open_provider(url, options) -> Provider`, which raises `WrongProviderUrl` for a URL that it can't
+use. A provider raises `PermanentError` where trying again can't help (wrong number, bot blocked) and
+`TransientError` where it can.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 import msgspec
@@ -14,7 +16,10 @@ from gateway.channels import Channel
 
 
 class Message(msgspec.Struct, frozen=True):
-    """What a provider sends: the code, and the text that holds it."""
+    """What a provider sends: the code, and the text that holds it.
+
+    `minutes` is the life that texts tell, `seconds_left` what is left of it; `host` is the site's host name.
+    """
 
     id: int
     channel: Channel
@@ -25,12 +30,23 @@ class Message(msgspec.Struct, frozen=True):
     project: str
     project_id: int
     chat_id: int | None = None
+    minutes: int = 3
+    seconds_left: int = 180
+    host: str = "localhost"
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """The provider took the message; `reference` is its own name for it."""
+    """The provider took the message; `reference` is its own name for it, which its reports carry."""
 
     reference: str = ""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a provider tells later of a message that it took."""
+
+    reference: str
+    state: Literal["delivered", "failed"]
+    error: str = ""
 
 
 class SendError(Exception):
@@ -49,37 +65,85 @@ class TransientError(SendError):
         self.retry_after = retry_after
 
 
+class ForgedReport(Exception):
+    """A report whose signature is missing, wrong or too old."""
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What every provider is opened with. `timeout` is in seconds, `concurrency` the calls at once.
+
+    `signing_key` is this server's own, for providers that sign what they post; `report_url` is where the provider
+    may post its reports, empty where nobody can reach us.
+    """
+
+    timeout: float
+    concurrency: int
+    signing_key: bytes = b""
+    report_url: str = ""
+
+
 class Provider(Protocol):
     """One way to deliver messages."""
 
     async def send(self, message: Message) -> Receipt:
         """Hand the message over. Raises `PermanentError` or `TransientError`."""
 
+    async def check(self) -> str:
+        """Ask the provider, without sending, whether it would take messages; what it said, for the operator.
+
+        Raises `SendError`.
+        """
+
     async def close(self) -> None:
         """Let go of connections."""
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A provider that tells later how a message went, by posting to `Options.report_url`."""
+
+    def reports(self, headers: Mapping[str, str], body: bytes) -> list[Report]:
+        """What a POST tells; header names are in small letters. Raises `ForgedReport`."""
+
+    def greeting(self, query: Mapping[str, str]) -> str | None:
+        """The answer to the GET by which some providers make sure of the address; None: refused."""
 
 
 class WrongProviderUrl(Exception):
     """The URL names no provider, or is malformed; the text says what and gives an example."""
 
 
-_MODULES = {"webhook+http": "webhook", "webhook+https": "webhook"}
+class Scheme(msgspec.Struct, frozen=True):
+    """A kind of provider URL: its module, an example, and the channels it can serve."""
+
+    module: str
+    example: str
+    channels: tuple[Channel, ...] = (Channel.WHATSAPP, Channel.VIBER, Channel.SMS, Channel.EMAIL)
 
 
-def check_provider_url(url: str) -> str:
-    """The module of a URL's provider, which is not loaded for this. Raises `WrongProviderUrl`."""
+_WEBHOOK = Scheme("webhook", "webhook+https://sms.example.com/send")
+SCHEMES = {
+    "webhook+http": _WEBHOOK,
+    "webhook+https": _WEBHOOK,
+}
+
+
+def check_provider_url(url: str, channel: Channel) -> Scheme:
+    """A URL's scheme, for which nothing is loaded. Raises `WrongProviderUrl`."""
     parts = urlsplit(url)
-    module = _MODULES.get(parts.scheme)
-    if module is None:
-        known = ", ".join(f"{scheme}://" for scheme in _MODULES)
+    scheme = SCHEMES.get(parts.scheme)
+    if scheme is None:
+        known = ", ".join(f"{name}://" for name, one in SCHEMES.items() if channel in one.channels)
         raise WrongProviderUrl(f"{parts.scheme or url!r} is no provider known here; there are {known}")
+    if channel not in scheme.channels:
+        raise WrongProviderUrl(f"{parts.scheme}:// can't send by {channel}")
     if not parts.hostname:
-        raise WrongProviderUrl(f"has no host name; an example: {parts.scheme}://sms.example.com/send")
-    return module
+        raise WrongProviderUrl(f"has no host name; an example: {scheme.example}")
+    return scheme
 
 
-def make_provider(url: str, timeout: float, concurrency: int) -> Provider:
-    """The provider of a URL; each module has `open_provider(url, timeout, concurrency)`."""
-    module = import_module(f"gateway.providers.{check_provider_url(url)}")
-    provider: Provider = module.open_provider(url, timeout, concurrency)
+def make_provider(url: str, channel: Channel, options: Options) -> Provider:
+    """The provider of a URL. Raises `WrongProviderUrl`."""
+    module = import_module(f"gateway.providers.{check_provider_url(url, channel).module}")
+    provider: Provider = module.open_provider(url, options)
     return provider

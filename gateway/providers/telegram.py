@@ -58,6 +58,10 @@ class TelegramProvider:
             raise TransientError(f"Telegram: {type(problem).__name__}") from None
         return Receipt(str(sent.message_id))
 
+    async def check(self) -> str:
+        """The bots have a process of their own that says how they are."""
+        return "by the projects' bots"
+
     async def close(self) -> None:
         """The bots' sessions are their process's to close."""
 

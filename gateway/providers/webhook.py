@@ -7,7 +7,7 @@ are tried again (429 and 503 after their Retry-After), everything else is final.
 import aiohttp
 import msgspec
 
-from gateway.providers import Message, PermanentError, Receipt, TransientError
+from gateway.providers import Message, Options, PermanentError, Receipt, TransientError
 
 _TRY_AGAIN = (408, 425, 429)
 _RETRY_AFTER_LONGEST = 300.0  # a session is over by then
@@ -26,10 +26,10 @@ class _Body(msgspec.Struct, frozen=True):
 class WebhookProvider:
     """See `gateway.providers.Provider`."""
 
-    def __init__(self, url: str, timeout: float, concurrency: int) -> None:
+    def __init__(self, url: str, options: Options) -> None:
         self._url = url.removeprefix("webhook+")
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
-        self._concurrency = concurrency
+        self._timeout = aiohttp.ClientTimeout(total=options.timeout)
+        self._concurrency = options.concurrency
         self._http: aiohttp.ClientSession | None = None
 
     async def send(self, message: Message) -> Receipt:
@@ -54,6 +54,14 @@ class WebhookProvider:
             raise PermanentError(f"the webhook answered {response.status}")
         return Receipt()
 
+    async def check(self) -> str:
+        """A webhook has no question to ask without sending: whether it can be reached has to do."""
+        try:
+            async with self._session.head(self._url, allow_redirects=False) as response:
+                return f"reached, answers {response.status}"
+        except (TimeoutError, aiohttp.ClientError) as problem:
+            raise TransientError(f"can't be reached: {type(problem).__name__}") from None
+
     async def close(self) -> None:
         if self._http:
             await self._http.close()
@@ -66,9 +74,9 @@ class WebhookProvider:
         return self._http
 
 
-def open_provider(url: str, timeout: float, concurrency: int) -> WebhookProvider:
-    """See `gateway.providers.make_provider`."""
-    return WebhookProvider(url, timeout, concurrency)
+def open_provider(url: str, options: Options) -> WebhookProvider:
+    """See `gateway.providers`."""
+    return WebhookProvider(url, options)
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:
