@@ -2,20 +2,21 @@
 
 import asyncio
 import logging
+import sys
 
 from aiohttp import web
 
 from bot.bots import Bots
 from bot.live import Live
+from bot.reports import PATH, Reports
 from bot.serving import listen, told_to_stop
 from bot.streams import health
 from gateway.callbacks import Callbacks
-from gateway.channels import Channel
 from gateway.delivery import Courier
 from gateway.local import LocalGateway
-from gateway.providers import Options, Provider, make_provider
+from gateway.opening import open_lines
 from gateway.providers.telegram import TelegramProvider
-from gateway.settings import Settings
+from gateway.settings import Settings, SettingsError
 from gateway.store import Busy
 
 log = logging.getLogger(__name__)
@@ -33,14 +34,18 @@ class BotProcess:
         self._gateway = gateway
         self._live = Live(gateway, config)
         self._bots = Bots(gateway, config)
-        self._providers = self._make_providers()
-        self._courier = Courier(gateway, self._providers, config)
+        timeout = config.provider_timeout_seconds
+        bots = TelegramProvider(self._bots.of_project, timeout, gateway.deactivate)
+        self._lines = open_lines(config, bots)
+        self._courier = Courier(gateway, self._lines, config)
+        self._reports = Reports(gateway, self._lines)
         self._callbacks = Callbacks(gateway, config)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then end within SHUTDOWN_SECONDS."""
         stop = told_to_stop()
-        runner = await listen(self._config, {"/healthz": self._health, "/live/{token}": self._live.stream})
+        routes = {"/healthz": self._health, "/live/{token}": self._live.stream, PATH: self._reports.greet}
+        runner = await listen(self._config, routes, {PATH: self._reports.take})
         work = {
             "bots": self._bots.run(),
             "delivery": self._courier.run(),
@@ -63,8 +68,9 @@ class BotProcess:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks, timeout=self._config.shutdown_seconds)
-        for provider in self._providers.values():
-            await provider.close()
+        for line in self._lines.values():
+            for provider in line.providers:
+                await provider.close()
         await self._bots.close()
         await runner.cleanup()
 
@@ -96,16 +102,12 @@ class BotProcess:
                 log.warning("the store is busy, the purge waits: %s", problem)
             await asyncio.sleep(PURGE_EVERY)
 
-    def _make_providers(self) -> dict[Channel, Provider]:
-        options = Options(self._config.provider_timeout_seconds, self._config.provider_concurrency)
-        telegram = TelegramProvider(self._bots.of_project, options.timeout, self._gateway.deactivate)
-        providers: dict[Channel, Provider] = {Channel.TELEGRAM: telegram}
-        for channel, url in self._config.provider_urls.items():
-            if channel is not Channel.TELEGRAM:
-                providers[channel] = make_provider(url, channel, options)
-        return providers
-
 
 async def run(config: Settings, gateway: LocalGateway) -> None:
     """Do all that the bot process does on our own store."""
-    await BotProcess(config, gateway).run()
+    try:
+        process = BotProcess(config, gateway)
+    except SettingsError as problem:
+        sys.stderr.write(f"kodgate bot: {problem}\n")
+        raise SystemExit(2) from None
+    await process.run()

@@ -10,6 +10,7 @@ from gateway.settings import Settings
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+LARGEST_BODY = 256 * 1024  # bytes: providers report several messages at once
 BACKLOG = 1024  # connections that wait to be accepted: a thousand pages come back at once after a restart
 
 
@@ -21,11 +22,15 @@ def told_to_stop() -> asyncio.Event:
     return stop
 
 
-async def listen(config: Settings, routes: Mapping[str, Handler]) -> web.AppRunner:
-    """Serve GETs on HOST and LIVE_PORT until the runner is cleaned up."""
-    app = web.Application()
-    for path, handler in routes.items():
+async def listen(
+    config: Settings, gets: Mapping[str, Handler], posts: Mapping[str, Handler] | None = None
+) -> web.AppRunner:
+    """Serve on HOST and LIVE_PORT until the runner is cleaned up."""
+    app = web.Application(client_max_size=LARGEST_BODY)
+    for path, handler in gets.items():
         app.router.add_get(path, handler)
+    for path, handler in (posts or {}).items():
+        app.router.add_post(path, handler)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     await web.TCPSite(runner, config.host, config.live_port, backlog=BACKLOG).start()

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from gateway.channels import Channel
+from gateway.clock import to_iso
 from gateway.codes import derive_code
 from gateway.keyring import Unsealable
+from gateway.lines import Line, place_in_turn
 from gateway.local import LocalGateway
 from gateway.projects import Project
-from gateway.providers import Message, PermanentError, Provider, Receipt, TransientError
+from gateway.providers import Message, PermanentError, Receipt, TransientError
 from gateway.render import render_message
 from gateway.settings import Settings
 from gateway.store import Busy, Claimed, Outcome
@@ -32,16 +34,16 @@ BATCH = 100  # messages claimed in one transaction
 class Courier:
     """The delivery loop of one process."""
 
-    def __init__(self, gateway: LocalGateway, providers: Mapping[Channel, Provider], settings: Settings) -> None:
+    def __init__(self, gateway: LocalGateway, lines: Mapping[Channel, Line], settings: Settings) -> None:
         self._gateway = gateway
         self._store = gateway.store
-        self._providers = providers
+        self._lines = lines
         self._lease = round(settings.lease_seconds * 1000)
         self._timeout = settings.provider_timeout_seconds
         self._concurrency = settings.provider_concurrency
         self._host = urlsplit(settings.public_url).hostname or "localhost"
         self._wake = asyncio.Event()
-        self._busy = dict.fromkeys(Channel, 0)
+        self._busy = {channel: [0] * len(line.providers) for channel, line in lines.items()}
         self._tasks: set[asyncio.Task[None]] = set()
         self._done: list[Outcome] = []
 
@@ -81,18 +83,22 @@ class Courier:
         channels = self._open_channels()
         if not channels:
             return 0
-        room = min(self._concurrency - self._busy[channel] for channel in channels)
+        room = min(self._room(channel) for channel in channels)
         claimed = self._store.claim(self._gateway.clock(), self._lease, channels, min(room, BATCH))
         for message in claimed:
-            self._busy[message.channel] += 1
             task = asyncio.create_task(self._deliver(message))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return len(claimed)
 
+    def _room(self, channel: Channel) -> int:
+        """How many more calls the channel's providers take at once."""
+        busy = self._busy.get(channel, [0])
+        return len(busy) * self._concurrency - sum(busy)
+
     def _open_channels(self) -> list[Channel]:
         """Those with room for one more call: a slow provider delays no other."""
-        return [channel for channel in Channel if self._busy[channel] < self._concurrency]
+        return [channel for channel in Channel if self._room(channel) > 0]
 
     def _idle_for(self) -> float:
         channels = self._open_channels()
@@ -107,26 +113,45 @@ class Courier:
         except Exception:
             log.exception("message %s: a defect of ours, tried again", claimed.id)
             outcome = self._again(claimed, TransientError("internal error"))
-        self._busy[claimed.channel] -= 1
         self._done.append(outcome)
         self._wake.set()
 
     async def _attempt(self, claimed: Claimed) -> Outcome:
+        """Hand the message to the provider whose turn it is."""
+        line = self._lines.get(claimed.channel)
+        left = line.left(claimed.id, claimed.given_up) if line else []
+        if line is None or not left:
+            return self._failed(claimed, "the channel has no provider")
+        place = place_in_turn(claimed.attempts, claimed.given_up, left)
+        number = self._free(claimed.channel, left, place)
+        busy = self._busy[claimed.channel]
+        busy[number] += 1
         try:
             message = self._message(claimed)
             async with asyncio.timeout(self._timeout):
-                receipt: Receipt = await self._providers[claimed.channel].send(message)
-        except KeyError:
-            return self._failed(claimed, "the channel has no provider")
+                receipt: Receipt = await line.providers[number].send(message)
         except Unsealable:
             return self._failed(claimed, "SECRET_KEYS has lost the key that sealed it")
         except PermanentError as problem:
-            return self._failed(claimed, str(problem))
+            return self._refused(claimed, number, others=len(left) > 1, problem=problem)
         except TransientError as problem:
-            return self._again(claimed, problem)
+            return self._again(claimed, problem, others=place < len(left) - 1)
         except TimeoutError:
-            return self._again(claimed, TransientError("the provider did not answer in time"))
-        return Outcome(claimed.id, "sent", reference=receipt.reference)
+            late = TransientError("the provider did not answer in time")
+            return self._again(claimed, late, others=place < len(left) - 1)
+        finally:
+            busy[number] -= 1
+        return Outcome(claimed.id, "sent", reference=receipt.reference, instead=self._instead(claimed))
+
+    def _free(self, channel: Channel, left: list[int], place: int) -> int:
+        """The provider whose turn it is, or the next that is not busy with as many calls as it may have."""
+        turns = left[place:] + left[:place]
+        return next((number for number in turns if self._busy[channel][number] < self._concurrency), turns[0])
+
+    def _instead(self, claimed: Claimed) -> tuple[Channel, ...]:
+        project = self._gateway.project(claimed.project_id)
+        active = claimed.chat_id is not None
+        return self._gateway.instead(project, claimed.channel, active=active) if project else ()
 
     def _message(self, claimed: Claimed) -> Message:
         project = self._gateway.projects.by_id(claimed.project_id)
@@ -161,17 +186,27 @@ class Courier:
         key = keyring.sealed_with(claimed.sealed).code
         return derive_code(key, claimed.session_id, project.settings.alphabet, claimed.code_length)
 
-    def _failed(self, claimed: Claimed, reason: str) -> Outcome:
+    def _failed(self, claimed: Claimed, reason: str, given_up: int = 0) -> Outcome:
+        """The channel can't deliver it: the next one takes over."""
         log.warning("message %s by %s failed: %s", claimed.id, claimed.channel, reason)
-        return Outcome(claimed.id, "failed", error=reason)
+        return Outcome(claimed.id, "failed", error=reason, given_up=given_up, instead=self._instead(claimed))
 
-    def _again(self, claimed: Claimed, problem: TransientError) -> Outcome:
+    def _refused(self, claimed: Claimed, number: int, *, others: bool, problem: PermanentError) -> Outcome:
+        """This provider will never deliver it: the next one's turn, at once."""
+        if not others:
+            return self._failed(claimed, str(problem), 1 << number)
+        log.info("message %s by %s, provider %s: %s", claimed.id, claimed.channel, number + 1, problem)
+        now = self._gateway.clock()
+        return Outcome(claimed.id, "queued", error=str(problem), due_at=now, given_up=1 << number)
+
+    def _again(self, claimed: Claimed, problem: TransientError, *, others: bool = False) -> Outcome:
+        """It may work later: the other providers' turn at once, this one's after a while."""
         backoff = min(LONGEST_RETRY, FIRST_RETRY * 2 ** (claimed.attempts - 1)) * random.uniform(0.5, 1.5)  # noqa: S311
         wait = problem.retry_after if problem.retry_after is not None else backoff
-        due = self._gateway.clock() + round(wait * 1000)
+        due = self._gateway.clock() + (0 if others else round(wait * 1000))
         if due >= claimed.expires_at:
             return self._failed(claimed, f"out of time: {problem}")
-        log.info("message %s by %s: %s; again in %.1f s", claimed.id, claimed.channel, problem, wait)
+        log.info("message %s by %s: %s; again at %s", claimed.id, claimed.channel, problem, to_iso(due))
         return Outcome(claimed.id, "queued", error=str(problem), due_at=due)
 
     async def _drain(self) -> None:

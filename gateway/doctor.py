@@ -1,7 +1,8 @@
 """`kodgate doctor`: looks at everything that a login needs, without sending anything."""
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.error import HTTPError, URLError
@@ -11,7 +12,10 @@ from urllib.request import urlopen
 from gateway.bootstrap import build_gateway
 from gateway.channels import NAMES, Channel
 from gateway.errors import BadRequest, GatewayError, SessionExpired
-from gateway.settings import Settings
+from gateway.lines import Line
+from gateway.opening import open_lines
+from gateway.providers import Provider, SendError, TransientError
+from gateway.settings import Settings, SettingsError
 from gateway.store import Busy, StoreError
 from gateway.verbs import Caller
 
@@ -36,9 +40,13 @@ def examine(settings: Settings) -> Iterator[Finding]:
         return
     yield _store(settings)
     yield _telegram(settings)
+    try:
+        lines = open_lines(settings, None)
+    except SettingsError as problem:
+        yield Finding("providers", False, str(problem))
+        return
     for channel in Channel:
-        if channel is not Channel.TELEGRAM:
-            yield _channel(settings, channel)
+        yield from _channel(settings, channel, lines)
 
 
 def _upstream(settings: Settings) -> Finding:
@@ -95,9 +103,28 @@ def _telegram(settings: Settings) -> Finding:
     return Finding("Telegram", True, f"@{username}")
 
 
-def _channel(settings: Settings, channel: Channel) -> Finding:
-    url = settings.provider_urls.get(channel)
-    if not url:
-        return Finding(NAMES[channel], True, f"off: {channel.upper()}_URL is not set")
-    parts = urlsplit(url)
-    return Finding(NAMES[channel], True, f"{parts.scheme}://{parts.hostname}")
+def _channel(settings: Settings, channel: Channel, lines: Mapping[Channel, Line]) -> Iterator[Finding]:
+    line = lines.get(channel)
+    if line is None:
+        if channel is not Channel.TELEGRAM:
+            yield Finding(NAMES[channel], True, f"off: {channel.upper()}_URL is not set")
+        return
+    for provider, one in zip(line.providers, settings.provider_urls[channel], strict=True):
+        subject = f"{NAMES[channel]} by {urlsplit(one.url).scheme}://"
+        if settings.sandbox and one.url.endswith(f"{settings.sandbox_url}/inbox"):
+            yield Finding(subject, True, "played by the sandbox")
+            continue
+        try:
+            yield Finding(subject, True, asyncio.run(_ask(provider)))
+        except SendError as problem:
+            yield Finding(subject, False, str(problem))
+
+
+async def _ask(provider: Provider) -> str:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await provider.check()
+    except TimeoutError:
+        raise TransientError("did not answer in time") from None
+    finally:
+        await provider.close()

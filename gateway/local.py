@@ -75,6 +75,7 @@ class LocalGateway:
         if not limits:
             self._pause = Pause(0, 0)
         self._configured = frozenset(settings.provider_urls)
+        self._parks = Channel.TELEGRAM not in self._configured  # else Telegram is reached without its bot, too
         self._manual = ManualSends(store, self.keyring, self._destinations)
         self._faces: dict[tuple[Channel, str], _Face] = {}
 
@@ -104,7 +105,9 @@ class LocalGateway:
         order = None
         if send:
             default = _default(project, reachable, Channel.WHATSAPP if legacy else None)
-            order = Order(reachable, channel, default, self._cooldown, legacy, hold=code is not None)
+            order = Order(
+                reachable, channel, default, self._cooldown, legacy, hold=code is not None, parks=self._parks
+            )
         opened = self.store.open_session(new, order)
         if isinstance(opened, Paused):
             raise errors.DestinationBlocked(_seconds(opened.until - now))
@@ -123,7 +126,7 @@ class LocalGateway:
         session = self._live(caller, session_id, now)
         self._must_reach(caller.project, session.kind, channel)
         own = self._own_code(caller, session_id, code) if code is not None else None
-        queued = self.store.queue(caller.project.id, session_id, channel, now, self._cooldown, own)
+        queued = self.store.queue(caller.project.id, session_id, channel, now, self._cooldown, own, self._parks)
         if queued is None:
             raise errors.SessionExpired
         [face] = self._faces_of(caller.project, (channel,), caller.lang, queued.session, now)
@@ -205,6 +208,7 @@ class LocalGateway:
             ),
             {send.channel: send.state for send in session.sends},
             session.code_length,
+            {send.channel: send.instead_of for send in session.sends if send.instead_of},
         )
 
     def ping(self) -> str | None:
@@ -292,7 +296,9 @@ class LocalGateway:
         if opened.sent_to is None:
             self.store.set_code(caller.project.id, session.id, own, now)
             return opened
-        queued = self.store.queue(caller.project.id, session.id, opened.sent_to, now, self._cooldown, own)
+        queued = self.store.queue(
+            caller.project.id, session.id, opened.sent_to, now, self._cooldown, own, self._parks
+        )
         return Opened(queued.session, opened.sent_to) if queued else opened
 
     def _live(self, caller: Caller, session_id: str, now: int) -> SessionRow:
@@ -307,7 +313,7 @@ class LocalGateway:
             channel
             for channel in project.settings.channels
             if kind in (None, channel.kind)
-            and (self._has_bot(project) if channel is Channel.TELEGRAM else channel in self._configured)
+            and (channel in self._configured or (channel is Channel.TELEGRAM and self._has_bot(project)))
         )
 
     def _has_bot(self, project: Project) -> bool:
@@ -315,6 +321,17 @@ class LocalGateway:
         chosen = project.settings
         servers = str(chosen.bot_id) == self._config.telegram_bot_token.partition(":")[0]
         return bool(chosen.bot_username and (chosen.bot_token or servers))
+
+    def instead(self, project: Project, failed: Channel, *, active: bool) -> tuple[Channel, ...]:
+        """The channels that may take over from one that failed, the project's first choice first.
+
+        `active`: the user's bot is, so that Telegram can deliver at once.
+        """
+        return tuple(
+            channel
+            for channel in self._reachable(project, failed.kind)
+            if channel is not failed and (channel is not Channel.TELEGRAM or active or not self._parks)
+        )
 
     def _must_reach(self, project: Project, kind: str, channel: Channel) -> None:
         if channel not in self._reachable(project):
@@ -341,7 +358,7 @@ class LocalGateway:
                 SessionChannel(
                     name=face.name,
                     type=channel,
-                    is_active=(session is not None and session.active) if telegram else True,
+                    is_active=(session is not None and session.active) if telegram and self._parks else True,
                     timeout=_seconds(min(waits, self._cooldown)),  # another process' clock may be ahead
                     image_url=face.image_url,
                     link=self._deep_link(project, session) if telegram else self._config.public_url,
@@ -361,6 +378,8 @@ class LocalGateway:
         return face
 
     def _deep_link(self, project: Project, session: SessionRow | None) -> str:
+        if not self._has_bot(project):
+            return self._config.public_url
         bot = f"{self._config.telegram_link_url}/{project.settings.bot_username}"
         return f"{bot}?start={write_payload(self.keyring, session.id)}" if session else bot
 

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.channels import Channel
-from gateway.providers import WrongProviderUrl, check_provider_url
+from gateway.providers import WeightedUrl, WrongProviderUrl, check_provider_url, split_urls
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,6 +25,7 @@ SHORTEST_SECRET = 32
 ADDRESSES = ("public_url", "live_url", "telegram_api_url", "kodmobi_url")
 HOSTED_THREADS = 32  # a worker's, where every verb waits some 100 ms for the upstream: 300 verbs a second
 PROVIDER_SETTINGS = {
+    Channel.TELEGRAM: "telegram_url",
     Channel.WHATSAPP: "whatsapp_url",
     Channel.VIBER: "viber_url",
     Channel.SMS: "sms_url",
@@ -60,10 +61,11 @@ class Settings(BaseSettings):
     telegram_bot_token: str = Field("", description="from @BotFather; none: the sandbox, in development")
     telegram_api_url: str = Field("https://api.telegram.org", description="the Bot API server")
     telegram_mode: Literal["polling"] = Field("polling", description="how updates reach the bot")
-    sms_url: str = Field("", description="provider of SMS: webhook+https://…")
-    whatsapp_url: str = Field("", description="provider of WhatsApp")
-    viber_url: str = Field("", description="provider of Viber")
-    email_url: str = Field("", description="provider of email")
+    telegram_url: str = Field("", description="a provider besides the bot: telegram-gateway://…")
+    sms_url: str = Field("", description="providers of SMS, tried in order: webhook+https://… apprise+twilio://…")
+    whatsapp_url: str = Field("", description="providers of WhatsApp")
+    viber_url: str = Field("", description="providers of Viber")
+    email_url: str = Field("", description="providers of email: smtp://…; 3*URL 1*URL share in that proportion")
     kodmobi_url: str = Field("", description="run on a kod.mobi account instead: https://api.kod.mobi")
     kodmobi_public_key: str = Field("", description="that account's public key")
     kodmobi_secret_key: str = Field("", description="that account's secret key")
@@ -139,11 +141,10 @@ class Settings(BaseSettings):
         return self.sandbox_url if self.sandbox else "https://t.me"
 
     @property
-    def provider_urls(self) -> dict[Channel, str]:
-        """The channels that can send, Telegram by its bot, the others by their provider's URL."""
-        urls = {Channel.TELEGRAM: f"telegram://{self.telegram_bot_token}" if self.telegram_bot_token else ""}
-        urls |= {channel: getattr(self, name) for channel, name in PROVIDER_SETTINGS.items()}
-        return {channel: url for channel, url in urls.items() if url}
+    def provider_urls(self) -> dict[Channel, tuple[WeightedUrl, ...]]:
+        """Each channel's providers, in the order they are tried; Telegram's bots are besides."""
+        urls = {channel: split_urls(getattr(self, name)) for channel, name in PROVIDER_SETTINGS.items()}
+        return {channel: some for channel, some in urls.items() if some}
 
     @property
     def local_host(self) -> str:
@@ -183,8 +184,9 @@ def _fill(settings: Settings) -> None:
             default("telegram_bot_token", SANDBOX_TOKEN)
             object.__setattr__(settings, "telegram_api_url", settings.sandbox_url)
             inbox = f"webhook+{settings.sandbox_url}/inbox"
-            for name in PROVIDER_SETTINGS.values():
-                default(name, inbox)
+            for channel, name in PROVIDER_SETTINGS.items():
+                if channel is not Channel.TELEGRAM:
+                    default(name, inbox)
     for name in ADDRESSES:
         object.__setattr__(settings, name, getattr(settings, name).rstrip("/"))
 
@@ -207,8 +209,8 @@ def _check(settings: Settings) -> None:
         raise ValueError("DATABASE_URL must be sqlite:///path/to/file; PostgreSQL comes with issue 7")
     for channel, name in PROVIDER_SETTINGS.items():
         try:
-            if url := getattr(settings, name):
-                check_provider_url(url, channel)
+            for one in split_urls(getattr(settings, name)):
+                check_provider_url(one.url, channel)
         except WrongProviderUrl as problem:
             raise ValueError(f"{name.upper()}: {problem}") from None
     if bool(settings.project_public_key) != bool(settings.project_secret_key):

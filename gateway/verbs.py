@@ -143,7 +143,8 @@ class Progress(msgspec.Struct, frozen=True):
     """Where a session stands, for the widget and its live stream.
 
     `code_length` is this session's own: a legacy call makes shorter codes than the project's. `deliveries` holds
-    the state of the newest message of each channel that was asked to send.
+    the state of the newest message of each channel that was asked to send, `instead_of` for each channel that took
+    over the one that failed.
     """
 
     state: Literal["live", "used", "closed", "expired"]
@@ -151,6 +152,7 @@ class Progress(msgspec.Struct, frozen=True):
     channels: list[SessionChannel]
     deliveries: dict[Channel, Delivery]
     code_length: int
+    instead_of: dict[Channel, Channel] = {}
 
 
 class LinkedSession(msgspec.Struct, frozen=True):

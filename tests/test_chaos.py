@@ -71,14 +71,32 @@ def test_a_provider_in_trouble_is_asked_again(frail: Servers, fault: dict[str, A
     assert frail.channel(session_id, "sms")["timeout"] > 0
 
 
-def test_a_refusal_for_good_is_not_repeated(frail: Servers) -> None:
+def test_a_refusal_for_good_is_not_repeated_and_the_next_channel_takes_over(frail: Servers) -> None:
     phone = new_phone()
-    with frail.fault(method="inbox", status=400, times=5):
+    with frail.fault(method="inbox", status=400, times=1):
         session_id = frail.create(phone)["session_id"]
-        until(lambda: frail.channel(session_id, "sms")["timeout"] == 0, "the failed channel may be tried again")
-        left = frail.http.get(f"{frail.sandbox}/api/faults").json()
+        [letter] = arrived(frail, phone)
+    assert letter["channel"] == "whatsapp", "the project's first after Telegram, whose bot is not active"
+    assert frail.channel(session_id, "sms")["timeout"] == 0, "the failed channel may be tried again"
+    assert frail.channel(session_id, "whatsapp")["timeout"] > 0
+    assert frail.check(session_id, letter["code"]).status_code == 200
+
+
+def test_where_every_channel_refuses_the_message_has_failed(frail: Servers) -> None:
+    phone = new_phone()
+    with frail.fault(method="inbox", status=400, times=9):
+        session_id = frail.create(phone)["session_id"]
+        until(lambda: _times_left(frail) == 6, "each of three channels is asked")
+        time.sleep(1)
+        assert _times_left(frail) == 6, "and asked once"
         assert frail.letters(phone) == []
-    assert [fault["times"] for fault in left] == [4], "asked once"
+        assert [frail.channel(session_id, name)["timeout"] for name in ("sms", "whatsapp", "viber")] == [0, 0, 0]
+
+
+def _times_left(servers: Servers) -> int:
+    [fault] = servers.http.get(f"{servers.sandbox}/api/faults").json()
+    times: int = fault["times"]
+    return times
 
 
 def test_an_activation_survives_kills_at_any_moment(frail: Servers) -> None:

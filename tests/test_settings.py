@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from gateway.channels import Channel
 from gateway.cli import main
+from gateway.providers import WeightedUrl
 from gateway.settings import Settings, SettingsError, load_settings
 from tests.servers import ROOT
 
@@ -37,7 +38,7 @@ def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
 def test_development_needs_nothing_and_plays_in_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch)
     assert settings.sandbox
-    assert set(settings.provider_urls) == set(Channel)
+    assert set(settings.provider_urls) == set(Channel) - {Channel.TELEGRAM}
     assert settings.telegram_api_url == "http://127.0.0.1:8002"
     assert (settings.public_url, settings.live_url) == ("http://localhost:8000", "http://localhost:8001")
 
@@ -46,13 +47,13 @@ def test_a_bot_token_ends_the_play(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, TELEGRAM_BOT_TOKEN="42:real")
     assert not settings.sandbox
     assert settings.telegram_link_url == "https://t.me"
-    assert set(settings.provider_urls) == {Channel.TELEGRAM}
+    assert settings.provider_urls == {}
 
 
 def test_production_with_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, **PRODUCTION, SMS_URL="webhook+https://sms.example.com/send")
     assert settings.live_url == "https://login.example.com"
-    assert settings.provider_urls == {Channel.SMS: "webhook+https://sms.example.com/send"}
+    assert settings.provider_urls == {Channel.SMS: (WeightedUrl("webhook+https://sms.example.com/send"),)}
 
 
 def test_several_keys_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,6 +128,23 @@ SCHEMES = {
 }
 
 
+class WeightedUrl(msgspec.Struct, frozen=True):
+    """A provider's URL, and its share of the messages where the operator gave one (0: none, in order)."""
+
+    url: str
+    weight: int = 0
+
+
+def split_urls(setting: str) -> tuple[WeightedUrl, ...]:
+    """`URL URL…`, or `3*URL 1*URL…`, as a setting has them."""
+    found = []
+    for part in setting.split():
+        weight, star, url = part.partition("*")
+        weighted = star and weight.isdecimal() and weight.isascii()
+        found.append(WeightedUrl(url, int(weight)) if weighted else WeightedUrl(part))
+    return tuple(found)
+
+
 def check_provider_url(url: str, channel: Channel) -> Scheme:
     """A URL's scheme, for which nothing is loaded. Raises `WrongProviderUrl`."""
     parts = urlsplit(url)

@@ -1,5 +1,6 @@
 """Telegram: the code goes to the chat that proved its phone, by the project's own bot (Bot API: sendMessage)."""
 
+import asyncio
 from collections.abc import Callable
 
 from aiogram import Bot
@@ -17,6 +18,27 @@ from aiogram.types import CopyTextButton, InlineKeyboardButton, InlineKeyboardMa
 from gateway.i18n import N_, translate
 from gateway.providers import Message, PermanentError, Receipt, TransientError
 
+MESSAGES_A_SECOND = 30  # Telegram's limit for one bot ("Broadcasting to users" in its FAQ)
+
+
+class Pace:
+    """So many turns a second, and none while there is to be rest."""
+
+    def __init__(self, a_second: float) -> None:
+        self._gap = 1 / a_second
+        self._next = 0.0
+
+    async def turn(self) -> None:
+        """Wait for the next turn. A turn not taken is saved for up to a second."""
+        now = asyncio.get_running_loop().time()
+        self._next = max(self._next, now - 1) + self._gap
+        if self._next > now:
+            await asyncio.sleep(self._next - now)
+
+    def rest(self, seconds: float) -> None:
+        """No turn for so long."""
+        self._next = max(self._next, asyncio.get_running_loop().time() + seconds)
+
 
 class TelegramProvider:
     """See `gateway.providers.Provider`.
@@ -31,6 +53,7 @@ class TelegramProvider:
         self._bot_of = bot_of
         self._timeout = timeout
         self._on_blocked = on_blocked
+        self._paces: dict[int, Pace] = {}
 
     async def send(self, message: Message) -> Receipt:
         if message.chat_id is None:
@@ -38,6 +61,8 @@ class TelegramProvider:
         bot = self._bot_of(message.project_id)
         if bot is None:
             raise TransientError("the project's bot is not at work")
+        pace = self._paces.setdefault(bot.id, Pace(MESSAGES_A_SECOND))
+        await pace.turn()
         try:
             sent = await bot.send_message(
                 message.chat_id,
@@ -46,6 +71,7 @@ class TelegramProvider:
                 request_timeout=max(1, round(self._timeout)),
             )
         except TelegramRetryAfter as problem:
+            pace.rest(problem.retry_after)
             raise TransientError("Telegram asked to wait", problem.retry_after) from None
         except TelegramForbiddenError:
             self._on_blocked(bot.id, message.chat_id)

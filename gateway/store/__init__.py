@@ -4,7 +4,7 @@ Times are milliseconds since the epoch. A destination is a contact's keyed hash 
 contact itself, encrypted. `tests/test_store.py` is the conformance suite: every store passes the same one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -23,12 +23,16 @@ class Busy(Exception):
 
 
 class Send(msgspec.Struct, frozen=True):
-    """The newest message of one channel. `began_parked`: it waited, or waits, for the bot's activation."""
+    """The newest message of one channel. `began_parked`: it waited, or waits, for the bot's activation.
+
+    `instead_of` is the channel whose failure it makes up for.
+    """
 
     channel: Channel
     state: Delivery
     began_parked: bool
     created_at: int
+    instead_of: Channel | None = None
 
 
 class SessionRow(msgspec.Struct, frozen=True):
@@ -92,7 +96,7 @@ class Order(msgspec.Struct, frozen=True):
     used (or the one `most_used`), else `default`.
 
     `allowed` are those that the project has for this contact; a send within `cooldown` ms is not repeated;
-    `hold` chooses without sending.
+    `hold` chooses without sending; `parks`: a Telegram code waits for the bot's activation.
     """
 
     allowed: tuple[Channel, ...]
@@ -101,6 +105,7 @@ class Order(msgspec.Struct, frozen=True):
     cooldown: int
     most_used: bool = False
     hold: bool = False
+    parks: bool = True
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -154,16 +159,22 @@ class Claimed(msgspec.Struct, frozen=True):
     created_at: int
     expires_at: int
     chat_id: int | None
+    given_up: int = 0
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How sending went. `queued` means again, at `due_at`."""
+    """How sending went. `queued` means again, at `due_at`, by a provider that is not in `given_up` (bits).
+
+    Where it failed, or a report says so, the first channel of `instead` not yet tried takes the code over.
+    """
 
     message_id: int
     state: Delivery
     reference: str = ""
     error: str = ""
     due_at: int = 0
+    given_up: int = 0
+    instead: tuple[Channel, ...] = ()
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -281,8 +292,9 @@ class Store(Protocol):
         now: int,
         cooldown: int,
         own: OwnCode | None = None,
+        parks: bool = True,
     ) -> Queued | None:
-        """Queue a live session's code, or park it for the bot; None where no such session lives.
+        """Queue a live session's code, or, where it `parks`, keep it for the bot; None: no such session lives.
 
         What is queued carries `own`, if given, which from then on is the session's code.
         """
@@ -312,6 +324,21 @@ class Store(Protocol):
 
     def finish(self, outcomes: Sequence[Outcome], now: int) -> None:
         """Write down how sending went."""
+
+    def report(
+        self,
+        channel: Channel,
+        reference: str,
+        state: Literal["delivered", "failed"],
+        error: str,
+        instead: Mapping[int, Sequence[Channel]],
+        now: int,
+    ) -> bool:
+        """What a provider tells of a message that it took; kept where that is not yet written down as sent.
+
+        Reports come in any order and more than once: delivered is the last word. `instead`: by project, as
+        in `Outcome`. Whether it was news.
+        """
 
     def add_manual(self, new: NewManual) -> Ordered:
         """Queue a server's own message, once for its `repeat_key`."""

@@ -9,11 +9,11 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -41,6 +41,7 @@ from gateway.store import (
     SessionRow,
     StoreError,
     Tried,
+    sqlite_fallback,
     sqlite_manual,
 )
 
@@ -166,7 +167,7 @@ class SqliteStore:
             if order:
                 sent_to = _choose(db, order, session)
                 if not order.hold:
-                    session, _ = _queue(db, session, sent_to, new.now, order.cooldown, None)
+                    session, _ = _queue(db, session, sent_to, new.now, order.cooldown, None, order.parks)
         return Opened(session, sent_to)
 
     def session(self, project_id: int | None, session_id: str) -> SessionRow | None:
@@ -184,6 +185,7 @@ class SqliteStore:
         now: int,
         cooldown: int,
         own: OwnCode | None = None,
+        parks: bool = True,
     ) -> Queued | None:
         with _writing(self._connection) as db:
             session = _find_session(db, session_id)
@@ -191,7 +193,7 @@ class SqliteStore:
                 return None
             if session.state != "live" or session.expires_at <= now:
                 return None
-            session, outcome = _queue(db, session, channel, now, cooldown, own)
+            session, outcome = _queue(db, session, channel, now, cooldown, own, parks)
         return Queued(session, outcome)
 
     def set_code(self, project_id: int, session_id: str, own: OwnCode, now: int) -> bool:
@@ -278,6 +280,18 @@ class SqliteStore:
         due: int | None = self._read(_next_due(len(channels)), *channels)[0][0]
         return due
 
+    def report(
+        self,
+        channel: Channel,
+        reference: str,
+        state: Literal["delivered", "failed"],
+        error: str,
+        instead: Mapping[int, Sequence[Channel]],
+        now: int,
+    ) -> bool:
+        with _writing(self._connection) as db:
+            return sqlite_fallback.report(db, channel, reference, state, error, instead, now)
+
     # A server's own messages
 
     def add_manual(self, new: NewManual) -> Ordered:
@@ -330,6 +344,7 @@ class SqliteStore:
                     (oldest, most),
                 ).rowcount
             gone += sqlite_manual.purge(db, oldest, most)
+            gone += sqlite_fallback.purge(db, before, most)
             gone += db.execute(
                 "DELETE FROM event WHERE number IN (SELECT number FROM"
                 " (SELECT number, at FROM event ORDER BY number LIMIT ?) WHERE at < ?)"
@@ -508,9 +523,10 @@ def _session(db: sqlite3.Connection, session_id: str) -> SessionRow:
 
 def _sends(db: sqlite3.Connection, session_id: str) -> tuple[Send, ...]:
     newest = {
-        channel: Send(Channel(channel), state, bool(parked), created_at)
-        for channel, state, parked, created_at in db.execute(
-            "SELECT channel, state, began_parked, created_at FROM message WHERE session_id = ? ORDER BY id",
+        channel: Send(Channel(channel), state, bool(parked), created_at, Channel(instead) if instead else None)
+        for channel, state, parked, created_at, instead in db.execute(
+            "SELECT channel, state, began_parked, created_at, instead_of FROM message WHERE session_id = ?"
+            " ORDER BY id",
             (session_id,),
         )
     }
@@ -593,7 +609,13 @@ def _most_used(db: sqlite3.Connection, session: SessionRow) -> Channel | None:
 
 
 def _queue(
-    db: sqlite3.Connection, session: SessionRow, channel: Channel, now: int, cooldown: int, own: OwnCode | None
+    db: sqlite3.Connection,
+    session: SessionRow,
+    channel: Channel,
+    now: int,
+    cooldown: int,
+    own: OwnCode | None,
+    parks: bool,
 ) -> tuple[SessionRow, Any]:
     newest = next((send for send in session.sends if send.channel is channel), None)
     if newest and newest.state == "parked":
@@ -607,7 +629,7 @@ def _queue(
         return session, "unchanged" if newest.began_parked else "cooling"
     if own:
         db.execute(_OWN_CODE, (own.mac, own.sealed, own.length, session.id))
-    state = "parked" if channel is Channel.TELEGRAM and not session.active else "queued"
+    state = "parked" if channel is Channel.TELEGRAM and not session.active and parks else "queued"
     db.execute(
         "INSERT INTO message (session_id, channel, state, began_parked, created_at, due_at)"
         " VALUES (?, ?, ?, ?, ?, ?)",
@@ -624,7 +646,7 @@ def _due(channels: int) -> str:
     return f"""
         SELECT m.id, m.session_id, coalesce(s.project_id, o.project_id), m.channel, coalesce(s.lang, o.lang),
             coalesce(s.sealed, o.sealed), coalesce(s.code_length, o.code_length),
-            coalesce(s.own_code, o.own_code), m.attempts, m.created_at, a.chat_id,
+            coalesce(s.own_code, o.own_code), m.attempts, m.created_at, a.chat_id, m.given_up,
             iif(o.id IS NULL, s.state, 'live'), coalesce(s.expires_at, o.expires_at)
         FROM message m LEFT JOIN session s ON s.id = m.session_id LEFT JOIN manual o ON o.id = m.session_id
         LEFT JOIN activation a ON a.project_id = coalesce(s.project_id, o.project_id)
@@ -644,7 +666,8 @@ def _waiting(channels: int) -> str:
 
 
 def _claimed(row: Sequence[Any]) -> Claimed:
-    number, session_id, project_id, channel, lang, sealed, length, own, attempts, created_at, chat_id, _, end = row
+    number, session_id, project_id, channel, lang, sealed, length, own, attempts, created_at, *more = row
+    chat_id, given_up, _, end = more
     return Claimed(
         number,
         session_id,
@@ -658,19 +681,35 @@ def _claimed(row: Sequence[Any]) -> Claimed:
         created_at,
         end,
         chat_id,
+        given_up,
     )
 
 
 def _finish(db: sqlite3.Connection, outcome: Outcome, now: int) -> None:
     finished = None if outcome.state == "queued" else now
     row = db.execute(
-        "UPDATE message SET state = ?, reference = ?, error = ?, due_at = ?, finished_at = ?"
-        " WHERE id = ? AND state IN ('queued', 'sending') RETURNING session_id",
-        (outcome.state, outcome.reference, outcome.error, outcome.due_at, finished, outcome.message_id),
+        "UPDATE message SET state = ?, reference = ?, error = ?, due_at = ?, finished_at = ?,"
+        " given_up = given_up | ?"
+        " WHERE id = ? AND state IN ('queued', 'sending') RETURNING session_id, channel",
+        (
+            outcome.state,
+            outcome.reference,
+            outcome.error,
+            outcome.due_at,
+            finished,
+            outcome.given_up,
+            outcome.message_id,
+        ),
     ).fetchone()
-    if row and finished:
-        _announce(db, row[0], now)
-        sqlite_manual.ended(db, outcome.message_id, now)
+    if not row or not finished:
+        return
+    session_id, channel = row
+    if outcome.state == "failed" and outcome.instead:
+        sqlite_fallback.take_over(db, session_id, Channel(channel), outcome.instead, now)
+    if outcome.reference:
+        sqlite_fallback.apply_early(db, Channel(channel), outcome, now)
+    _announce(db, session_id, now)
+    sqlite_manual.ended(db, outcome.message_id, now)
 
 
 # Codes

@@ -1,0 +1,63 @@
+"""Where providers post their reports: `/reports/<channel>/<number>`, by the provider's place in its setting."""
+
+import logging
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from gateway.channels import Channel
+from gateway.lines import Line
+from gateway.local import LocalGateway
+from gateway.providers import ForgedReport, Reporting
+from gateway.store import Busy
+
+log = logging.getLogger(__name__)
+
+PATH = "/reports/{channel}/{number}"
+
+
+class Reports:
+    """Takes signed reports and writes them down, each once."""
+
+    def __init__(self, gateway: LocalGateway, lines: Mapping[Channel, Line]) -> None:
+        self._gateway = gateway
+        self._lines = lines
+
+    async def greet(self, request: web.Request) -> web.Response:
+        """`GET`: some providers make sure of the address first."""
+        _, provider = self._provider(request)
+        answer = provider.greeting(request.query)
+        if answer is None:
+            raise web.HTTPForbidden(text="This is not for you.")
+        return web.Response(text=answer)
+
+    async def take(self, request: web.Request) -> web.Response:
+        """`POST`: 403 where it is not signed by the provider, 503 where it shall come again."""
+        channel, provider = self._provider(request)
+        body = await request.read()
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        try:
+            reports = provider.reports(headers, body)
+        except ForgedReport:
+            log.warning("a forged report for %s was refused", channel)
+            raise web.HTTPForbidden(text="The signature is missing, wrong or too old.") from None
+        projects = self._gateway.store.projects()
+        instead = {project.id: self._gateway.instead(project, channel, active=False) for project in projects}
+        try:
+            for report in reports:
+                self._gateway.store.report(
+                    channel, report.reference, report.state, report.error, instead, self._gateway.clock()
+                )
+        except Busy as problem:
+            log.warning("the store is busy, a report shall come again: %s", problem)
+            raise web.HTTPServiceUnavailable(headers={"retry-after": "1"}) from None
+        return web.json_response({"taken": len(reports)})
+
+    def _provider(self, request: web.Request) -> tuple[Channel, Reporting]:
+        name, number = request.match_info["channel"], request.match_info["number"]
+        line = self._lines.get(Channel(name)) if name in list(Channel) else None
+        index = int(number) - 1 if number.isascii() and number.isdecimal() and len(number) < 4 else -1
+        provider = line.providers[index] if line and 0 <= index < len(line.providers) else None
+        if not isinstance(provider, Reporting):
+            raise web.HTTPNotFound(text="No provider reports here.")
+        return Channel(name), provider

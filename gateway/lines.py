@@ -1,0 +1,33 @@
+"""A channel's line of providers: whose turn it is."""
+
+import random
+from collections.abc import Sequence
+
+import msgspec
+
+from gateway.providers import Provider
+
+
+class Line(msgspec.Struct, frozen=True):
+    """The providers of one channel, in the operator's order, and their weights (0: none given)."""
+
+    providers: tuple[Provider, ...]
+    weights: tuple[int, ...]
+
+    def order(self, message_id: int) -> list[int]:
+        """The providers' numbers in this message's own order, the same at every attempt.
+
+        With weights, each comes first for its share of the messages; those without follow in their order.
+        """
+        chance = random.Random(message_id)  # noqa: S311 - a share, not a secret
+        keys = {number: chance.random() ** (1 / weight) for number, weight in enumerate(self.weights) if weight}
+        return sorted(range(len(self.providers)), key=lambda number: -keys.get(number, 0.0))
+
+    def left(self, message_id: int, given_up: int) -> list[int]:
+        """Those that have not refused the message for good; `given_up` has a bit for each that has."""
+        return [number for number in self.order(message_id) if not given_up >> number & 1]
+
+
+def place_in_turn(attempts: int, given_up: int, left: Sequence[int]) -> int:
+    """Where in `left` this attempt's turn is; attempts that ended a provider's part don't count."""
+    return max(0, attempts - 1 - given_up.bit_count()) % len(left)

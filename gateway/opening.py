@@ -1,0 +1,33 @@
+"""Opening every channel's providers, as the settings name them."""
+
+from gateway.addresses import is_callable_url
+from gateway.channels import Channel
+from gateway.lines import Line
+from gateway.providers import Options, Provider, WrongProviderUrl, make_provider
+from gateway.settings import PROVIDER_SETTINGS, Settings, SettingsError
+
+
+def open_lines(config: Settings, bots: Provider | None) -> dict[Channel, Line]:
+    """The lines of all channels that have a provider; the bots are Telegram's first. Raises `SettingsError`."""
+    lines = {}
+    for channel in Channel:
+        providers, weights = ([bots], [0]) if bots and channel is Channel.TELEGRAM else ([], [])
+        for one in config.provider_urls.get(channel, ()):
+            number = len(providers) + 1
+            try:
+                providers.append(make_provider(one.url, channel, _options(config, channel, number)))
+            except WrongProviderUrl as problem:
+                raise SettingsError(f"{PROVIDER_SETTINGS[channel].upper()}: {problem}") from None
+            weights.append(one.weight)
+        if providers:
+            lines[channel] = Line(tuple(providers), tuple(weights))
+    return lines
+
+
+def _options(config: Settings, channel: Channel, number: int) -> Options:
+    reachable = is_callable_url(config.live_url, config.callback_networks)
+    return Options(
+        timeout=config.provider_timeout_seconds,
+        concurrency=config.provider_concurrency,
+        report_url=f"{config.live_url}/reports/{channel}/{number}" if reachable else "",
+    )

@@ -1,0 +1,90 @@
+"""The part of the SQLite store that reacts to failure: the next channel takes over, and reports come in late."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from gateway.channels import Channel
+from gateway.store import Outcome
+
+Instead = Mapping[int, Sequence[Channel]]
+
+
+def take_over(
+    db: sqlite3.Connection, session_id: str, failed: Channel, instead: Sequence[Channel], now: int
+) -> None:
+    """Queue a live session's code on the first channel not tried yet, unless another one carries it already."""
+    live = db.execute(
+        "SELECT 1 FROM session WHERE id = ? AND state = 'live' AND expires_at > ?", (session_id, now)
+    ).fetchone()
+    states = dict(db.execute("SELECT channel, state FROM message WHERE session_id = ? ORDER BY id", (session_id,)))
+    carried = any(state not in ("failed", "parked") for channel, state in states.items() if channel != failed)
+    fresh = [channel for channel in instead if channel not in states]
+    if not live or carried or not fresh:
+        return
+    db.execute(
+        "INSERT INTO message (session_id, channel, state, began_parked, created_at, due_at, instead_of)"
+        " VALUES (?, ?, 'queued', 0, ?, ?, ?)",
+        (session_id, fresh[0], now, now, failed),
+    )
+
+
+def report(
+    db: sqlite3.Connection, channel: Channel, reference: str, state: str, error: str, instead: Instead, now: int
+) -> bool:
+    """See `Store.report`."""
+    row = db.execute(
+        "SELECT m.id, s.project_id FROM message m LEFT JOIN session s ON s.id = m.session_id"
+        " WHERE m.reference = ? AND m.reference <> '' AND m.channel = ?",
+        (reference, channel),
+    ).fetchone()
+    if row is None:
+        return _keep(db, channel, reference, state, error, now)
+    message_id, project_id = row
+    return _apply(db, message_id, state, error, instead.get(project_id, ()), now)
+
+
+def apply_early(db: sqlite3.Connection, channel: Channel, outcome: Outcome, now: int) -> None:
+    """A report that was faster than our own note of the message: now it has its message."""
+    early = db.execute(
+        "DELETE FROM early_report WHERE reference = ? AND channel = ? RETURNING state, error",
+        (outcome.reference, channel),
+    ).fetchone()
+    if early:
+        state, error = early
+        _apply(db, outcome.message_id, state, error, outcome.instead, now)
+
+
+def _apply(
+    db: sqlite3.Connection, message_id: int, state: str, error: str, instead: Sequence[Channel], now: int
+) -> bool:
+    row = db.execute(
+        "UPDATE message SET state = ?1, error = ?2 WHERE id = ?3 AND state <> 'delivered' AND state <> ?1"
+        " RETURNING session_id, channel",
+        (state, error, message_id),
+    ).fetchone()
+    if row is None:
+        return False
+    session_id, channel = row
+    if state == "failed":
+        take_over(db, session_id, Channel(channel), instead, now)
+    db.execute("INSERT INTO event (session_id, at) VALUES (?, ?)", (session_id, now))
+    return True
+
+
+def purge(db: sqlite3.Connection, before: int, most: int) -> int:
+    """Forget reports whose message never came."""
+    return db.execute(
+        "DELETE FROM early_report WHERE (reference, channel) IN"
+        " (SELECT reference, channel FROM early_report WHERE at < ? LIMIT ?)",
+        (before, most),
+    ).rowcount
+
+
+def _keep(db: sqlite3.Connection, channel: Channel, reference: str, state: str, error: str, now: int) -> bool:
+    """Of several early reports the last word stays: delivered."""
+    kept = db.execute(
+        "INSERT INTO early_report VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+        " SET state = excluded.state, error = excluded.error WHERE excluded.state = 'delivered'",
+        (reference, channel, state, error, now),
+    )
+    return kept.rowcount == 1
