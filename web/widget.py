@@ -231,13 +231,15 @@ def _code_page(
 ) -> Any:
     _allow_form_target(state)
     context = _session_context(state, project, progress)
-    channel = next((face for face in progress.channels if face.type == state.channel), None)
+    carrier = _carrier(state.channel, progress.instead_of)
+    channel = next((face for face in progress.channels if face.type == carrier), None)
     if channel is None:
         return _go("widget.channels", state)
     page = render_template(
         "widget/code.html",
         **context,
         channel=channel,
+        gave_up=state.channel if carrier != state.channel else "",
         delivery=progress.deliveries.get(channel.type),
         length=progress.code_length,
         digits_only=not project.settings.letters,
@@ -340,6 +342,16 @@ def _read_contact(typed: str, by: str) -> Contact:
 def _region(typed: str) -> str | None:
     """National numbers are read as of the visitor's country; a plus says it all itself."""
     return None if typed.strip().startswith("+") else home_region(request.accept_languages)
+
+
+def _carrier(chosen: str, instead_of: dict[Channel, Channel]) -> str:
+    """The channel that carries the code by now, for the one that the visitor chose."""
+    takers: dict[str, str] = {former: taker for taker, former in instead_of.items()}
+    for _ in Channel:  # more hand-overs than there are channels would be a ring
+        if chosen not in takers:
+            break
+        chosen = takers[chosen]
+    return chosen
 
 
 def _last_channel(channels: list[SessionChannel], deliveries: dict[Channel, Delivery]) -> SessionChannel | None:

@@ -121,7 +121,7 @@ class Scheme(msgspec.Struct, frozen=True):
     channels: tuple[Channel, ...] = (Channel.WHATSAPP, Channel.VIBER, Channel.SMS, Channel.EMAIL)
 
 
-_WEBHOOK = Scheme("webhook", "webhook+https://sms.example.com/send")
+_WEBHOOK = Scheme("webhook", "webhook+https://sms.example.com/send", tuple(Channel))
 SCHEMES = {
     "webhook+http": _WEBHOOK,
     "webhook+https": _WEBHOOK,

@@ -154,16 +154,34 @@ def test_another_channel_brings_the_same_code(visits: Visits, stack: Stack, phon
     visitor.is_logged_in_as(phone)
 
 
-def test_a_channel_that_fails_says_so_and_another_one_helps(visits: Visits, stack: Stack, phone: str) -> None:
+@BOTH
+def test_where_a_channel_fails_the_next_one_takes_over_and_the_page_says_so(
+    visits: Visits, stack: Stack, phone: str, face: Face
+) -> None:
+    stack.order_fault(method="inbox", status=400)
+    visitor = visits.visitor(face)
+    visitor.begins()
+    visitor.gives(phone)
+    visitor.page.locator(".channel[data-channel=whatsapp]").click()
+    if not face.script:
+        visitor.reloads_until(visitor.page.locator("[data-delivery=sent]"))
+    expect(visitor.delivery).to_contain_text("WhatsApp didn’t answer, so we took another way.")
+    expect(visitor.delivery).to_contain_text("by Viber")
+    visitor.types(stack.code(phone, "viber"))
+    visitor.is_logged_in_as(phone)
+    expect(visitor.page.locator("#channel")).to_have_text("Viber")
+
+
+def test_an_email_that_fails_has_no_other_channel_and_the_page_says_so(
+    visits: Visits, stack: Stack, email: str
+) -> None:
     stack.order_fault(method="inbox", status=400)
     visitor = visits.visitor(PHONE)
-    visitor.goes_to_code(phone, "whatsapp")
-    expect(visitor.delivery).to_contain_text(
-        "WhatsApp could not deliver the code. Please choose another way below."
-    )
-    visitor.switches_to("sms")
-    visitor.types(stack.code(phone))
-    visitor.is_logged_in_as(phone)
+    visitor.goes_to_code(email, "email")
+    expect(visitor.delivery).to_contain_text("Email could not deliver the code.")
+    visitor.switches_to("email")
+    visitor.types(stack.code(email, "email"))
+    visitor.is_logged_in_as(email)
 
 
 @BOTH
