@@ -1,5 +1,6 @@
 """`kodgate`: the operator's command."""
 
+import asyncio
 import os
 import sys
 
@@ -8,12 +9,17 @@ import msgspec
 
 from gateway.book import MAX_AGE
 from gateway.bootstrap import build_gateway
-from gateway.doctor import examine
+from gateway.channels import Channel
+from gateway.contact import Contact, parse_contact
+from gateway.doctor import Finding, examine
+from gateway.errors import BadRequest
+from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES
 from gateway.local import LocalGateway
 from gateway.projects import KeyPair, Project, ProjectSettings, bot_id_of, change_settings, new_keys
 from gateway.run import run_all
-from gateway.settings import SettingsError, load_settings
+from gateway.settings import Settings, SettingsError, load_settings
 from gateway.store import Busy, StoreError, open_store
+from gateway.tryout import try_out
 
 
 class _Commands(click.Group):
@@ -61,7 +67,33 @@ def migrate() -> None:
 @main.command()
 def doctor() -> None:
     """Check the settings, the store, the bot and the providers, and say what is wrong."""
-    findings = list(examine(load_settings()))
+    _tell(list(examine(load_settings())))
+
+
+@main.command()
+@click.option("--channel", type=click.Choice([channel.value for channel in Channel]), required=True)
+@click.option("--to", required=True, help="a phone in E.164 or an email")
+@click.option("--lang", type=click.Choice(LANGUAGES), default=DEFAULT_LANGUAGE, show_default=True)
+def send(channel: str, to: str, lang: str) -> None:
+    """Send one real message by each of a channel's providers, and show what they said."""
+    config = load_settings()
+    try:
+        contact = parse_contact(to)
+    except BadRequest as refusal:
+        raise click.ClickException(f"--to {refusal.why('en')}") from None
+    if contact.kind != Channel(channel).kind:
+        raise click.ClickException(f"{channel} can't reach {to}")
+    findings = asyncio.run(_sent(config, Channel(channel), contact, lang))
+    if not findings:
+        raise click.ClickException(f"{channel} has no provider: set {channel.upper()}_URL")
+    _tell(findings)
+
+
+async def _sent(config: Settings, channel: Channel, to: Contact, lang: str) -> list[Finding]:
+    return [finding async for finding in try_out(config, channel, to, lang)]
+
+
+def _tell(findings: list[Finding]) -> None:
     for finding in findings:
         click.echo(f"{'ok  ' if finding.well else 'WRONG'} {finding.subject}: {finding.text}")
     sys.exit(0 if all(finding.well for finding in findings) else 1)

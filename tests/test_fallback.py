@@ -1,5 +1,10 @@
 """When a channel fails: the next provider, then the next channel, in the engine's own steps."""
 
+import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +14,7 @@ from gateway.contact import parse_contact
 from gateway.lines import Line, place_in_turn
 from gateway.providers import Message, Provider, Receipt
 from gateway.store import Outcome
+from tests.receiver import Receiver
 from tests.world import World, make_world, new_phone
 
 
@@ -201,3 +207,44 @@ def test_a_report_means_nothing_to_another_channel(shop: World) -> None:
     session_id = sent(shop, "ref-6")
     report(shop, "ref-6", "failed", Channel.VIBER)
     assert state_of(shop, session_id) == {"sms": "sent"}
+
+
+# kodgate send
+
+
+def kodgate_send(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "-m", "gateway.cli", "send", *arguments],
+        env={**kept, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_an_operator_sends_one_for_real() -> None:
+    with Receiver(answers=[200, 400]) as sender:
+        url = f"webhook+{sender.url}/send"
+        ended = kodgate_send("--channel", "sms", "--to", "+7 952 296-62-36", SMS_URL=f"{url} {url}")
+    assert ended.returncode == 1
+    assert re.search(r"ok +sms by webhook\+http://: taken in \d+ ms", ended.stdout)
+    assert "WRONG sms by webhook+http://: refused for good: the webhook answered 400" in ended.stdout
+    [first, _] = sender.received
+    assert json.loads(first.body)["to"] == "+79522966236"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (("--channel", "sms", "--to", "nobody"), "--to is not a phone number"),
+        (("--channel", "sms", "--to", "ann@example.com"), "can't reach"),
+        (("--channel", "telegram", "--to", "+79522966236"), "TELEGRAM_URL"),
+        (("--channel", "pigeon", "--to", "+79522966236"), "pigeon"),
+    ],
+)
+def test_what_can_not_be_sent_is_said(arguments: tuple[str, ...], part: str) -> None:
+    ended = kodgate_send(*arguments)
+    assert ended.returncode in (1, 2)
+    assert part in ended.stderr
