@@ -1,6 +1,7 @@
 """The bot process of a hosted site (`KODMOBI_URL`): kod.mobi's own bot converses, here only streams are served.
 
-What changes is learnt by asking: one request every two seconds for each page that listens.
+What changes is learnt by asking: one request every two seconds for each session that somebody listens to, however
+many streams that are.
 """
 
 import asyncio
@@ -25,7 +26,16 @@ from gateway.waiting import wait_for
 log = logging.getLogger(__name__)
 
 ASK_EVERY = 2.0  # seconds: as often as a page without a stream would
-CONNECTIONS = 100  # to the upstream: 2,000 streams whose answers take 100 ms
+CONNECTIONS = 100  # to the upstream: 2,000 sessions whose answers take 100 ms
+
+
+class _Watched:
+    """A session that streams listen to: what was last told of it, and who is to be woken."""
+
+    def __init__(self) -> None:
+        self.progress: Progress | None = None
+        self.listeners: set[asyncio.Event] = set()
+        self.asking: asyncio.Task[None] | None = None
 
 
 class HostedLive(Streams):
@@ -38,29 +48,62 @@ class HostedLive(Streams):
             limits=httpx.Limits(max_connections=CONNECTIONS), follow_redirects=False, trust_env=False
         )
         self._project = hosted_project(config)
-        self._closing = asyncio.Event()
+        self._watched: dict[tuple[str, str], _Watched] = {}
+        self._closing = False
 
     async def close(self) -> None:
         """End every stream; the browsers come back on their own."""
-        self._closing.set()
+        self._closing = True
+        asking = [watched.asking for watched in self._watched.values() if watched.asking]
+        for watched in list(self._watched.values()):
+            for listener in watched.listeners:
+                listener.set()
+        for task in asking:
+            task.cancel()
+        if asking:
+            await asyncio.wait(asking)
         await self._client.aclose()
 
     async def tell(self, response: web.StreamResponse, claim: LiveClaim) -> None:
-        caller = Caller(self._project, lang=claim.lang)
-        told: object = None
-        silent = 0.0
-        while not self._closing.is_set():
-            progress = await self._progress(claim.session_id, caller)
-            if progress and (news := _what_matters(progress)) != told:
+        key = (claim.session_id, claim.lang)
+        watched = self._watched.setdefault(key, _Watched())
+        woken = asyncio.Event()
+        watched.listeners.add(woken)
+        if watched.asking is None:
+            watched.asking = asyncio.create_task(self._keep_asking(claim, watched))
+        try:
+            await self._tell(response, watched, woken)
+        finally:
+            watched.listeners.discard(woken)
+            if not watched.listeners:
+                watched.asking.cancel()
+                if self._watched.get(key) is watched:
+                    del self._watched[key]
+
+    async def _tell(self, response: web.StreamResponse, watched: _Watched, woken: asyncio.Event) -> None:
+        told: Progress | None = None
+        while not self._closing:
+            woken.clear()
+            progress = watched.progress
+            if progress is not told and progress is not None:
                 await self.write(response, progress)
-                told, silent = news, 0.0
+                told = progress
                 if progress.state != "live":
                     return
-            elif silent >= self.heartbeat:
+            await wait_for(woken, self.heartbeat)
+            if not woken.is_set():
                 await self.beat(response)
-                silent = 0.0
-            await wait_for(self._closing, ASK_EVERY)
-            silent += ASK_EVERY
+
+    async def _keep_asking(self, claim: LiveClaim, watched: _Watched) -> None:
+        """Ask until the session is over; what is news wakes the listeners."""
+        caller = Caller(self._project, lang=claim.lang)
+        while watched.progress is None or watched.progress.state == "live":
+            progress = await self._progress(claim.session_id, caller)
+            if progress and (watched.progress is None or _matters(progress) != _matters(watched.progress)):
+                watched.progress = progress
+                for listener in watched.listeners:
+                    listener.set()
+            await asyncio.sleep(ASK_EVERY)
 
     async def _progress(self, session_id: str, caller: Caller) -> Progress | None:
         """Where the session stands; None: it can't be told just now, and the next round asks again."""
@@ -72,20 +115,28 @@ class HostedLive(Streams):
         except GatewayError as refusal:
             log.info("live: %s", refusal.sys_message)
             return None
+        except Exception:
+            log.exception("live: a defect of ours")
+            return None
         return progress_of(found, session_id, caller.project, self.clock)
 
     async def _ask(self, ask: Ask[T]) -> T:
         """The upstream's answer, asked for once. Raises `GatewayError`."""
-        self._upstream.breaker.enter()
+        breaker = self._upstream.breaker
+        breaker.enter()
         try:
-            answer = await self._once(ask)
-        except Down as problem:
-            self._upstream.breaker.failed(problem)
+            async with asyncio.timeout(self._upstream.patience):
+                answer = await self._once(ask)
+        except (Down, TimeoutError) as problem:
+            breaker.failed(problem)
             raise GatewayError from None
         except GatewayError:
-            self._upstream.breaker.worked()
+            breaker.worked()
             raise
-        self._upstream.breaker.worked()
+        except BaseException:
+            breaker.release()
+            raise
+        breaker.worked()
         return answer
 
     async def _once(self, ask: Ask[T]) -> T:
@@ -104,7 +155,7 @@ class HostedLive(Streams):
         return self._upstream.read(ask, response.status_code, body)
 
 
-def _what_matters(progress: Progress) -> object:
+def _matters(progress: Progress) -> object:
     """What a page would show differently: not the seconds that pass."""
     return progress.state, progress.deliveries, [(one.type, one.is_active) for one in progress.channels]
 

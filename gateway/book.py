@@ -10,7 +10,7 @@ import msgspec
 from gateway import errors
 from gateway.aes256 import code_key
 from gateway.clock import Clock
-from gateway.keyring import Keyring, hash_api_key
+from gateway.keyring import Keyring, Unsealable, hash_api_key
 from gateway.projects import KeyPair, Project, ProjectSettings
 from gateway.store import ApiKey, Store
 
@@ -65,7 +65,7 @@ class ProjectBook:
         keys = [entry.key for entry in self._by_key.values() if entry.project.id == project_id]
         keys.sort(key=lambda key: key.expires_at is not None)
         sealed = [key.code_key for key in keys if key.code_key and not self._has_ended(key)]
-        return [self._keyring.open(one, _CODE_KEY).encode() for one in sealed]
+        return [opened for one in sealed if (opened := self._opened(one))]
 
     def bot_token(self, project: Project) -> str:
         """The token of the project's own bot, "" where it uses the server's. Raises `Unsealable`."""
@@ -80,8 +80,12 @@ class ProjectBook:
         self._store.change_project(project.id, changed)
         self.forget()
 
-    def renew_bot_tokens(self) -> None:
-        """Seal the bots' tokens with the first of `SECRET_KEYS`, so that the operator can drop the others."""
+    def renew_seals(self) -> None:
+        """Seal what outlives a day with the first of `SECRET_KEYS`, so that the operator can drop the others."""
+        for key in self._store.api_keys():
+            if key.code_key and self._keyring.is_outdated(key.code_key):
+                code_key = self._keyring.open(key.code_key, _CODE_KEY)
+                self._store.reseal_key(key.hash, self._keyring.seal(code_key, _CODE_KEY))
         for project in self._store.projects():
             sealed = base64.b64decode(project.settings.bot_token)
             if sealed and self._keyring.is_outdated(sealed):
@@ -92,6 +96,9 @@ class ProjectBook:
         """The first project exists and has these keys. Raises `StoreError` where another one has them."""
         public, secret, sealed = self._hashed(keys)
         self._store.ensure_first_project(settings, public, secret, sealed, self._clock())
+        for key in self._store.api_keys():
+            if key.hash == secret and not (key.code_key and self._opened(key.code_key)):
+                self._store.reseal_key(secret, sealed)  # its old seal is lost, but here is the key itself
         self.forget()
 
     def set_keys(self, project_id: int, keys: KeyPair, keep_seconds: int) -> None:
@@ -102,6 +109,13 @@ class ProjectBook:
     def forget(self) -> None:
         """Read anew at the next call."""
         self._read_at = -math.inf
+
+    def _opened(self, sealed: bytes) -> bytes | None:
+        """A code key; None where SECRET_KEYS has lost the key that sealed it."""
+        try:
+            return self._keyring.open(sealed, _CODE_KEY).encode()
+        except Unsealable:
+            return None
 
     def _seal_token(self, token: str) -> str:
         return base64.b64encode(self._keyring.seal(token, _OWN_BOT)).decode() if token else ""

@@ -26,7 +26,7 @@ def build_gateway(settings: Settings, clock: Clock = system_clock) -> LocalGatew
         raise StoreError(
             "SECRET_KEYS holds none of the keys that this database was sealed with: add the old key behind the new"
         ) from None
-    gateway.projects.renew_bot_tokens()
+    gateway.projects.renew_seals()
     _ensure_first_project(gateway, settings)
     return gateway
 

@@ -11,12 +11,15 @@ import hmac
 import logging
 import random
 import socket
+from collections import Counter
+from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from gateway.addresses import Network, is_callable, is_callable_url
+from gateway.keyring import Unsealable
 from gateway.local import LocalGateway
 from gateway.manual import status_of
 from gateway.settings import Settings
@@ -30,6 +33,8 @@ FIRST_RETRY = 2.0  # seconds; doubles, with jitter
 LONGEST_RETRY = 300.0
 LEASE_SLACK = 5.0  # seconds on top of the timeout, until another process takes a callback over
 AT_ONCE = 16  # callbacks under way: receivers are small servers
+AT_ONCE_A_HOST = 4  # so that one that hangs does not hold up the others'
+HOST_BUSY_RETRY = 1.0  # seconds
 ANSWER_READ = 1024  # bytes of the answer that are read: nothing in them is used
 
 
@@ -43,7 +48,10 @@ class Callbacks:
         self._timeout = settings.callback_timeout_seconds
         self._give_up_after = settings.callback_retry_seconds * 1000
         self._lease = round((settings.callback_timeout_seconds + LEASE_SLACK) * 1000)
+        self._drain_for = settings.shutdown_seconds
         self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._hosts: Counter[str] = Counter()
         self._http: aiohttp.ClientSession | None = None
 
     def wake(self) -> None:
@@ -51,43 +59,71 @@ class Callbacks:
         self._wake.set()
 
     async def run(self) -> None:
-        """Call back until cancelled."""
+        """Call back until cancelled; then let what is under way end, as far as there is time."""
         try:
             while True:
                 self._wake.clear()
                 try:
-                    wait = await self._round()
+                    wait = self._round()
                 except Busy as problem:
                     log.warning("the store is busy, callbacks wait: %s", problem)
                     wait = FIRST_RETRY
-                if wait:
-                    await wait_for(self._wake, wait)
+                await wait_for(self._wake, wait)
         finally:
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=self._drain_for * 0.8)
             if self._http:
                 await self._http.close()
 
-    async def _round(self) -> float:
-        """Make the callbacks that are due; how many seconds to wait then."""
-        due = self._store.next_callback()
-        now = self._gateway.clock()
+    def _round(self) -> float:
+        """Start the callbacks that are due and for which there is room; how many seconds to wait then."""
+        room = AT_ONCE - len(self._tasks)
+        if room <= 0:
+            return 60.0  # the end of one wakes us
+        due, now = self._store.next_callback(), self._gateway.clock()
         if due is None:
             return 60.0
         if due > now:
             return (due - now) / 1000
-        claimed = self._store.claim_callbacks(now, self._lease, AT_ONCE)
-        await asyncio.gather(*(self._make(callback) for callback in claimed))
-        return 0
+        for callback in self._store.claim_callbacks(now, self._lease, room):
+            host = urlsplit(callback.url).netloc
+            if self._hosts[host] >= AT_ONCE_A_HOST:
+                self._store.finish_callback(callback.message.message_id, now + round(HOST_BUSY_RETRY * 1000))
+                continue
+            self._hosts[host] += 1
+            task = asyncio.create_task(self._make(callback, host))
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+        return 0.001
 
-    async def _make(self, callback: Callback) -> None:
-        problem = await self._call(callback)
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._wake.set()
+
+    async def _make(self, callback: Callback, host: str) -> None:
+        try:
+            problem = await self._call(callback)
+        except Exception:
+            log.exception("callback of message %s: a defect of ours", callback.message.message_id)
+            problem = "internal error"
+        finally:
+            self._hosts[host] -= 1
+            if not self._hosts[host]:
+                del self._hosts[host]
+        try:
+            self._write_down(callback, problem)
+        except Busy as problem_of_ours:
+            log.warning("the store is busy, a callback waits for its lease: %s", problem_of_ours)
+
+    def _write_down(self, callback: Callback, problem: str | None) -> None:
         number = callback.message.message_id
         if problem is None:
             self._store.finish_callback(number, None)
             return
-        finished_at = callback.message.finished_at or 0
-        wait = min(LONGEST_RETRY, FIRST_RETRY * 2 ** (callback.attempts - 1)) * random.uniform(0.5, 1.5)  # noqa: S311
+        doublings = min(callback.attempts - 1, 16)
+        wait = min(LONGEST_RETRY, FIRST_RETRY * 2**doublings) * random.uniform(0.5, 1.5)  # noqa: S311
         due = self._gateway.clock() + round(wait * 1000)
-        if due > finished_at + self._give_up_after:
+        if due > (callback.message.finished_at or 0) + self._give_up_after:
             log.warning("callback of message %s given up: %s", number, problem)
             self._store.finish_callback(number, None)
             return
@@ -98,8 +134,17 @@ class Callbacks:
         """Post once; why it failed, or None."""
         if not is_callable_url(callback.url, self._allowed):
             return "not a public address"
-        body = msgspec.json.encode(status_of(callback.message, self._gateway.keyring))
-        headers = {"content-type": "application/json", SIGNATURE_HEADER: self._signature(callback, body)}
+        try:
+            body = msgspec.json.encode(status_of(callback.message, self._gateway.keyring))
+        except Unsealable:
+            return "SECRET_KEYS has lost the key that sealed the message"
+        keys = self._gateway.projects.code_keys(callback.message.project_id)
+        if not keys:
+            return "the project has no secret key to sign with"
+        headers = {
+            "content-type": "application/json",
+            SIGNATURE_HEADER: sign(body, keys[0], self._gateway.clock() // 1000),
+        }
         try:
             async with self._session.post(
                 callback.url, data=body, headers=headers, allow_redirects=False
@@ -107,47 +152,33 @@ class Callbacks:
                 await response.content.read(ANSWER_READ)
         except TimeoutError:
             return "no answer in time"
-        except (aiohttp.ClientError, OSError) as problem:
+        except (aiohttp.ClientError, OSError, ValueError) as problem:  # ValueError: a host that is no name
             return f"not reached: {type(problem).__name__}"
         return None if 200 <= response.status < 300 else f"answered {response.status}"
-
-    def _signature(self, callback: Callback, body: bytes) -> str:
-        key = self._gateway.projects.code_keys(callback.message.project_id)[0]
-        return sign(body, key, self._gateway.clock() // 1000)
 
     @property
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
             # No connection is kept: each is made to an address that was looked at for it.
-            connector = aiohttp.TCPConnector(
-                resolver=_PublicOnly(self._allowed), force_close=True, use_dns_cache=False
-            )
+            connector = aiohttp.TCPConnector(socket_factory=self._socket, force_close=True, use_dns_cache=False)
             self._http = aiohttp.ClientSession(
                 connector=connector, timeout=aiohttp.ClientTimeout(total=self._timeout)
             )
         return self._http
 
+    def _socket(self, address_info: Any) -> socket.socket:
+        """A socket for an address about to be connected to, however its name was spelt. Raises `OSError`."""
+        return public_socket(address_info, self._allowed)
+
+
+def public_socket(address_info: Any, allowed: tuple[Network, ...]) -> socket.socket:
+    """A socket for one of `getaddrinfo`'s answers. Raises `OSError` where that is not to be called."""
+    family, kind, protocol, _, address = address_info
+    if not is_callable(address[0], allowed):
+        raise OSError("not a public address")
+    return socket.socket(family, kind, protocol)
+
 
 def sign(body: bytes, key: bytes, at: int) -> str:
     """The signature header's value for a body, made at `at` (unix seconds)."""
     return f"t={at},v1={hmac.digest(key, b'%d.%s' % (at, body), 'sha256').hex()}"
-
-
-class _PublicOnly(AbstractResolver):
-    """The system's resolver, less every address that we don't call."""
-
-    def __init__(self, allowed: tuple[Network, ...]) -> None:
-        self._allowed = allowed
-        self._system = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._system.resolve(host, port, family)
-        public = [one for one in found if is_callable(one["host"], self._allowed)]
-        if not public:
-            raise OSError(f"{host} has no public address")
-        return public
-
-    async def close(self) -> None:
-        await self._system.close()

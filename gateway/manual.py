@@ -3,7 +3,7 @@
 from gateway import errors
 from gateway.clock import to_iso
 from gateway.codes import derive_code
-from gateway.keyring import Destinations, Keyring
+from gateway.keyring import Destinations, Keyring, Unsealable
 from gateway.projects import Project
 from gateway.store import ManualRow, NewManual, OwnCode, Store
 from gateway.verbs import Draft, ManualSent, MessageStatus
@@ -52,12 +52,18 @@ class ManualSends:
         row = self._store.manual(project.id, message_id)
         if row is None:
             raise errors.NotFound
-        return status_of(row, self._keyring)
+        try:
+            return status_of(row, self._keyring)
+        except Unsealable:  # from before SECRET_KEYS lost the key: nobody can read it any more
+            raise errors.NotFound from None
 
     def _code(self, project: Project, row: ManualRow) -> str:
-        if row.own_code:
-            return self._keyring.open(row.own_code, row.id)
-        key = self._keyring.sealed_with(row.sealed).code
+        try:
+            if row.own_code:
+                return self._keyring.open(row.own_code, row.id)
+            key = self._keyring.sealed_with(row.sealed).code
+        except Unsealable:
+            raise errors.KeyReused from None
         return derive_code(key, row.id, project.settings.alphabet, row.code_length)
 
     def _fingerprint(self, project: Project, draft: Draft) -> bytes:
@@ -66,7 +72,7 @@ class ManualSends:
 
 
 def status_of(row: ManualRow, keyring: Keyring) -> MessageStatus:
-    """A message's row as its sender sees it."""
+    """A message's row as its sender sees it. Raises `Unsealable`."""
     return MessageStatus(
         message_id=row.message_id,
         status=row.state,

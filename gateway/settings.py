@@ -3,6 +3,7 @@
 `load_settings` raises `SettingsError` with one clear line for whatever is wrong.
 """
 
+import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,6 +23,7 @@ DEVELOPMENT_SECRET_KEY = "sk_development"  # noqa: S105
 SANDBOX_TOKEN = "1:sandbox"  # noqa: S105
 SANDBOX_BOT = "kodgate_sandbox_bot"
 SHORTEST_SECRET = 32
+_BOT_TOKEN = re.compile(r"\d{1,16}:[A-Za-z0-9_-]+", re.ASCII)
 ADDRESSES = ("public_url", "live_url", "telegram_api_url", "kodmobi_url")
 HOSTED_THREADS = 32  # a worker's, where every verb waits some 100 ms for the upstream: 300 verbs a second
 PROVIDER_SETTINGS = {
@@ -213,6 +215,8 @@ def _check(settings: Settings) -> None:
                 check_provider_url(one.url, channel)
         except WrongProviderUrl as problem:
             raise ValueError(f"{name.upper()}: {problem}") from None
+    if settings.telegram_bot_token and not _BOT_TOKEN.fullmatch(settings.telegram_bot_token):
+        raise ValueError("TELEGRAM_BOT_TOKEN is no bot token; @BotFather writes them as 123456:ABC…")
     if bool(settings.project_public_key) != bool(settings.project_secret_key):
         raise ValueError("PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY go together: set both or neither")
     if settings.hosted:

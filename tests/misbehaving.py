@@ -97,6 +97,15 @@ def drops(handler: Handler) -> None:
     handler.connection.shutdown(socket.SHUT_RDWR)
 
 
+def drips(handler: Handler) -> None:
+    """A byte now and then, for longer than anybody waits."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n[")
+    for _ in range(50):
+        time.sleep(0.1)
+        handler.wfile.write(b" ")
+        handler.wfile.flush()
+
+
 def hangs(seconds: float) -> Answer:
     def behave(handler: Handler) -> None:
         time.sleep(seconds)

@@ -1,6 +1,7 @@
 """A real HTTP server of a site's: takes callbacks on loopback, and answers as a test says."""
 
 import threading
+import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -16,7 +17,7 @@ class Received:
 class Receiver:
     """A context manager; `answers` are the statuses of the next answers, 200 once they are used up."""
 
-    def __init__(self, answers: list[int] | None = None, location: str = "") -> None:
+    def __init__(self, answers: list[int] | None = None, location: str = "", delay: float = 0.0) -> None:
         self.received: list[Received] = []
         self._answers = answers or []
         receiver = self
@@ -26,6 +27,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 receiver.received.append(Received(self.path, headers, body))
+                time.sleep(delay)
                 self.send_response(receiver._answers.pop(0) if receiver._answers else 200)
                 if location:
                     self.send_header("location", location)

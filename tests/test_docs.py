@@ -211,18 +211,18 @@ def shape(answer: Any) -> Any:
 # What is there to copy
 
 
-def decoded(language: str, folder: Path) -> str:
+def decoded(language: str, folder: Path, secret: str = CODE_SECRET) -> str:
     code = snippet("decode", language)
     if language == "curl":
         need("openssl")
         return run(
             [need("bash"), "-c", code],
             folder,
-            env={"PATH": os.environ["PATH"], "text": CODE, "secret": CODE_SECRET},
+            env={"PATH": os.environ["PATH"], "text": CODE, "secret": secret},
         )
     if language == "python":
-        return run([sys.executable, "-c", f"{code}\nprint(decode({CODE!r}, {CODE_SECRET!r}), end='')"], folder)
-    (folder / "decode.mjs").write_text(f"{code}\nprocess.stdout.write(decode('{CODE}', '{CODE_SECRET}'));")
+        return run([sys.executable, "-c", f"{code}\nprint(decode({CODE!r}, {secret!r}), end='')"], folder)
+    (folder / "decode.mjs").write_text(f"{code}\nprocess.stdout.write(decode('{CODE}', '{secret}'));")
     return run([need("node"), "decode.mjs"], folder)
 
 
@@ -230,6 +230,12 @@ def decoded(language: str, folder: Path) -> str:
 def test_the_decoder_decodes_the_answer_that_is_shown(tmp_path: Path, language: str) -> None:
     assert decode_code(CODE, code_key(CODE_SECRET)) == "0000"
     assert decoded(language, tmp_path) == "0000"
+
+
+@pytest.mark.parametrize("language", RUNNERS)
+def test_the_decoder_refuses_another_key(tmp_path: Path, language: str) -> None:
+    with pytest.raises(AssertionError, match="changed, or another key"):
+        decoded(language, tmp_path, "sk_another")
 
 
 @pytest.mark.parametrize(("age", "secret", "ours"), [(0, "sk_a", True), (0, "sk_b", False), (400, "sk_a", False)])

@@ -3,17 +3,22 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ulid import ULID
 
 from bench.processes import free_ports
 from gateway import errors
+from gateway.aes256 import code_key, encode_code
 from gateway.channels import Channel
+from gateway.clock import to_iso
 from gateway.contact import parse_contact
 from gateway.errors import GatewayError, Unavailable
 from gateway.hosted import HostedGateway, hosted_project
+from gateway.hosted.asks import ends_at
 from gateway.hosted.breaker import Breaker
 from gateway.hosted.upstream import UpstreamRefusal
 from gateway.settings import Settings
@@ -24,6 +29,7 @@ from tests.misbehaving import (
     TELEGRAM,
     Answer,
     Misbehaving,
+    drips,
     drops,
     floods,
     hangs,
@@ -35,7 +41,7 @@ from tests.misbehaving import (
 )
 from tests.servers import PUBLIC, SECRET, Servers, hosted_by, payload, until
 from tests.test_api import refused
-from tests.world import new_phone
+from tests.world import START, new_phone
 
 TO = parse_contact("+79522966236")
 CREATED = {
@@ -227,10 +233,11 @@ def test_unknown_fields_are_left_out(upstream: Misbehaving, hosted: HostedGatewa
 
 def test_what_is_missing_falls_to_the_contracts_default(upstream: Misbehaving, hosted: HostedGateway) -> None:
     who = caller(hosted)
-    upstream.behave = says({"session_id": SESSION_ID, "channels": [{"type": "telegram", "timeout": "soon"}]})
+    session_id = str(ULID())
+    upstream.behave = says({"session_id": session_id, "channels": [{"type": "telegram", "timeout": "soon"}]})
     created = hosted.create(who, TO)
     assert created.sent_to == "none"
-    assert created.session_expired_at == "2025-10-28T09:22:48.949Z", "the ULID's time and three minutes"
+    assert created.session_expired_at == to_iso(ULID.from_str(session_id).milliseconds + 180_000)
     [channel] = created.channels
     assert (channel.name, channel.is_active, channel.timeout, channel.link) == ("Telegram", False, 0, "")
 
@@ -408,6 +415,106 @@ def test_the_projects_name_and_codes_are_the_upstreams(upstream: Misbehaving) ->
     upstream.behave = html(500)
     assert gateway.authenticate("sk_account") == (project, True)
     gateway.close()
+
+
+# Nobody but the upstream itself can open the breaker
+
+
+def test_an_address_that_no_server_takes_is_no_outage(upstream: Misbehaving) -> None:
+    gateway = HostedGateway(settings_for(upstream.url, kodmobi_failures=2))
+    who = caller(gateway)
+    for status in (400, 414, 431):
+        upstream.behave = html(status)
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                gateway.channels(who, SESSION_ID)
+    with pytest.raises(Unavailable):
+        gateway.channels(who, "(" * 22_000)
+    upstream.behave = says([SMS])
+    assert gateway.channels(who)
+    gateway.close()
+
+
+def test_a_session_id_that_nobody_made_is_not_asked_for(site: Servers) -> None:
+    for session_id in ("(" * 7000, "A" * 65):
+        answer = site.http.get(f"{site.web}/session/channels", params={"session_id": session_id}, headers=PUBLIC)
+        refused(answer, 410, "ERROR_SESSION_EXPIRED")
+    assert site.create(new_phone(), send=False)
+
+
+def test_a_trial_that_falls_over_does_not_leave_the_breaker_open(
+    upstream: Misbehaving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = HostedGateway(settings_for(upstream.url, kodmobi_failures=1, kodmobi_rest_seconds=0.1))
+    who = caller(gateway)
+    upstream.behave = html(502)
+    with pytest.raises(Unavailable):
+        gateway.create(who, TO)
+    time.sleep(0.2)
+    with monkeypatch.context() as broken:
+        broken.setattr(gateway._upstream, "read", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            gateway.create(who, TO)
+    upstream.behave = says(CREATED)
+    assert gateway.create(who, TO).session_id == SESSION_ID
+    gateway.close()
+
+
+def test_an_answer_that_drips_is_cut_off(upstream: Misbehaving) -> None:
+    gateway = HostedGateway(settings_for(upstream.url, kodmobi_timeout_seconds=0.6, kodmobi_failures=50))
+    who = caller(gateway)
+    upstream.behave = drips
+    began = time.monotonic()
+    with pytest.raises(Unavailable):
+        gateway.create(who, TO)
+    assert time.monotonic() - began < 2
+    gateway.close()
+
+
+@pytest.mark.parametrize("status", [419, 430, 451, 499])
+def test_a_strange_status_stays_within_the_contract(
+    upstream: Misbehaving, hosted: HostedGateway, status: int
+) -> None:
+    who = caller(hosted)
+    params = {"allow": ["x"], "timeout": "1\r\nset-cookie: a=b", "lang": "ru", "self": 1, "left": 2}
+    body = {"success": False, "sys_message": "ERROR_NEW", "error": "", "error_params": params}
+    upstream.behave = says(body, status)
+    with pytest.raises(UpstreamRefusal) as raised:
+        hosted.create(who, TO)
+    refusal = raised.value
+    assert (refusal.status, refusal.sys_message) == (400, "ERROR_NEW")
+    assert refusal.params == {"lang": "ru", "self": 1, "left": 2}
+    assert refusal.text("en").startswith("Something went wrong")
+
+
+@pytest.mark.parametrize("session_id", ["7ZZZZZZZZZZZZZZZZZZZZZZZZZ", "00000000000000000000000000", "not-a-ulid"])
+def test_an_id_of_another_age_ends_three_minutes_from_now(session_id: str) -> None:
+    assert ends_at(session_id, lambda: START) == START + 180_000
+
+
+def test_a_code_whose_tag_only_kodmobi_can_make_is_opened(upstream: Misbehaving, hosted: HostedGateway) -> None:
+    who = caller(hosted, secret=True)
+    code = encode_code("0042", code_key("sk_account"))
+    upstream.behave = says({"message_id": 7, "code": code[:-8] + "58327419"})
+    assert hosted.manual_send(who, Draft(TO, Channel.SMS)).code == "0042"
+
+
+def test_many_streams_of_a_session_ask_once(servers: Servers, tmp_path: Path) -> None:
+    with Misbehaving(says([TELEGRAM, SMS])) as counted:
+        site = hosted_by(servers, tmp_path)
+        site.environment["KODMOBI_URL"] = counted.url
+        with site, ExitStack() as streams:
+            session_id = SESSION_ID
+            opened = [
+                streams.enter_context(site.http.stream("GET", site.live_url(session_id), timeout=20))
+                for _ in range(20)
+            ]
+            for stream in opened:
+                assert "parked" in next(line for line in stream.iter_lines() if line.startswith("data:"))
+            before = sum("session_id=" in path for _, path, _, _ in counted.seen)
+            time.sleep(5)
+            asked = sum("session_id=" in path for _, path, _, _ in counted.seen) - before
+    assert 1 <= asked <= 4
 
 
 # Settings

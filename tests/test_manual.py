@@ -4,7 +4,9 @@ import asyncio
 import hmac
 import json
 import re
+import socket
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,10 @@ import pytest
 
 from gateway.addresses import is_callable, is_callable_url
 from gateway.aes256 import code_key, decode_code, encode_code
-from gateway.callbacks import Callbacks
+from gateway.callbacks import Callbacks, public_socket
 from gateway.channels import Channel
 from gateway.contact import parse_contact
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, NotFound
 from gateway.store import Outcome
 from gateway.verbs import Draft
 from tests.receiver import Receiver
@@ -115,7 +117,9 @@ def test_what_can_not_be_sent_is_refused(
     refused(manual(servers, **body), status, sys_message)
 
 
-@pytest.mark.parametrize("number", ["0", "999999", "abc", "-1", "9" * 400, "1/2", ""])
+@pytest.mark.parametrize(
+    "number", ["0", "999999", "abc", "-1", "9" * 400, "1/2", "", "0" * 16 + "1" + "9" * 20, "0" * 4400]
+)
 def test_a_message_that_is_not_there_is_not_found(servers: Servers, number: str) -> None:
     answer = servers.http.get(f"{servers.web}/manual/messages/{number}", headers=SECRET)
     refused(answer, 404, "ERROR_NOT_FOUND")
@@ -163,6 +167,7 @@ def test_a_failure_is_called_back_too(servers: Servers) -> None:
     "address",
     [
         "127.0.0.1", "10.0.0.1", "172.16.3.4", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",  # noqa: S104
+        "64:ff9b:1::7f00:1", "::7f00:1", "fec0::1",
         "224.0.0.1", "255.255.255.255", "192.0.2.1", "::1", "::", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1",
         "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:0:7f00:1::", "ff02::1", "x",
     ],
@@ -177,7 +182,9 @@ def test_no_private_address_is_called(address: str) -> None:
     "url",
     ["", "done", "//example.com", "ftp://example.com", "http://", "http://localhost/", "http://a.localhost/",
      "http://me:secret@example.com/", "http://exa mple.com/", "http://example.com\\@127.0.0.1/",
-     "http://example.com:99999/", "http://[::1", f"https://example.com/{'a' * 2000}"],
+     "http://example.com:99999/", "http://[::1", f"https://example.com/{'a' * 2000}", "http://a..b/",
+     "http://.com/", f"http://{'a' * 64}.com/", "http://１２７.０.０.１/", "http://127。0。0。1/",
+     "http://①②⑦.⓪.⓪.①/", "http://%31%32%37.0.0.1/", "http://пример.рф/"],
 )  # fmt: skip
 def test_a_strange_callback_url_is_refused(world: World, url: str) -> None:
     draft = Draft(parse_contact(new_phone()), Channel.SMS, callback_url=url or " ")
@@ -225,6 +232,68 @@ def test_a_name_that_leads_to_a_private_address_is_not_called(
     due = world.gateway.store.next_callback()
     assert due is not None
     assert due > world.clock()
+
+
+def test_an_address_spelt_strangely_is_not_connected_to(tmp_path: Path) -> None:
+    """As if the check of the URL had been passed: the socket itself refuses."""
+    allowed = (ip_network("10.0.0.0/8"),)
+    for address in ("127.0.0.1", "169.254.169.254", "::1", "::ffff:127.0.0.1"):
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with pytest.raises(OSError, match="not a public address"):
+            public_socket((family, socket.SOCK_STREAM, 6, "", (address, 80)), allowed)
+    with public_socket((socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.1.2.3", 80)), allowed) as made:
+        assert made.family == socket.AF_INET
+
+
+def test_a_host_that_no_resolver_takes_is_only_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = make_world(tmp_path)
+    monkeypatch.setattr("gateway.local.is_callable_url", lambda *_: True)
+    monkeypatch.setattr("gateway.callbacks.is_callable_url", lambda *_: True)
+    make_final(world, "http://a..b/")
+    call_back(world, 1)
+    assert world.gateway.store.next_callback() is not None, "it is tried again, and the loop goes on"
+
+
+def test_a_receiver_that_hangs_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    world = make_world(tmp_path, callback_networks="127.0.0.0/8", callback_timeout_seconds=3)
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent, Receiver() as site:
+        for _ in range(30):
+            make_final(world, f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        make_final(world, site.url)
+        call_back(world, 1.5)
+        assert len(site.received) == 1
+
+
+def test_a_stop_lets_what_is_under_way_end(tmp_path: Path) -> None:
+    world = make_world(tmp_path, callback_networks="127.0.0.0/8")
+    with Receiver(delay=1.0) as site:
+        make_final(world, site.url)
+        call_back(world, 0.3)
+        assert len(site.received) == 1
+    assert world.gateway.store.next_callback() is None, "made once, and written down"
+
+
+def test_a_callback_outlives_a_rotation_of_secret_keys(tmp_path: Path) -> None:
+    first, second = "a" * 40, "b" * 40
+    make_world(tmp_path, secret_keys=first)
+    make_world(tmp_path, secret_keys=f"{second},{first}")
+    world = make_world(tmp_path, secret_keys=second, callback_networks="127.0.0.0/8")
+    with Receiver() as site:
+        make_final(world, site.url)
+        call_back(world, 1)
+        assert len(site.received) == 1
+    own = Draft(parse_contact(new_phone()), Channel.SMS, code=encode_code("4711", KEY))
+    assert world.gateway.manual_send(world.caller("sk_development"), own).code == "4711"
+
+
+def test_what_was_sealed_with_a_lost_key_is_not_found(tmp_path: Path) -> None:
+    before = make_world(tmp_path, secret_keys="a" * 40)
+    number = make_final(before, "https://shop.example.com/done")
+    make_world(tmp_path, secret_keys=f"{'b' * 40},{'a' * 40}")
+    after = make_world(tmp_path, secret_keys="b" * 40)
+    with pytest.raises(NotFound):
+        after.gateway.message(after.caller("sk_development"), number)
+    call_back(after, 0.5)
 
 
 def test_a_redirect_is_not_followed(tmp_path: Path) -> None:

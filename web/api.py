@@ -181,8 +181,8 @@ def _fields(environ: Environ, verb: Verb, limit: int) -> Fields:
         return given
     if verb not in legacy.BOTH:
         given = fields.body_fields(environ, limit)
-        if "HTTP_IDEMPOTENCY_KEY" in environ:
-            given[fields.REPEAT_KEY] = environ["HTTP_IDEMPOTENCY_KEY"]
+        if verb is manual.send:
+            given[fields.REPEAT_KEY] = environ.get("HTTP_IDEMPOTENCY_KEY")  # the header's alone
         return given
     return fields.query_fields(environ) | fields.body_fields(environ, limit, may_be_empty=True)
 

@@ -3,7 +3,7 @@
 from importlib.metadata import version
 from typing import Any
 
-from flask import Blueprint, Response, render_template, request
+from flask import Blueprint, Response, current_app, g, render_template, request
 
 from gateway.channels import Channel
 from web import reference
@@ -26,6 +26,19 @@ def docs() -> Any:
     """The API to read, in English; `?code=` names the language of the examples."""
     asked = request.args.get("code", "")
     chosen = asked if asked in LANGUAGES else DEFAULT_LANGUAGE
+    address = request.query_string.decode("ascii", "replace")
+    if current_app.config.get("TEMPLATES_AUTO_RELOAD") or address not in _ADDRESSES:
+        return _page(chosen)
+    if (address, g.lang) not in _pages:
+        _pages[address, g.lang] = _page(chosen)
+    return _pages[address, g.lang]
+
+
+_ADDRESSES = {"", *(f"code={name}" for name in LANGUAGES)}  # those that the page itself links to
+_pages: dict[tuple[str, str], str] = {}  # kept, because making one takes as long as fifty logins
+
+
+def _page(chosen: str) -> str:
     public_url = this_widget().public_url
     return render_template(
         "docs/docs.html",

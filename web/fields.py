@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.channels import Channel
 from gateway.codes import SHORTEST
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, SessionExpired
 from gateway.i18n import N_
 
 Fields = dict[str, Any]
@@ -20,6 +20,7 @@ REPEAT_KEY = "Idempotency-Key"  # the header (IETF draft of that name) stands am
 
 _MOST_FIELDS = 100
 _LONGEST_NUMBER = 15  # digits
+_LONGEST_SESSION_ID = 64  # characters; a ULID has 26
 YES_WORDS = frozenset(spelt for word in ("true", "1", "yes", "on") for spelt in (word, word.title(), word.upper()))
 NO_WORDS = frozenset(
     spelt for word in ("false", "0", "no", "off", "") for spelt in (word, word.title(), word.upper())
@@ -71,8 +72,11 @@ def code(fields: Fields) -> Any:
 
 
 def session_id(fields: Fields) -> str:
-    """A session's ULID, in capitals as ours are written."""
-    return text(fields, "session_id").strip().upper()
+    """A session's ULID, in capitals as ours are written. Raises `BadRequest`, `SessionExpired`."""
+    given = text(fields, "session_id").strip().upper()
+    if len(given) > _LONGEST_SESSION_ID:
+        raise SessionExpired  # nobody ever made that one, and no upstream shall be asked for it
+    return given
 
 
 def channel(fields: Fields, name: str = "type") -> Channel | None:

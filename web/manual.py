@@ -40,15 +40,15 @@ def send(gateway: Gateway, caller: Caller, given: Fields) -> dict[str, Any]:
 def status(gateway: Gateway, caller: Caller, given: Fields) -> MessageStatus:
     """`GET /manual/messages/<id>` (ours)."""
     number = given["message_id"]
-    if not number.isascii() or not number.isdecimal() or int(number[:17]) > LARGEST_ID:
+    if not number.isascii() or not number.isdecimal() or len(number) > 16 or int(number) > LARGEST_ID:
         raise errors.NotFound
     return gateway.message(caller, int(number))
 
 
 def _repeat_key(given: Fields) -> str | None:
-    key = given.get(fields.REPEAT_KEY)
-    if key is not None and not (isinstance(key, str) and 0 < len(key) <= LONGEST_KEY):
-        raise errors.BadRequest(fields.REPEAT_KEY, N_("must be a text of at most 255 characters"))
+    key: str | None = given.get(fields.REPEAT_KEY)
+    if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
+        raise errors.BadRequest(fields.REPEAT_KEY, N_("must be at most 255 letters, digits and signs"))
     return key
 
 

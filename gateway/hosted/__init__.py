@@ -59,7 +59,6 @@ class HostedGateway:
             follow_redirects=False,  # the keys go to KODMOBI_URL and nowhere else
             trust_env=False,
         )
-        self._patience = settings.kodmobi_timeout_seconds
         self._project = hosted_project(settings)
         self._read_next = 0.0
 
@@ -162,12 +161,18 @@ class HostedGateway:
             try:
                 answer = self._once(ask)
             except Down as problem:
+                if problem.our_fault:
+                    self._upstream.breaker.release()
+                    break
                 self._upstream.breaker.failed(problem)
                 safe = ask.method == "GET" or problem.never_sent
-                if not left or not safe or time.monotonic() - began > self._patience:
+                if not left or not safe or time.monotonic() - began > self._upstream.patience:
                     break
             except errors.GatewayError:
                 self._upstream.breaker.worked()
+                raise
+            except BaseException:
+                self._upstream.breaker.release()
                 raise
             else:
                 self._upstream.breaker.worked()
@@ -177,18 +182,21 @@ class HostedGateway:
         raise errors.Unavailable(timeout=1)
 
     def _once(self, ask: Ask[T]) -> T:
+        deadline = time.monotonic() + self._upstream.patience
         try:
             response = self._client.send(self._upstream.request(ask), stream=True)
             try:
                 body = b""
                 for more in response.iter_bytes():
                     body += more
-                    if len(body) > LARGEST_ANSWER:
-                        raise Down(f"more than {LARGEST_ANSWER} bytes from {ask.path}")
+                    if len(body) > LARGEST_ANSWER or time.monotonic() > deadline:
+                        raise Down(f"too much, or too slowly, from {ask.path}")
             finally:
                 response.close()
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as problem:
             raise Down(f"not reached: {type(problem).__name__}", never_sent=True) from None
+        except httpx.InvalidURL:
+            raise Down(f"no address for {ask.path}", our_fault=True) from None
         except httpx.HTTPError as problem:
             raise Down(f"{type(problem).__name__} from {ask.path}") from None
         return self._upstream.read(ask, response.status_code, body)

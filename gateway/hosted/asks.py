@@ -31,6 +31,7 @@ from gateway.verbs import (
 )
 
 SESSION_MS = 180_000  # kod.mobi: a session is valid 3 minutes
+A_DAY_MS = 24 * 3600 * 1000  # an id that tells another day is no ULID, or no clock of ours
 CODE_LENGTH = 6  # where the upstream does not say, or says what no code of the contract has
 LONGEST_CODE = 12
 
@@ -141,7 +142,8 @@ def manual_send(caller: Caller, draft: Draft, secret_key: str) -> Ask[ManualSent
 
     def read(answer: Any) -> ManualSent:
         try:
-            code = decode_code(text(answer, "code"), code_key(secret_key))
+            # Only a Kodgate's tag is known to us.
+            code = decode_code(text(answer, "code"), code_key(secret_key), check_tag=False)
         except NotDecodable:
             raise Down("a code that the secret key does not open") from None
         return ManualSent(number_or(answer, "message_id", 0), code)
@@ -198,11 +200,12 @@ def progress_of(
 
 def ends_at(session_id: str, clock: Clock) -> int:
     """When a session ends, by its ULID's own time; for an id that is none, a session's life from now."""
+    now = clock()
     try:
         began = ULID.from_str(session_id.upper()).milliseconds
     except ValueError:
-        began = clock()
-    return began + SESSION_MS
+        began = now
+    return (began if abs(began - now) < A_DAY_MS else now) + SESSION_MS
 
 
 def read_channels(answer: Any) -> list[SessionChannel]:

@@ -32,6 +32,11 @@ class Breaker:
                 raise Unavailable(timeout=max(1, round(left)))
             self._trial = True
 
+    def release(self) -> None:
+        """It can't be told whether it would have: the request itself was at fault."""
+        with self._lock:
+            self._trial = False
+
     def worked(self) -> None:
         """The upstream answered as the contract says, a refusal included."""
         with self._lock:

@@ -14,12 +14,15 @@ import msgspec
 
 from gateway import errors
 from gateway.hosted.breaker import Breaker
+from gateway.i18n import translate
 from gateway.settings import Settings
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_STATUSES = (400, 401, 402, 403, 404, 405, 409, 410, 422, 423, 429)  # of refusals, by the contract and ours
+_NOT_TAKEN = (400, 405, 411, 413, 414, 415, 431)  # a web server's own, for requests that it does not read
 LARGEST_ANSWER = 256 * 1024  # bytes: a hundred times the largest real one
 DEFAULT_REST = 60  # seconds: a channel's rest by the contract, where the upstream does not say
 
@@ -42,30 +45,41 @@ class Ask(Generic[T]):
 
 
 class Down(Exception):
-    """The upstream did not answer as the contract says; `never_sent` means it has not even seen the request."""
+    """The upstream did not answer as the contract says.
 
-    def __init__(self, reason: str, *, never_sent: bool = False) -> None:
+    `never_sent`: it has not even seen the request. `our_fault`: what it did not take says nothing of how it is.
+    """
+
+    def __init__(self, reason: str, *, never_sent: bool = False, our_fault: bool = False) -> None:
         super().__init__(reason)
         self.never_sent = never_sent
+        self.our_fault = our_fault
 
 
 class UpstreamRefusal(errors.GatewayError):
     """A refusal that only the upstream has, such as `ERROR_WRONG_BALANCE`; its words are passed on."""
 
     def __init__(self, status: int, sys_message: str, text: str, params: dict[str, Any]) -> None:
-        super().__init__(**params)
-        self.status = status
+        super().__init__()
+        self.status = status if status in _STATUSES else 400
         self.sys_message = sys_message
+        # What becomes a header of ours is not the upstream's to say in words of its own.
+        self.params = {name: value for name, value in params.items() if _is_tellable(name, value)}
         self._text = text
 
     def text(self, lang: str) -> str:
-        return self._text or super().text(lang)
+        return self._text or translate(lang, self.message)
+
+
+def _is_tellable(name: str, value: Any) -> bool:
+    return name != "allow" and (name != "timeout" or (isinstance(value, int) and 0 <= value <= 86_400))
 
 
 class Upstream:
-    """Makes requests and reads answers."""
+    """Makes requests and reads answers. `patience` is how many seconds a whole answer may take."""
 
     def __init__(self, settings: Settings) -> None:
+        self.patience = settings.kodmobi_timeout_seconds
         self._url = settings.kodmobi_url
         self._public = settings.kodmobi_public_key
         self._secret = settings.kodmobi_secret_key
@@ -93,7 +107,7 @@ class Upstream:
         try:
             answer = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
-            raise Down(f"{status} without JSON from {ask.path}") from None
+            raise Down(f"{status} without JSON from {ask.path}", our_fault=status in _NOT_TAKEN) from None
         refused = isinstance(answer, dict) and ("sys_message" in answer or answer.get("success") is False)
         if 200 <= status < 300 and not refused:
             return ask.read(part(answer, "data") if ask.wrapped else answer)
@@ -153,7 +167,7 @@ def _refusal(status: int, answer: dict[str, Any]) -> errors.GatewayError:
     for known in _KNOWN:
         if sys_message == known.sys_message:
             return known()
-    return UpstreamRefusal(status if 400 <= status < 500 else 400, sys_message, sentence, params)
+    return UpstreamRefusal(status, sys_message, sentence, params)
 
 
 _KNOWN = (

@@ -278,6 +278,9 @@ class Store(Protocol):
     def set_keys(self, project_id: int, public: bytes, secret: bytes, code_key: bytes, old_until: int) -> None:
         """New keys for a project; those it had end at `old_until`. Raises `StoreError` where one is taken."""
 
+    def reseal_key(self, digest: bytes, code_key: bytes) -> None:
+        """Another seal of the same code key."""
+
     def open_session(self, new: NewSession, order: Order | None) -> Opened | Paused:
         """Insert the session, or return the one that lives; queue its code where `order` asks for it."""
 

@@ -147,6 +147,10 @@ class SqliteStore:
         with _writing(self._connection) as db:
             _set_keys(db, project_id, public, secret, code_key, old_until)
 
+    def reseal_key(self, digest: bytes, code_key: bytes) -> None:
+        with _writing(self._connection) as db:
+            db.execute("UPDATE api_key SET code_key = ? WHERE hash = ?", (code_key, digest))
+
     # Sessions
 
     def open_session(self, new: NewSession, order: Order | None) -> Opened | Paused:
