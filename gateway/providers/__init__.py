@@ -127,6 +127,7 @@ _WEBHOOK = Scheme("webhook", "webhook+https://sms.example.com/send")
 SCHEMES = {  # a name that ends with a plus stands in front of any other scheme
     "webhook+http": _WEBHOOK,
     "webhook+https": _WEBHOOK,
+    "kodmobi": Scheme("kodmobi", "kodmobi://SECRET_KEY@api.kod.mobi/1"),
 }
 
 
