@@ -128,6 +128,7 @@ SCHEMES = {  # a name that ends with a plus stands in front of any other scheme
     "webhook+http": _WEBHOOK,
     "webhook+https": _WEBHOOK,
     "kodmobi": Scheme("kodmobi", "kodmobi://SECRET_KEY@api.kod.mobi/1"),
+    "log": Scheme("log", "log://", needs_host=False),
 }
 
 
