@@ -129,6 +129,7 @@ SCHEMES = {  # a name that ends with a plus stands in front of any other scheme
     "webhook+https": _WEBHOOK,
     "kodmobi": Scheme("kodmobi", "kodmobi://SECRET_KEY@api.kod.mobi/1"),
     "log": Scheme("log", "log://", needs_host=False),
+    "apprise+": Scheme("through_apprise", "apprise+twilio://ACCOUNT_SID:AUTH_TOKEN@FROM_PHONE", needs_host=False),
 }
 
 
