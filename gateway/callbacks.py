@@ -7,7 +7,6 @@ redirect included, is tried again for an hour.
 """
 
 import asyncio
-import hmac
 import logging
 import random
 import socket
@@ -23,12 +22,12 @@ from gateway.keyring import Unsealable
 from gateway.local import LocalGateway
 from gateway.manual import status_of
 from gateway.settings import Settings
+from gateway.signing import SIGNATURE_HEADER, sign
 from gateway.store import Busy, Callback
 from gateway.waiting import wait_for
 
 log = logging.getLogger(__name__)
 
-SIGNATURE_HEADER = "x-kodgate-signature"
 FIRST_RETRY = 2.0  # seconds; doubles, with jitter
 LONGEST_RETRY = 300.0
 LEASE_SLACK = 5.0  # seconds on top of the timeout, until another process takes a callback over
@@ -177,8 +176,3 @@ def public_socket(address_info: Any, allowed: tuple[Network, ...]) -> socket.soc
     if not is_callable(address[0], allowed):
         raise OSError("not a public address")
     return socket.socket(family, kind, protocol)
-
-
-def sign(body: bytes, key: bytes, at: int) -> str:
-    """The signature header's value for a body, made at `at` (unix seconds)."""
-    return f"t={at},v1={hmac.digest(key, b'%d.%s' % (at, body), 'sha256').hex()}"

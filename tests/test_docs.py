@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from gateway.aes256 import code_key, decode_code
-from gateway.callbacks import sign
 from gateway.errors import GatewayError
+from gateway.signing import sign
 from tests.servers import SECRET, Servers
 from tests.world import new_phone
 from web.examples import LANGUAGES, Example, write

@@ -73,13 +73,14 @@ class Options(msgspec.Struct, frozen=True):
     """What every provider is opened with. `timeout` is in seconds, `concurrency` the calls at once.
 
     `signing_key` is this server's own, for providers that sign what they post; `report_url` is where the provider
-    may post its reports, empty where nobody can reach us.
+    may post its reports, empty where nobody can reach us; `production` closes what is for development only.
     """
 
     timeout: float
     concurrency: int
     signing_key: bytes = b""
     report_url: str = ""
+    production: bool = False
 
 
 class Provider(Protocol):
@@ -114,17 +115,21 @@ class WrongProviderUrl(Exception):
 
 
 class Scheme(msgspec.Struct, frozen=True):
-    """A kind of provider URL: its module, an example, and the channels it can serve."""
+    """A kind of provider URL: its module, an example, the channels it can serve, and whether it names a host."""
 
     module: str
     example: str
     channels: tuple[Channel, ...] = (Channel.WHATSAPP, Channel.VIBER, Channel.SMS, Channel.EMAIL)
+    needs_host: bool = True
 
 
 _WEBHOOK = Scheme("webhook", "webhook+https://sms.example.com/send", tuple(Channel))
-SCHEMES = {
+SCHEMES = {  # a name that ends with a plus stands in front of any other scheme
     "webhook+http": _WEBHOOK,
     "webhook+https": _WEBHOOK,
+    "kodmobi": Scheme("kodmobi", "kodmobi://SECRET_KEY@api.kod.mobi/1"),
+    "log": Scheme("log", "log://", needs_host=False),
+    "apprise+": Scheme("through_apprise", "apprise+twilio://ACCOUNT_SID:AUTH_TOKEN@FROM_PHONE", needs_host=False),
 }
 
 
@@ -147,14 +152,20 @@ def split_urls(setting: str) -> tuple[WeightedUrl, ...]:
 
 def check_provider_url(url: str, channel: Channel) -> Scheme:
     """A URL's scheme, for which nothing is loaded. Raises `WrongProviderUrl`."""
-    parts = urlsplit(url)
-    scheme = SCHEMES.get(parts.scheme)
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        raise WrongProviderUrl(f"is malformed; an example: {_WEBHOOK.example}") from None
+    scheme = _scheme(parts.scheme)
     if scheme is None:
-        known = ", ".join(f"{name}://" for name, one in SCHEMES.items() if channel in one.channels)
-        raise WrongProviderUrl(f"{parts.scheme or url!r} is no provider known here; there are {known}")
+        # A URL without a scheme is not repeated: it may be the bare secret.
+        given = f"{parts.scheme}://" if parts.scheme else "a URL without a scheme"
+        known = ", ".join(_shown(name) for name, one in SCHEMES.items() if channel in one.channels)
+        raise WrongProviderUrl(f"{given} is no provider known here; there are {known}")
     if channel not in scheme.channels:
         raise WrongProviderUrl(f"{parts.scheme}:// can't send by {channel}")
-    if not parts.hostname:
+    if scheme.needs_host and not host:
         raise WrongProviderUrl(f"has no host name; an example: {scheme.example}")
     return scheme
 
@@ -164,3 +175,12 @@ def make_provider(url: str, channel: Channel, options: Options) -> Provider:
     module = import_module(f"gateway.providers.{check_provider_url(url, channel).module}")
     provider: Provider = module.open_provider(url, options)
     return provider
+
+
+def _scheme(name: str) -> Scheme | None:
+    prefix, plus, inner = name.partition("+")
+    return SCHEMES.get(name) or (SCHEMES.get(prefix + plus) if inner else None)
+
+
+def _shown(name: str) -> str:
+    return f"{name}…://" if name.endswith("+") else f"{name}://"

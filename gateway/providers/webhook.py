@@ -1,16 +1,41 @@
-"""`webhook+http(s)://…`: posts the message as JSON to a sender of the operator's own.
+"""`webhook+http(s)://…[#secret=KEY]`: posts the message as JSON to a sender of the operator's own.
 
-The body is `{message_id, channel, to, code, text, lang, project}`. Any 2xx means taken; 408, 425, 429 and 5xx
-are tried again (429 and 503 after their Retry-After), everything else is final.
+The body is `{message_id, channel, to, code, text, lang, project}`, signed as `gateway.signing` says with the KEY
+of the URL, else with this server's own; `idempotency-key` is the message's id, the same at each attempt. Any 2xx
+means taken, and a `reference` or `id` in a JSON answer is the sender's own name for the message; 408, 425, 429 and
+5xx are tried again (after their Retry-After), everything else is final.
+
+The sender may report later, signed with the same key: `{"reference": "…", "status": "delivered" | "failed",
+"error": "…"}`, or a list of these. Both forms are ours; `docs/providers.md` tells who writes a sender.
 """
 
-import aiohttp
+import logging
+from collections.abc import Mapping
+from typing import Annotated, Literal
+from urllib.parse import unquote, urlsplit
+
 import msgspec
 
-from gateway.providers import Message, Options, PermanentError, Receipt, TransientError
+from gateway.clock import Clock, system_clock
+from gateway.providers import (
+    ForgedReport,
+    Message,
+    Options,
+    PermanentError,
+    Receipt,
+    Report,
+    TransientError,
+    WrongProviderUrl,
+)
+from gateway.providers.calls import Calls
+from gateway.signing import SIGNATURE_HEADER, is_signed, sign
 
-_TRY_AGAIN = (408, 425, 429)
-_RETRY_AFTER_LONGEST = 300.0  # a session is over by then
+log = logging.getLogger(__name__)
+
+LONGEST_REFERENCE = 255  # characters
+LONGEST_ERROR = 200
+
+_EXAMPLE = "webhook+https://sms.example.com/send#secret=…"
 
 
 class _Body(msgspec.Struct, frozen=True):
@@ -23,64 +48,79 @@ class _Body(msgspec.Struct, frozen=True):
     project: str
 
 
-class WebhookProvider:
-    """See `gateway.providers.Provider`."""
+class _Told(msgspec.Struct, frozen=True):
+    reference: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_REFERENCE)]
+    status: Literal["delivered", "failed"]
+    error: str = ""
 
-    def __init__(self, url: str, options: Options) -> None:
-        self._url = url.removeprefix("webhook+")
-        self._timeout = aiohttp.ClientTimeout(total=options.timeout)
-        self._concurrency = options.concurrency
-        self._http: aiohttp.ClientSession | None = None
+
+class WebhookProvider:
+    """See `gateway.providers.Provider` and `Reporting`. Without a key nothing is signed and no report believed."""
+
+    def __init__(self, url: str, key: bytes, options: Options, clock: Clock = system_clock) -> None:
+        self._url = url
+        self._key = key
+        self._clock = clock
+        self._calls = Calls("the webhook", options)
 
     async def send(self, message: Message) -> Receipt:
-        body = _Body(
-            message.id, message.channel, message.to, message.code, message.text, message.lang, message.project
+        body = msgspec.json.encode(
+            _Body(
+                message.id, message.channel, message.to, message.code, message.text, message.lang, message.project
+            )
         )
-        try:
-            async with self._session.post(
-                self._url,
-                data=msgspec.json.encode(body),
-                headers={"content-type": "application/json"},
-                allow_redirects=False,
-            ) as response:
-                await response.read()
-        except TimeoutError:
-            raise TransientError("the webhook did not answer in time") from None
-        except aiohttp.ClientError as problem:
-            raise TransientError(f"the webhook could not be reached: {type(problem).__name__}") from None
-        if response.status in _TRY_AGAIN or response.status >= 500:
-            raise TransientError(f"the webhook answered {response.status}", _retry_after(response))
-        if not 200 <= response.status < 300:
-            raise PermanentError(f"the webhook answered {response.status}")
-        return Receipt()
+        headers = {"content-type": "application/json", "idempotency-key": str(message.id)}
+        if self._key:
+            headers[SIGNATURE_HEADER] = sign(body, self._key, self._clock() // 1000)
+        answer = await self._calls.make("POST", self._url, headers, body)
+        if answer.may_work_later:
+            raise TransientError(f"the webhook answered {answer.status}", answer.retry_after)
+        if not answer.well:
+            raise PermanentError(f"the webhook answered {answer.status}")
+        return Receipt(_reference(answer.json()))
 
     async def check(self) -> str:
         """A webhook has no question to ask without sending: whether it can be reached has to do."""
-        try:
-            async with self._session.head(self._url, allow_redirects=False) as response:
-                return f"reached, answers {response.status}"
-        except (TimeoutError, aiohttp.ClientError) as problem:
-            raise TransientError(f"can't be reached: {type(problem).__name__}") from None
+        answer = await self._calls.make("HEAD", self._url)
+        return f"reached, answers {answer.status}"
 
     async def close(self) -> None:
-        if self._http:
-            await self._http.close()
+        await self._calls.close()
 
-    @property
-    def _session(self) -> aiohttp.ClientSession:
-        if self._http is None:
-            connector = aiohttp.TCPConnector(limit=self._concurrency)
-            self._http = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
-        return self._http
+    def reports(self, headers: Mapping[str, str], body: bytes) -> list[Report]:
+        header = headers.get(SIGNATURE_HEADER, "")
+        if not self._key or not is_signed(header, body, self._key, self._clock() // 1000):
+            raise ForgedReport(f"{SIGNATURE_HEADER} is missing, wrong or older than 5 minutes")
+        try:
+            told = msgspec.json.decode(body, type=_Told | list[_Told])
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
+            log.warning("a webhook's report is malformed: %s", problem)
+            return []
+        every = told if isinstance(told, list) else [told]
+        return [Report(one.reference, one.status, one.error[:LONGEST_ERROR]) for one in every]
+
+    def greeting(self, query: Mapping[str, str]) -> str | None:  # noqa: ARG002 - the interface's
+        return None
 
 
 def open_provider(url: str, options: Options) -> WebhookProvider:
     """See `gateway.providers`."""
-    return WebhookProvider(url, options)
-
-
-def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+    address, _, fragment = url.removeprefix("webhook+").partition("#")
+    name, _, secret = fragment.partition("=")
+    if fragment and (name != "secret" or not secret):
+        raise WrongProviderUrl(f"has something else than #secret=… at its end; an example: {_EXAMPLE}")
     try:
-        return min(_RETRY_AFTER_LONGEST, max(0.0, float(response.headers["retry-after"])))
-    except (KeyError, ValueError):
-        return None
+        urlsplit(address).port  # noqa: B018 - raises where it is none
+    except ValueError:
+        raise WrongProviderUrl(f"has no valid port; an example: {_EXAMPLE}") from None
+    return WebhookProvider(address, unquote(secret).encode() or options.signing_key, options)
+
+
+def _reference(answer: object) -> str:
+    """The sender's own name for the message, empty where it gave none."""
+    if isinstance(answer, dict):
+        for name in ("reference", "id"):
+            value = answer.get(name)
+            if isinstance(value, str) and 0 < len(value) <= LONGEST_REFERENCE:
+                return value
+    return ""
