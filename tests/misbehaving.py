@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 SESSION_ID = "01K8N1VMPN0EE389K72YW0CBM2"
 TELEGRAM = {
@@ -29,8 +29,8 @@ class Handler(BaseHTTPRequestHandler):
     server: "Misbehaving"
 
     def do_GET(self) -> None:
-        length = int(self.headers.get("content-length", 0))
-        body = json.loads(self.rfile.read(length)) if length else None
+        self.sent = self.rfile.read(int(self.headers.get("content-length", 0)))
+        body = json.loads(self.sent) if self.sent else None
         self.server.seen.append((self.command, self.path, dict(self.headers.items()), body))
         self.server.behave(self)
 
@@ -61,7 +61,7 @@ class Misbehaving(ThreadingHTTPServer):
         self.seen: list[tuple[str, str, dict[str, str], Any]] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
 
-    def __enter__(self) -> "Misbehaving":
+    def __enter__(self) -> Self:
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
