@@ -125,6 +125,7 @@ _WEBHOOK = Scheme("webhook", "webhook+https://sms.example.com/send")
 SCHEMES = {
     "webhook+http": _WEBHOOK,
     "webhook+https": _WEBHOOK,
+    "telegram-gateway": Scheme("telegram_gateway", "telegram-gateway://TOKEN", (Channel.TELEGRAM,)),
 }
 
 
