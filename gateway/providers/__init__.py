@@ -126,6 +126,11 @@ SCHEMES = {
     "webhook+http": _WEBHOOK,
     "webhook+https": _WEBHOOK,
     "telegram-gateway": Scheme("telegram_gateway", "telegram-gateway://TOKEN", (Channel.TELEGRAM,)),
+    "whatsapp-cloud": Scheme(
+        "whatsapp_cloud",
+        "whatsapp-cloud://PHONE_NUMBER_ID:ACCESS_TOKEN@graph.facebook.com/TEMPLATE",
+        (Channel.WHATSAPP,),
+    ),
 }
 
 
