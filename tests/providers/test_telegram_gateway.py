@@ -219,6 +219,10 @@ class TestTelegramGateway(Contract):
         assert isinstance(refused, TransientError)
         assert refused.retry_after == wait
 
+    def test_an_error_of_a_broken_server_is_not_believed(self, double: Double) -> None:
+        double.does = refuses("PHONE_NUMBER_INVALID", 502)
+        self.refusal(double, TransientError)
+
     @pytest.mark.parametrize("error", ["", TOKEN, "+79522966236 is unknown", "PHONE_NUMBER_INVALID\nX", "X" * 999])
     def test_a_strange_error_is_not_repeated(self, double: Double, error: str) -> None:
         double.does = refuses(error)

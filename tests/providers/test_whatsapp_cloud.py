@@ -121,12 +121,17 @@ class TestWhatsAppCloud(Contract):
         assert len(double.seen) == 1
 
     @pytest.mark.parametrize("code", [131026, 131021, 131030, 130497, 132000, 132001, 132015, 132999, 100, 131009])
-    @pytest.mark.parametrize("status", [400, 403, 404])
+    @pytest.mark.parametrize("status", [400, 403])
     def test_faults_of_the_recipient_or_the_template_are_final(
         self, double: Double, code: int, status: int
     ) -> None:
         double.does = refuses(code, status)
         assert str(code) in str(self.refusal(double, PermanentError))
+
+    @pytest.mark.parametrize("code", [131026, 132001])
+    def test_the_code_counts_more_than_the_status(self, double: Double, code: int) -> None:
+        double.does = refuses(code, 500, is_transient=True)
+        self.refusal(double, PermanentError)
 
     @pytest.mark.parametrize(
         ("code", "status", "wait"),
@@ -383,6 +388,7 @@ def test_without_the_apps_secret_no_report_is_believed(secret: str) -> None:
         b'{"entry": {}}',
         b'{"entry": [[]]}',
         b'{"entry": [{"changes": null}]}',
+        b'{"entry": [{"changes": ["read"]}]}',
         b'{"entry": [{"changes": [{}, {"value": []}]}]}',
     ],
 )
