@@ -130,6 +130,12 @@ SCHEMES = {  # a name that ends with a plus stands in front of any other scheme
     "kodmobi": Scheme("kodmobi", "kodmobi://SECRET_KEY@api.kod.mobi/1"),
     "log": Scheme("log", "log://", needs_host=False),
     "apprise+": Scheme("through_apprise", "apprise+twilio://ACCOUNT_SID:AUTH_TOKEN@FROM_PHONE", needs_host=False),
+    "telegram-gateway": Scheme("telegram_gateway", "telegram-gateway://TOKEN", (Channel.TELEGRAM,)),
+    "whatsapp-cloud": Scheme(
+        "whatsapp_cloud",
+        "whatsapp-cloud://PHONE_NUMBER_ID:ACCESS_TOKEN@graph.facebook.com/TEMPLATE",
+        (Channel.WHATSAPP,),
+    ),
 }
 
 
