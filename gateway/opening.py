@@ -29,5 +29,6 @@ def _options(config: Settings, channel: Channel, number: int) -> Options:
     return Options(
         timeout=config.provider_timeout_seconds,
         concurrency=config.provider_concurrency,
+        production=config.production,
         report_url=f"{config.live_url}/reports/{channel}/{number}" if reachable else "",
     )

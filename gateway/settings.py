@@ -253,5 +253,10 @@ def _check_production(settings: Settings) -> None:
         raise ValueError("PROJECT_PUBLIC_KEY or PROJECT_SECRET_KEY is a development key, which everybody knows")
     if settings.sandbox:
         raise ValueError("TELEGRAM_BOT_TOKEN is the sandbox's; production needs a token from @BotFather")
+    for channel, urls in settings.provider_urls.items():
+        if any(one.url.startswith("log:") for one in urls):
+            raise ValueError(
+                f"{PROVIDER_SETTINGS[channel].upper()}: log:// writes codes to the log: not for production"
+            )
     if settings.limits == "off":
         raise ValueError("LIMITS=off is not for production")

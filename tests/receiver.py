@@ -1,7 +1,9 @@
 """A real HTTP server of a site's: takes callbacks on loopback, and answers as a test says."""
 
+import json
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -14,13 +16,20 @@ class Received:
     body: bytes
 
 
-class Receiver:
-    """A context manager; `answers` are the statuses of the next answers, 200 once they are used up."""
+Body = Callable[[Received], Any]
 
-    def __init__(self, answers: list[int] | None = None, location: str = "", delay: float = 0.0) -> None:
+
+class Receiver:
+    """A context manager; `answers` are the statuses of the next answers, 200 once they are used up, `body` makes
+    their JSON.
+    """
+
+    def __init__(
+        self, answers: list[int] | None = None, location: str = "", delay: float = 0.0, body: Body | None = None
+    ) -> None:
         self.received: list[Received] = []
         self._answers = answers or []
-        receiver = self
+        receiver, told = self, body
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
@@ -31,8 +40,11 @@ class Receiver:
                 self.send_response(receiver._answers.pop(0) if receiver._answers else 200)
                 if location:
                     self.send_header("location", location)
-                self.send_header("content-length", "0")
+                answer = json.dumps(told(receiver.received[-1])).encode() if told else b""
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(answer)))
                 self.end_headers()
+                self.wfile.write(answer)
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
