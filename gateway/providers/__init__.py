@@ -122,7 +122,10 @@ class Scheme(msgspec.Struct, frozen=True):
 
 
 _WEBHOOK = Scheme("webhook", "webhook+https://sms.example.com/send")
+_SMTP = Scheme("smtp", "smtp://user:password@smtp.example.com:587/?from=login@example.com", (Channel.EMAIL,))
 SCHEMES = {
+    "smtp": _SMTP,
+    "smtps": _SMTP,
     "webhook+http": _WEBHOOK,
     "webhook+https": _WEBHOOK,
 }
