@@ -124,7 +124,10 @@ class Scheme(msgspec.Struct, frozen=True):
 
 
 _WEBHOOK = Scheme("webhook", "webhook+https://sms.example.com/send", tuple(Channel))
+_SMTP = Scheme("smtp", "smtp://user:password@smtp.example.com:587/?from=login@example.com", (Channel.EMAIL,))
 SCHEMES = {  # a name that ends with a plus stands in front of any other scheme
+    "smtp": _SMTP,
+    "smtps": _SMTP,
     "webhook+http": _WEBHOOK,
     "webhook+https": _WEBHOOK,
     "kodmobi": Scheme("kodmobi", "kodmobi://SECRET_KEY@api.kod.mobi/1"),
