@@ -162,7 +162,13 @@ class Courier:
         code = self._code(claimed, project)
         minutes = max(1, chosen.session_seconds // 60)
         text = render_message(
-            claimed.channel, claimed.lang, code=code, project=chosen.name, minutes=minutes, host=self._host
+            claimed.channel,
+            claimed.lang,
+            code=code,
+            project=chosen.name,
+            minutes=minutes,
+            host=self._host,
+            project_id=project.id,
         )
         return Message(
             id=claimed.id,

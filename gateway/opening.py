@@ -1,14 +1,19 @@
-"""Opening every channel's providers, as the settings name them."""
+"""Opening every channel's providers, and the operator's texts, as the settings name them."""
 
 from gateway.addresses import is_callable_url
 from gateway.channels import Channel
 from gateway.lines import Line
 from gateway.providers import Options, Provider, WrongProviderUrl, make_provider
+from gateway.render import WrongText, use_messages_folder
 from gateway.settings import PROVIDER_SETTINGS, Settings, SettingsError
 
 
 def open_lines(config: Settings, bots: Provider | None) -> dict[Channel, Line]:
     """The lines of all channels that have a provider; the bots are Telegram's first. Raises `SettingsError`."""
+    try:
+        use_messages_folder(config.messages_folder)
+    except WrongText as problem:
+        raise SettingsError(f"MESSAGES_FOLDER: {problem}") from None
     lines = {}
     for channel in Channel:
         providers, weights = ([bots], [0]) if bots and channel is Channel.TELEGRAM else ([], [])

@@ -1,17 +1,29 @@
 """Texts that leave by a channel or the bot, rendered from `templates/messages` and `templates/bot`."""
 
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 from unicodedata import category
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, TemplateNotFound
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    PrefixLoader,
+    StrictUndefined,
+    Template,
+    TemplateError,
+)
 
 from gateway.channels import Channel
 from gateway.i18n import DEFAULT_LANGUAGE, TEMPLATES
+from gateway.segments import segments
 
+_OURS = FileSystemLoader(TEMPLATES)
 # Plain text, not HTML: nothing is escaped, and no text is ever read as markup by its receiver.
 _TEXTS = Environment(
-    loader=FileSystemLoader(TEMPLATES),
+    loader=_OURS,
     undefined=StrictUndefined,
     autoescape=False,  # noqa: S701
     trim_blocks=True,
@@ -20,6 +32,8 @@ _TEXTS = Environment(
 # The HTML half of a letter: whatever a project is called stays text.
 _PAGES = _TEXTS.overlay(autoescape=True)
 
+_OWN = "own"  # in front of an operator's texts
+BRIEFEST = 3  # without its life, without the warning, without the project's name
 _LONGEST_SUBJECT = 200  # characters: no reader shows more, and a line of a letter may not pass 998 bytes
 
 
@@ -30,17 +44,57 @@ class Letter(NamedTuple):
     html: str
 
 
-def render_message(channel: Channel, lang: str, *, code: str, project: str, minutes: int, host: str) -> str:
-    """The body of a code's message, from `templates/messages/<channel>/<lang>.txt`."""
-    template = _template(f"messages/{channel}", lang)
-    return template.render(code=code, project=project, minutes=minutes, host=host).strip()
+class WrongText(Exception):
+    """An operator's own text can't be used; says which, and why."""
 
 
-def render_email(lang: str, *, code: str, project: str, minutes: int, host: str) -> Letter:
+def use_messages_folder(folder: Path | None) -> None:
+    """Take an operator's texts before ours: `<channel>/<lang>.txt`, or for a project `<id>/<channel>/<lang>.txt`.
+
+    Raises `WrongText`, having tried each of them.
+    """
+    loader: BaseLoader = _OURS
+    if folder:
+        loader = ChoiceLoader([PrefixLoader({_OWN: FileSystemLoader(folder)}), _OURS])
+    _TEXTS.loader = _PAGES.loader = loader
+    _template.cache_clear()
+    for file in sorted(folder.rglob("*/*.*")) if folder else ():
+        name = file.relative_to(folder).as_posix() if folder else ""
+        if file.suffix in (".txt", ".html"):
+            _try(name)
+
+
+def _try(name: str) -> None:
+    try:
+        text = _TEXTS.get_template(f"{_OWN}/{name}").render(
+            code="123456", project="Shop", minutes=3, host="shop.example.com", brief=0
+        )
+    except TemplateError as problem:
+        raise WrongText(f"{name}: {problem}") from None
+    if "123456" not in text:
+        raise WrongText(f"{name}: does not tell the code; write {{{{ code }}}} where it shall stand")
+
+
+def render_message(
+    channel: Channel, lang: str, *, code: str, project: str, minutes: int, host: str, project_id: int = 0
+) -> str:
+    """The body of a code's message, from `templates/messages/<channel>/<lang>.txt`.
+
+    An SMS says as much as fits one segment: each step of `brief` leaves something out.
+    """
+    template = _template(channel, lang, "txt", project_id)
+    values = {"code": code, "project": project, "minutes": minutes, "host": host}
+    if channel is not Channel.SMS:
+        return template.render(values).strip()
+    texts = [template.render(values, brief=brief).strip() for brief in range(BRIEFEST + 1)]
+    return next((text for text in texts if segments(text) == 1), texts[-1])
+
+
+def render_email(lang: str, *, code: str, project: str, minutes: int, host: str, project_id: int = 0) -> Letter:
     """The subject, always one line, and the HTML of a code's letter, from `templates/messages/email`."""
     values = {"code": code, "project": project, "minutes": minutes, "host": host}
-    subject = _template("messages/email", lang, "subject.txt").render(values)
-    html = _template("messages/email", lang, "html", _PAGES).render(values)
+    subject = _template(Channel.EMAIL, lang, "subject.txt", project_id).render(values)
+    html = _template(Channel.EMAIL, lang, "html", project_id).render(values)
     return Letter(_one_line(subject)[:_LONGEST_SUBJECT], html)
 
 
@@ -50,11 +104,16 @@ def render_bot_text(name: str, lang: str, **values: object) -> str:
 
 
 @cache
-def _template(folder: str, lang: str, ending: str = "txt", templates: Environment = _TEXTS) -> Template:
-    try:
-        return templates.get_template(f"{folder}/{lang}.{ending}")
-    except TemplateNotFound:
-        return templates.get_template(f"{folder}/{DEFAULT_LANGUAGE}.{ending}")
+def _template(channel: Channel, lang: str, ending: str, project_id: int) -> Template:
+    templates = _PAGES if ending == "html" else _TEXTS
+    return templates.select_template(
+        [
+            f"{_OWN}/{project_id}/{channel}/{lang}.{ending}",
+            f"{_OWN}/{channel}/{lang}.{ending}",
+            f"messages/{channel}/{lang}.{ending}",
+            f"messages/{channel}/{DEFAULT_LANGUAGE}.{ending}",
+        ]
+    )
 
 
 def _one_line(text: str) -> str:

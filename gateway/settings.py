@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     kodmobi_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="comma-separated; pages that may call with the public key, such as https://*.example.com"
     )
+    messages_folder: Path | None = Field(
+        None, description="your own texts before ours: <channel>/<lang>.txt, a project's <id>/<channel>/<lang>.txt"
+    )
     limits: Literal["on", "off"] = Field("on", description="off drops cool-downs and pauses, for tests only")
 
     # Each of these is a default with its reason; none needs setting.

@@ -214,5 +214,5 @@ def test_the_sandboxs_bots_are_for_development_only(monkeypatch: pytest.MonkeyPa
 def test_the_readme_lists_every_setting_with_its_default() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     for name, setting in Settings.model_fields.items():
-        default = "" if setting.default in ((), "") else f"`{setting.default}`"
+        default = "" if setting.default in ((), "", None) else f"`{setting.default}`"
         assert f"| `{name.upper()}` | {default} | {setting.description} |" in readme

@@ -163,7 +163,12 @@ class SmtpProvider:
 
     def _letter(self, message: Message, to: str, message_id: str) -> bytes:
         rendered = render_email(
-            message.lang, code=message.code, project=message.project, minutes=message.minutes, host=message.host
+            message.lang,
+            code=message.code,
+            project=message.project,
+            minutes=message.minutes,
+            host=message.host,
+            project_id=message.project_id,
         )
         # The older of Python's two mail APIs: the newer one loses spaces where it folds a long subject, and
         # encodes a List-Id that is longer than a line.
