@@ -23,7 +23,10 @@ class Double(Misbehaving):
 
     def _look(self, schema: Schema, refuse: Answer, handler: Handler) -> None:
         self.peers.add(handler.client_address)
-        problem = schema(handler, self.seen[-1][3])
+        try:
+            problem = schema(handler, self.seen[-1][3])
+        except (KeyError, TypeError) as missing:
+            problem = repr(missing)
         if problem:
             self.wrong.append(problem)
             refuse(handler)
