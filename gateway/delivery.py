@@ -119,7 +119,7 @@ class Courier:
     async def _attempt(self, claimed: Claimed) -> Outcome:
         """Hand the message to the provider whose turn it is."""
         line = self._lines.get(claimed.channel)
-        left = line.left(claimed.id, claimed.given_up) if line else []
+        left = line.left(claimed.id, claimed.given_up, claimed.provider) if line else []
         if line is None or not left:
             return self._failed(claimed, "the channel has no provider")
         place = place_in_turn(claimed.attempts, claimed.given_up, left)

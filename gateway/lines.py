@@ -23,9 +23,13 @@ class Line(msgspec.Struct, frozen=True):
         keys = {number: chance.random() ** (1 / weight) for number, weight in enumerate(self.weights) if weight}
         return sorted(range(len(self.providers)), key=lambda number: -keys.get(number, 0.0))
 
-    def left(self, message_id: int, given_up: int) -> list[int]:
-        """Those that have not refused the message for good; `given_up` has a bit for each that has."""
-        return [number for number in self.order(message_id) if not given_up >> number & 1]
+    def left(self, message_id: int, given_up: int, named: int | None = None) -> list[int]:
+        """Those that have not refused the message for good; `given_up` has a bit for each that has.
+
+        A provider that the caller has `named`, by its place from 1, is the only one.
+        """
+        chosen = [named - 1] if named and named <= len(self.providers) else self.order(message_id)
+        return [number for number in chosen if not given_up >> number & 1]
 
 
 def place_in_turn(attempts: int, given_up: int, left: Sequence[int]) -> int:

@@ -39,6 +39,7 @@ class ManualSends:
                 if draft.repeat_key
                 else None,
                 fingerprint=self._fingerprint(project, draft),
+                provider=draft.provider_id,
             )
         )
         if ordered == "unreachable":

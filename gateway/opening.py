@@ -2,6 +2,7 @@
 
 from gateway.addresses import is_callable_url
 from gateway.channels import Channel
+from gateway.keyring import Keyring
 from gateway.lines import Line
 from gateway.providers import Options, Provider, WrongProviderUrl, make_provider
 from gateway.render import WrongText, use_messages_folder
@@ -35,5 +36,6 @@ def _options(config: Settings, channel: Channel, number: int) -> Options:
         timeout=config.provider_timeout_seconds,
         concurrency=config.provider_concurrency,
         production=config.production,
+        signing_key=Keyring(config.secret_keys).tokens("providers")[-1],
         report_url=f"{config.live_url}/reports/{channel}/{number}" if reachable else "",
     )

@@ -14,6 +14,7 @@ from gateway.contact import parse_contact
 from gateway.lines import Line, place_in_turn
 from gateway.providers import Message, Provider, Receipt
 from gateway.store import Outcome
+from gateway.verbs import Draft
 from tests.receiver import Receiver
 from tests.world import World, make_world, new_phone
 
@@ -61,6 +62,19 @@ def test_turns_go_round_and_leave_out_who_gave_up() -> None:
     assert left == [1, 2]
     assert left[place_in_turn(2, 0b001, left)] == 1, "the second attempt, after the first refused for good"
     assert three.left(1, 0b111) == []
+
+
+def test_a_provider_that_the_caller_named_is_the_only_one() -> None:
+    assert line(0, 0, 0).left(1, 0, named=2) == [1]
+    assert line(0, 0, 0).left(1, 0b010, named=2) == []
+    assert line(0, 0, 0).left(1, 0, named=17) == [0, 1, 2], "one that there is not means the channel's own choice"
+
+
+def test_the_named_provider_is_handed_on(shop: World) -> None:
+    draft = Draft(parse_contact(new_phone()), Channel.SMS, provider_id=2)
+    shop.gateway.manual_send(shop.caller("sk_development"), draft)
+    [claimed] = shop.gateway.store.claim(shop.clock(), 1000, [Channel.SMS], 10)
+    assert claimed.provider == 2
 
 
 # The next channel
@@ -140,7 +154,6 @@ def test_telegram_without_its_bot_is_sent_at_once_where_a_provider_reaches_it(tm
     telegram = next(channel for channel in created.channels if channel.type == "telegram")
     assert telegram.is_active
     assert shop.gateway.progress(shop.caller(), created.session_id).deliveries == {"telegram": "queued"}
-    assert parse_contact("+79522966236")
 
 
 # Reports

@@ -72,7 +72,7 @@ class ForgedReport(Exception):
 class Options(msgspec.Struct, frozen=True):
     """What every provider is opened with. `timeout` is in seconds, `concurrency` the calls at once.
 
-    `signing_key` is this server's own, for providers that sign what they post; `report_url` is where the provider
+    `signing_key` is this server's own, for names that nobody else shall guess; `report_url` is where the provider
     may post its reports, empty where nobody can reach us; `production` closes what is for development only.
     """
 

@@ -113,7 +113,7 @@ def open_provider(url: str, options: Options) -> WebhookProvider:
         urlsplit(address).port  # noqa: B018 - raises where it is none
     except ValueError:
         raise WrongProviderUrl(f"has no valid port; an example: {_EXAMPLE}") from None
-    return WebhookProvider(address, unquote(secret).encode() or options.signing_key, options)
+    return WebhookProvider(address, unquote(secret).encode(), options)
 
 
 def _reference(answer: object) -> str:

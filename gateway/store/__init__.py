@@ -160,6 +160,7 @@ class Claimed(msgspec.Struct, frozen=True):
     expires_at: int
     chat_id: int | None
     given_up: int = 0
+    provider: int | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -207,6 +208,7 @@ class NewManual(msgspec.Struct, frozen=True):
     callback_url: str | None
     repeat_key: bytes | None
     fingerprint: bytes
+    provider: int | None = None
 
 
 class ManualRow(msgspec.Struct, frozen=True):

@@ -650,7 +650,7 @@ def _due(channels: int) -> str:
     return f"""
         SELECT m.id, m.session_id, coalesce(s.project_id, o.project_id), m.channel, coalesce(s.lang, o.lang),
             coalesce(s.sealed, o.sealed), coalesce(s.code_length, o.code_length),
-            coalesce(s.own_code, o.own_code), m.attempts, m.created_at, a.chat_id, m.given_up,
+            coalesce(s.own_code, o.own_code), m.attempts, m.created_at, a.chat_id, m.given_up, o.provider,
             iif(o.id IS NULL, s.state, 'live'), coalesce(s.expires_at, o.expires_at)
         FROM message m LEFT JOIN session s ON s.id = m.session_id LEFT JOIN manual o ON o.id = m.session_id
         LEFT JOIN activation a ON a.project_id = coalesce(s.project_id, o.project_id)
@@ -671,7 +671,7 @@ def _waiting(channels: int) -> str:
 
 def _claimed(row: Sequence[Any]) -> Claimed:
     number, session_id, project_id, channel, lang, sealed, length, own, attempts, created_at, *more = row
-    chat_id, given_up, _, end = more
+    chat_id, given_up, provider, _, end = more
     return Claimed(
         number,
         session_id,
@@ -686,6 +686,7 @@ def _claimed(row: Sequence[Any]) -> Claimed:
         end,
         chat_id,
         given_up,
+        provider,
     )
 
 

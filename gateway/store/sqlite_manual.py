@@ -30,7 +30,7 @@ def add(db: sqlite3.Connection, new: NewManual) -> Ordered:
         (new.id, new.channel, new.now, new.now),
     ).lastrowid
     db.execute(
-        "INSERT INTO manual VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO manual VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             new.id,
             number,
@@ -44,6 +44,7 @@ def add(db: sqlite3.Connection, new: NewManual) -> Ordered:
             new.callback_url,
             new.repeat_key,
             new.fingerprint,
+            new.provider,
         ),
     )
     assert number is not None, "SQLite numbers every row it inserts"  # noqa: S101

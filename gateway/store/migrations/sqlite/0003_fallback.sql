@@ -3,6 +3,9 @@
 ALTER TABLE message ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE message ADD COLUMN instead_of TEXT;
 
+-- The place of the provider that the caller named, from 1.
+ALTER TABLE manual ADD COLUMN provider INTEGER;
+
 CREATE INDEX message_reference ON message (reference) WHERE reference <> '';
 
 -- Reports that came before the message they are about was written down as sent.
