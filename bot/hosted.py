@@ -13,7 +13,7 @@ from aiohttp import web
 from bot.serving import listen, told_to_stop
 from bot.streams import Streams, health
 from gateway.clock import Clock, system_clock
-from gateway.errors import GatewayError, SessionExpired
+from gateway.errors import GatewayError, SessionExpired, Unavailable
 from gateway.hosted import hosted_project
 from gateway.hosted.asks import channels, progress_of
 from gateway.hosted.upstream import LARGEST_ANSWER, Ask, Down, T, Upstream
@@ -129,7 +129,7 @@ class HostedLive(Streams):
                 answer = await self._once(ask)
         except (Down, TimeoutError) as problem:
             breaker.failed(problem)
-            raise GatewayError from None
+            raise Unavailable from None
         except GatewayError:
             breaker.worked()
             raise

@@ -132,7 +132,8 @@ def show_project(project_id: int) -> None:
     shown = msgspec.to_builtins(made.settings)
     shown["bot_token"] = "(set)" if made.settings.bot_token else ""
     for name, value in shown.items():
-        click.echo(f"{name}={','.join(value) if isinstance(value, (list, tuple)) else value}")
+        plain = "" if value is None else value
+        click.echo(f"{name}={','.join(value) if isinstance(value, (list, tuple)) else plain}")
 
 
 @project.command("set")
@@ -212,7 +213,7 @@ def _show_keys(made: Project, keys: KeyPair) -> None:
 
 
 def _become(module: str) -> None:
-    os.execv(sys.executable, [sys.executable, "-m", module])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module])  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ def bot_id_of(token: str, *, sandbox: bool) -> int:
     return int(token.partition(":")[0])
 
 
+_SPOKEN = {"yes": True, "on": True, "no": False, "off": False}
 _BY_THE_BOT = ("bot_id", "bot_username", "bot_token")
 _ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?")
 
@@ -89,13 +90,18 @@ def change_settings(settings: ProjectSettings, changes: Iterable[str]) -> Projec
             known = ", ".join(field for field in fields if field not in _BY_THE_BOT)
             raise ValueError(f"{change!r}: write NAME=VALUE; the names are {known}")
         if isinstance(fields[name], (list, tuple)):
-            fields[name] = [part.strip() for part in value.split(",") if part.strip()]
+            fields[name] = [part.strip().rstrip("/") for part in value.split(",") if part.strip()]
+        elif isinstance(fields[name], bool):
+            fields[name] = _SPOKEN.get(value.lower(), value)
         else:
             fields[name] = value or None
     try:
         changed = msgspec.convert(fields, ProjectSettings, strict=False)
     except msgspec.ValidationError as problem:
-        raise ValueError(str(problem)) from None
+        reason, _, place = str(problem).partition(" - at `$.")
+        raise ValueError(f"{place.split('[')[0].rstrip('`')}: {reason}" if place else reason) from None
+    if changed.default_channel and changed.default_channel not in changed.channels:
+        raise ValueError(f"default_channel: {changed.default_channel} is not one of the project's channels")
     if not changed.digits and not changed.letters:
         raise ValueError("digits and letters can't both be off: a code is made of something")
     if unknown := [lang for lang in changed.languages if lang not in LANGUAGES]:

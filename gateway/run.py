@@ -9,7 +9,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from gateway.bootstrap import need_port
-from gateway.settings import ROOT, Settings
+from gateway.settings import Settings
 
 RESTART_AFTER = 1.0  # seconds: soon, but not in a spin
 STOP_WITHIN = 5.0  # seconds from SIGTERM to SIGKILL; each process drains within 4
@@ -56,7 +56,8 @@ def _look_after(processes: Processes, stop: threading.Event) -> int:
 
 
 def _start(name: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", name], cwd=ROOT)
+    # Where we were started, whose .env is theirs as well; -P: what lies there is never taken for our modules.
+    return subprocess.Popen([sys.executable, "-P", "-m", name])
 
 
 def _end(processes: Processes) -> None:

@@ -13,6 +13,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.aes256 import code_key, decode_code
@@ -230,6 +231,12 @@ def decoded(language: str, folder: Path, secret: str = CODE_SECRET) -> str:
 def test_the_decoder_decodes_the_answer_that_is_shown(tmp_path: Path, language: str) -> None:
     assert decode_code(CODE, code_key(CODE_SECRET)) == "0000"
     assert decoded(language, tmp_path) == "0000"
+
+
+def test_ids_and_times_are_shown_where_they_belong() -> None:
+    for title, shown in answers("http://x.io").items():
+        if isinstance(shown, msgspec.Struct):
+            assert msgspec.json.decode(msgspec.json.encode(shown), type=type(shown)) == shown, title
 
 
 @pytest.mark.parametrize("language", RUNNERS)

@@ -341,6 +341,8 @@ def test_a_legacy_session_has_four_digits_and_prefers_whatsapp_then_habit(world:
         ["origins=example.com"],
         ["origins=https://example.com/path"],
         ["languages=ru,tlh"],
+        ["digits=perhaps"],
+        ["channels=sms", "default_channel=viber"],
         ["bot_id=5"],
         ["nothing=1"],
         ["name"],
@@ -354,7 +356,7 @@ def test_a_wrong_project_setting_is_refused(changes: list[str]) -> None:
 def test_project_settings_are_read_as_an_operator_writes_them() -> None:
     changed = change_settings(
         ProjectSettings(name="Shop"),
-        ["name=Big shop", "channels=sms, email", "letters=true", "code_length=4", "origins=https://*.example.com"],
+        ["name=Big shop", "channels=sms, email", "letters=yes", "code_length=4", "origins=https://*.example.com/"],
     )
     assert (changed.name, changed.channels, changed.letters) == ("Big shop", (Channel.SMS, Channel.EMAIL), True)
     assert (changed.code_length, changed.origins) == (4, ("https://*.example.com",))

@@ -4,14 +4,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from click.testing import CliRunner
 
+from bench.processes import free_ports
 from gateway.channels import Channel
 from gateway.cli import main
 from gateway.providers import WeightedUrl
 from gateway.settings import Settings, SettingsError, load_settings
-from tests.servers import ROOT
+from tests.servers import ROOT, until
 
 PRODUCTION = {
     "KODGATE_ENV": "production",
@@ -216,3 +218,39 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
     for name, setting in Settings.model_fields.items():
         default = "" if setting.default in ((), "", None) else f"`{setting.default}`"
         assert f"| `{name.upper()}` | {default} | {setting.description} |" in readme
+
+
+def test_every_process_reads_the_env_file_of_the_folder_it_is_started_in(tmp_path: Path) -> None:
+    """Started elsewhere, a production site must never come up with the development keys that everybody knows."""
+    port, live_port = free_ports(2)
+    settings = {
+        **PRODUCTION,
+        "PORT": str(port),
+        "LIVE_PORT": str(live_port),
+        "DATABASE_URL": f"sqlite:///{tmp_path}/site.sqlite3",
+        "SMS_URL": "webhook+http://127.0.0.1:9/",
+    }
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "gateway.cli", "run"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), **kept},
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+
+    def asked(key: str) -> int | None:
+        try:
+            answer = httpx.get(f"http://127.0.0.1:{port}/session/channels", headers={"x-api-key": key}, timeout=2)
+        except httpx.HTTPError:
+            return None
+        return answer.status_code
+
+    try:
+        assert until(lambda: asked(PRODUCTION["PROJECT_PUBLIC_KEY"]), "web answers", 30) == 200
+        assert asked("pk_development") == 401
+        assert (tmp_path / "site.sqlite3").exists()
+    finally:
+        running.terminate()
+        running.wait(15)

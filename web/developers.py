@@ -21,7 +21,7 @@ def openapi() -> Response:
     return Response(body, mimetype="application/json", headers={"access-control-allow-origin": "*"})
 
 
-@developers.get("/docs")
+@developers.get("/docs", strict_slashes=False)
 def docs() -> Any:
     """The API to read, in English; `?code=` names the language of the examples."""
     asked = request.args.get("code", "")

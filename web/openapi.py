@@ -221,6 +221,7 @@ _LEGACY_PHONE = Field(
     "phone as `79522966236`, `+79522966236` or `8 952 296-62-36`; or an email",
     required=True,
 )
+_LEGACY_AGAIN = Field(_optional(_CHANNEL), "the channel; if absent the one that sent before")
 _LEGACY_TYPE = Field(_optional(_CHANNEL), "the channel; if absent the one this user uses most, else whatsapp")
 _LEGACY_EXAMPLE = {"session_id": _SESSION_ID_EXAMPLE, "type": "whatsapp"}
 _LEGACY: dict[Any, Operation] = {
@@ -243,7 +244,7 @@ _LEGACY: dict[Any, Operation] = {
     legacy.send: Operation(
         "Send (legacy)",
         SEND.text,
-        {"session_id": _SESSION, "type": _LEGACY_TYPE, "code": _OWN_CODE, "lang": _LANG},
+        {"session_id": _SESSION, "type": _LEGACY_AGAIN, "code": _OWN_CODE, "lang": _LANG},
         {"$ref": _REF.format(name="LegacySent")},
         SEND.refusals,
         _LEGACY_EXAMPLE,

@@ -17,7 +17,7 @@ from gateway.verbs import Gateway
 from web.assets import Assets
 from web.developers import developers
 from web.site import site
-from web.widget import Widget, widget
+from web.widget import Widget, way_on, widget
 
 LANGUAGE_NAMES = {"en": "English", "ru": "Русский"}
 LANGUAGE_COOKIE = "kodgate_lang"
@@ -120,7 +120,10 @@ def _zip(response: Response) -> Response:
 
 
 def _refused(refusal: errors.GatewayError) -> Response:
-    page = render_template("site/problem.html", text=refusal.text(g.lang))
+    if request.blueprint == "widget" and isinstance(refusal, errors.Unavailable):
+        page = render_template("widget/away.html", text=refusal.text(g.lang), again=way_on())
+    else:
+        page = render_template("site/problem.html", text=refusal.text(g.lang))
     response = make_response(page, refusal.status)
     if "timeout" in refusal.params:
         response.headers["Retry-After"] = str(refusal.params["timeout"])

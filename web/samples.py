@@ -37,7 +37,13 @@ def answers(public_url: str) -> dict[str, Any]:
         api.send: Sent(SESSION_ID, EXPIRES_AT, telegram),
         api.channels: created.channels,
         api.check: checked,
-        api.verify: Verified(PHONE, SESSION_ID, "2025-10-28T09:21:30.118Z", phone=PHONE, channel=Channel.TELEGRAM),
+        api.verify: Verified(
+            to=PHONE,
+            verified_at="2025-10-28T09:21:30.118Z",
+            session_id=SESSION_ID,
+            phone=PHONE,
+            channel=Channel.TELEGRAM,
+        ),
         api.settings: SettingsAnswer(
             "en", ProjectName("Shop"), CodeForm(length=6, digits=True, letters=False), Challenge()
         ),

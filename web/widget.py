@@ -79,6 +79,14 @@ class Widget:
         return f"{self.live_url}/live/{self._live.sign(claim)}"
 
 
+def way_on() -> str:
+    """Where a visitor goes on once what is away has come back: this page, or the form's."""
+    if request.method == "GET":
+        return request.full_path
+    step = {"widget.check": "widget.code", "widget.send": "widget.channels"}.get(str(request.endpoint))
+    return url_for(step or "widget.entry", w=request.form.get("w", ""))
+
+
 def speak_as(project: Project) -> None:
     """From here on, this request's pages are in a language of the project's."""
     g.lang = project.settings.language(g.wished)

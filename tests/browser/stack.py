@@ -62,17 +62,27 @@ class Stack:
     def start(self) -> None:
         """Start them all and wait until each can serve."""
         for name in self.runs:
-            with (self._folder / f"{name}.log").open("wb") as log:
-                self._processes[name] = subprocess.Popen(
-                    [sys.executable, "-m", name],
-                    cwd=self._folder,  # away from a developer's .env
-                    env=self._environment,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                )
+            self.begin(name)
         urls = {"web": self.web, "sandbox": self.sandbox, "bot": self.live}
         for name, url in ((name, urls[name]) for name in self.runs):
             until(lambda name=name, url=url: self._started(name, url), f"{name} starts", START_WITHIN)  # type: ignore[misc]
+
+    def begin(self, name: str) -> None:
+        """Start one of them."""
+        with (self._folder / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, "-m", name],
+                cwd=self._folder,  # away from a developer's .env
+                env=self._environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def end(self, name: str) -> None:
+        """End one of them."""
+        process = self._processes.pop(name)
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOP_WITHIN)
 
     def stop(self) -> None:
         """End them, and only them, as a supervisor would."""
