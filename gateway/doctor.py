@@ -47,6 +47,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
         return
     for channel in Channel:
         yield from _channel(settings, channel, lines)
+    if not lines and not settings.telegram_bot_token:
+        yield Finding(
+            "channels", False, "none is on, so nobody can log in: set TELEGRAM_BOT_TOKEN or one of the …_URL"
+        )
 
 
 def _upstream(settings: Settings) -> Finding:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from bench.processes import free_ports
 from gateway.channels import Channel
 from gateway.cli import main
+from gateway.doctor import examine
 from gateway.providers import WeightedUrl
 from gateway.settings import Settings, SettingsError, load_settings
 from tests.servers import ROOT, until
@@ -254,3 +255,16 @@ def test_every_process_reads_the_env_file_of_the_folder_it_is_started_in(tmp_pat
     finally:
         running.terminate()
         running.wait(15)
+
+
+def test_doctor_says_that_without_a_channel_nobody_can_log_in(tmp_path: Path) -> None:
+    settings = Settings(
+        _env_file=None,
+        kodgate_env="production",
+        public_url="https://login.example.com",
+        secret_keys="a" * 40,
+        database_url=f"sqlite:///{tmp_path}/k.sqlite3",
+    )
+    wrong = [finding.text for finding in examine(settings) if not finding.well]
+    assert len(wrong) == 1
+    assert "nobody can log in" in wrong[0]
