@@ -11,6 +11,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sandbox import bots
+from sandbox.gallery import Gallery
 from sandbox.inbox import CHANNELS, Inbox, Letter
 from sandbox.people import DEFAULT_PHONE, Person, parse_phone
 from sandbox.state import World
@@ -30,6 +31,9 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+# A letter brings its style with it, and is looked at within the page of all messages.
+_LETTER_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'"
+
 
 class Pages:
     def __init__(self, world: World, inbox: Inbox, public_url: str) -> None:
@@ -44,12 +48,15 @@ class Pages:
             lstrip_blocks=True,
             undefined=StrictUndefined,
         )
+        self.gallery = Gallery()
         inbox.languages = LANGUAGES
         inbox.render = self.card
 
     def routes(self) -> list[web.AbstractRouteDef]:
         return [
             web.get("/", self.show_inbox),
+            web.get("/messages", self.show_messages),
+            web.get("/messages/email/{lang:en|ru}.html", self.show_letter),
             web.get("/{bot:[A-Za-z][A-Za-z0-9_]{1,60}[Bb][Oo][Tt]}", self.show_chat),
             web.get("/favicon.ico", self.favicon),
             web.static("/static/sandbox", _STATIC),
@@ -84,6 +91,15 @@ class Pages:
             counts=counts,
             cards=cards,
             max_cards=MAX_CARDS,
+        )
+
+    async def show_messages(self, request: web.Request) -> web.Response:
+        return self._page("messages.html", language(request), samples=self.gallery.samples(LANGUAGES))
+
+    async def show_letter(self, request: web.Request) -> web.Response:
+        html = self.gallery.letter(request.match_info["lang"])
+        return web.Response(
+            text=html, content_type="text/html", headers={**_HEADERS, "Content-Security-Policy": _LETTER_POLICY}
         )
 
     def card(self, letter: Letter, lang: str) -> str:

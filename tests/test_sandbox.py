@@ -457,6 +457,20 @@ def test_the_pages_speak_both_languages_and_never_run_what_they_show(sandbox: Sa
         assert sandbox.http.get(f"/static/sandbox/{file}").status_code == 200
 
 
+def test_the_gallery_shows_every_message_in_every_language(sandbox: Sandbox) -> None:
+    page = sandbox.http.get("/messages").text
+    assert page.count("<article") == 10
+    assert page.count("482173") >= 12
+    assert "Никому не говорите" in page
+    assert "two messages" not in page
+    for lang in ("en", "ru"):
+        letter = sandbox.http.get(f"/messages/email/{lang}.html")
+        assert "482173" in letter.text
+        assert f'lang="{lang}"' in letter.text
+        assert "default-src 'none'" in letter.headers["Content-Security-Policy"]
+    assert sandbox.http.get("/messages/email/xx.html").status_code == 404
+
+
 def wait_for(condition: Callable[[], bool], patience: float = 5) -> None:
     end = time.monotonic() + patience
     while not condition():

@@ -1,0 +1,63 @@
+"""Every message that leaves, on one page: each channel's text in each language, as its receiver would see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+_MESSAGES = Path(__file__).resolve().parent.parent / "templates" / "messages"
+CHANNELS = ("telegram", "whatsapp", "viber", "sms", "email")
+SAMPLE = {"code": "482173", "project": "Shop", "minutes": 3, "host": "shop.example.com", "brief": 0}
+ONE_SMS = {True: 160, False: 70}  # characters, in ASCII or not
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One channel's message in one language. `subject` is an email's, `too_long` an SMS's that costs two."""
+
+    channel: str
+    lang: str
+    text: str
+    subject: str = ""
+    too_long: bool = False
+
+
+class Gallery:
+    """Reads the templates anew each time, so that a change shows at the next look."""
+
+    def __init__(self) -> None:
+        self._texts = _environment(autoescape=False)
+        self._pages = _environment(autoescape=True)
+
+    def samples(self, languages: tuple[str, ...]) -> list[Sample]:
+        return [self._sample(channel, lang) for channel in CHANNELS for lang in languages]
+
+    def letter(self, lang: str) -> str:
+        """An email's HTML part."""
+        return self._pages.get_template(f"email/{lang}.html").render(SAMPLE)
+
+    def _sample(self, channel: str, lang: str) -> Sample:
+        if channel == "email":
+            subject = self._texts.get_template(f"email/{lang}.subject.txt").render(SAMPLE).strip()
+            return Sample(channel, lang, self._text(channel, lang), subject)
+        if channel != "sms":
+            return Sample(channel, lang, self._text(channel, lang))
+        texts = [self._text(channel, lang, brief) for brief in range(4)]
+        fitting = [text for text in texts if len(text) <= ONE_SMS[text.isascii()]]
+        return Sample(channel, lang, (fitting or texts[-1:])[0], too_long=not fitting)
+
+    def _text(self, channel: str, lang: str, brief: int = 0) -> str:
+        return self._texts.get_template(f"{channel}/{lang}.txt").render({**SAMPLE, "brief": brief}).strip()
+
+
+def _environment(*, autoescape: bool) -> Environment:
+    return Environment(
+        loader=FileSystemLoader(_MESSAGES),
+        undefined=StrictUndefined,
+        autoescape=autoescape,  # noqa: S701 - off for plain text alone
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=True,
+    )
