@@ -18,6 +18,7 @@ from bench.processes import SECRET, Processes, free_ports
 BUDGETS = {False: 0.28, True: 0.65}  # CPU ms a login at 16 connections (issue 2)
 OTPGATEWAY = {False: 0.394, True: 0.507}  # knadh/otpgateway, Go and Redis, on the same kind of machine (MEASURED)
 LIVE_BUDGET_MS = 100
+RATE = 200  # logins a second, for what a message waits where nothing is crowded (issue 4: 10 / 50 ms)
 FLOOR_REQUESTS = 5000  # /proc counts in hundredths of a second
 LOAD_WITHIN = 300.0
 
@@ -91,6 +92,10 @@ def _logins(folder: Path, logins: int, rounds: int) -> list[Row]:
             row = statistics.median_low(_Ordered(_row(processes, plan)) for _ in range(rounds)).row
             rows.append(row)
             click.echo(str(row))
+        steady = _row(processes, Plan(port, 64, min(logins, 2000), 0, sink, rate=RATE))
+        click.echo(
+            f"at {RATE} logins a second, from the request to the provider: {_ms(steady.result.delivered)} ms"
+        )
         memory = "  ".join(f"{name} {mib:.0f} MiB" for name, mib in processes.peak_mib().items())
         click.echo(f"peak memory: {memory}")
     return rows

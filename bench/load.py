@@ -19,7 +19,10 @@ _KEY = Keyring([SECRET]).first.code
 
 
 class Plan(msgspec.Struct):
-    """What to do: `logins` over `connections`, phones counted up from `first`, codes sent to `sink`'s port."""
+    """What to do: `logins` over `connections`, phones counted up from `first`, codes sent to `sink`'s port.
+
+    `rate` is how many begin in a second, evenly; 0: as many as there can be.
+    """
 
     port: int
     connections: int
@@ -27,6 +30,7 @@ class Plan(msgspec.Struct):
     first: int
     sink: int = 0
     path: str = ""
+    rate: float = 0.0
 
 
 class Result(msgspec.Struct):
@@ -88,7 +92,10 @@ async def run(plan: Plan) -> Result:
 
 async def _logs_in(plan: Plan, numbers: Any, sink: Sink, result: Result) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", plan.port)
+    opened_at = time.perf_counter()
     for number in numbers:
+        if plan.rate:
+            await asyncio.sleep(max(0.0, opened_at + (number - plan.first) / plan.rate - time.perf_counter()))
         to = f"+7952{number}"
         arrival = sink.expect(to) if plan.sink else None
         began = time.perf_counter()

@@ -1,12 +1,15 @@
 """Processes killed at the worst moment, providers in trouble: no message is lost, none doubled without reason."""
 
 import random
+import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.receiver import Receiver
 from tests.servers import Servers, payload, until
 from tests.world import new_phone
 
@@ -121,3 +124,23 @@ def test_an_activation_survives_kills_at_any_moment(frail: Servers) -> None:
         assert copies <= 2, "twice only where the kill fell between Telegram's answer and our commit"
         print(f"copies of the code: {copies}")
         assert frail.check(session_id, code).status_code == 200
+
+
+def test_a_slow_provider_delays_no_other(tmp_path: Path) -> None:
+    """More messages than one provider takes at once hang there; another channel's goes out all the same."""
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as silent, Receiver() as quick:
+        settings = {
+            "SMS_URL": f"webhook+http://127.0.0.1:{silent.getsockname()[1]}/",
+            "VIBER_URL": f"webhook+{quick.url}/",
+            "PROVIDER_TIMEOUT_SECONDS": "5",
+            "PROVIDER_CONCURRENCY": "8",
+        }
+        with Servers(tmp_path, **settings) as servers:
+            for _ in range(30):
+                servers.create(new_phone())
+            time.sleep(0.5)
+            began = time.monotonic()
+            servers.create(new_phone(), "viber")
+            until(lambda: quick.received, "the other channel's message goes out")
+            waited = time.monotonic() - began
+    assert waited < 2, "the slow one takes five seconds"
