@@ -7,6 +7,7 @@ import sys
 from aiohttp import web
 
 from bot.bots import Bots
+from bot.endings import Endings
 from bot.live import Live
 from bot.reports import PATH, Reports
 from bot.serving import listen, told_to_stop
@@ -40,6 +41,7 @@ class BotProcess:
         self._courier = Courier(gateway, self._lines, config)
         self._reports = Reports(gateway, self._lines)
         self._callbacks = Callbacks(gateway, config)
+        self._endings = Endings(gateway, self._lines, config)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then end within SHUTDOWN_SECONDS."""
@@ -50,6 +52,7 @@ class BotProcess:
             "bots": self._bots.run(),
             "delivery": self._courier.run(),
             "callbacks": self._callbacks.run(),
+            "endings": self._endings.run(),
             "watch": self._watch(),
             "purge": self._purge(),
         }
@@ -88,6 +91,7 @@ class BotProcess:
                 await watch.changed(WATCH_AT_LEAST)
                 self._courier.wake()
                 self._callbacks.wake()
+                self._endings.wake()
                 self._live.look()
         finally:
             watch.close()

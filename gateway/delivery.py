@@ -13,11 +13,9 @@ from urllib.parse import urlsplit
 
 from gateway.channels import Channel
 from gateway.clock import to_iso
-from gateway.codes import derive_code
 from gateway.keyring import Unsealable
 from gateway.lines import Line, place_in_turn
 from gateway.local import LocalGateway
-from gateway.projects import Project
 from gateway.providers import Message, PermanentError, Receipt, TransientError
 from gateway.render import render_message
 from gateway.settings import Settings
@@ -157,9 +155,9 @@ class Courier:
         project = self._gateway.projects.by_id(claimed.project_id)
         if project is None:
             raise PermanentError("the project is gone")
-        keyring, chosen = self._gateway.keyring, project.settings
-        to = keyring.open(claimed.sealed, claimed.session_id)
-        code = self._code(claimed, project)
+        chosen = project.settings
+        to = self._gateway.keyring.open(claimed.sealed, claimed.session_id)
+        code = self._gateway.code_of(claimed)
         minutes = max(1, chosen.session_seconds // 60)
         text = render_message(
             claimed.channel,
@@ -184,13 +182,6 @@ class Courier:
             seconds_left=max(0, (claimed.expires_at - self._gateway.clock()) // 1000),
             host=self._host,
         )
-
-    def _code(self, claimed: Claimed, project: Project) -> str:
-        keyring = self._gateway.keyring
-        if claimed.own_code:
-            return keyring.open(claimed.own_code, claimed.session_id)
-        key = keyring.sealed_with(claimed.sealed).code
-        return derive_code(key, claimed.session_id, project.settings.alphabet, claimed.code_length)
 
     def _failed(self, claimed: Claimed, reason: str, given_up: int = 0) -> Outcome:
         """The channel can't deliver it: the next one takes over."""

@@ -19,7 +19,20 @@ from gateway.keyring import Destinations, Keyring
 from gateway.manual import ManualSends
 from gateway.projects import Project
 from gateway.settings import Settings
-from gateway.store import Busy, Link, NewSession, Opened, Order, OwnCode, Pause, Paused, SessionRow, Store
+from gateway.store import (
+    Busy,
+    Claimed,
+    EndedSend,
+    Link,
+    NewSession,
+    Opened,
+    Order,
+    OwnCode,
+    Pause,
+    Paused,
+    SessionRow,
+    Store,
+)
 from gateway.tokens import InvalidToken, Tokens, read_payload, write_payload
 from gateway.verbs import (
     Activation,
@@ -332,6 +345,15 @@ class LocalGateway:
             for channel in self._reachable(project, failed.kind)
             if channel is not failed and (channel is not Channel.TELEGRAM or active or not self._parks)
         )
+
+    def code_of(self, send: Claimed | EndedSend) -> str:
+        """The code of a message's session. Raises `Unsealable` where SECRET_KEYS has lost its key."""
+        if send.own_code:
+            return self.keyring.open(send.own_code, send.session_id)
+        project = self.project(send.project_id)
+        alphabet = project.settings.alphabet if project else codes.DIGITS
+        key = self.keyring.sealed_with(send.sealed).code
+        return codes.derive_code(key, send.session_id, alphabet, send.code_length)
 
     def _must_reach(self, project: Project, kind: str, channel: Channel) -> None:
         if channel not in self._reachable(project):

@@ -110,6 +110,17 @@ class Reporting(Protocol):
         """The answer to the GET by which some providers make sure of the address; None: refused."""
 
 
+@runtime_checkable
+class Curious(Protocol):
+    """A provider that wants to know what became of its message. `reference` is its receipt's."""
+
+    async def checked(self, reference: str, code: str) -> None:
+        """The code was entered, rightly. Raises `SendError`."""
+
+    async def revoke(self, reference: str) -> None:
+        """The code no longer opens anything. Raises `SendError`."""
+
+
 class WrongProviderUrl(Exception):
     """The URL names no provider, or is malformed; the text says what and gives an example."""
 

@@ -163,6 +163,19 @@ class Claimed(msgspec.Struct, frozen=True):
     provider: int | None = None
 
 
+class EndedSend(msgspec.Struct, frozen=True):
+    """A message that a provider took for a session that is over: its code was entered, or it was closed."""
+
+    channel: Channel
+    reference: str
+    session_id: str
+    project_id: int
+    state: Literal["used", "closed"]
+    sealed: bytes
+    code_length: int
+    own_code: bytes | None
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """How sending went. `queued` means again, at `due_at`, by a provider that is not in `given_up` (bits).
 
@@ -344,6 +357,9 @@ class Store(Protocol):
         Reports come in any order and more than once: delivered is the last word. `instead`: by project, as
         in `Outcome`. Whether it was news.
         """
+
+    def ended_sends(self, session_id: str) -> list[EndedSend]:
+        """The messages of a session that is used or closed, of those that a provider gave its own name to."""
 
     def add_manual(self, new: NewManual) -> Ordered:
         """Queue a server's own message, once for its `repeat_key`."""

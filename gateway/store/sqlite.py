@@ -25,6 +25,7 @@ from gateway.store import (
     Busy,
     Callback,
     Claimed,
+    EndedSend,
     Link,
     ManualRow,
     NewManual,
@@ -295,6 +296,15 @@ class SqliteStore:
     ) -> bool:
         with _writing(self._connection) as db:
             return sqlite_fallback.report(db, channel, reference, state, error, instead, now)
+
+    def ended_sends(self, session_id: str) -> list[EndedSend]:
+        rows = self._read(
+            "SELECT m.channel, m.reference, s.id, s.project_id, s.state, s.sealed, s.code_length, s.own_code"
+            " FROM session s JOIN message m ON m.session_id = s.id"
+            " WHERE s.id = ? AND s.state <> 'live' AND m.reference <> ''",
+            session_id,
+        )
+        return [EndedSend(Channel(channel), *more) for channel, *more in rows]
 
     # A server's own messages
 
