@@ -52,6 +52,8 @@ class ProjectBook:
 
     def by_id(self, project_id: int) -> Project | None:
         self._refresh(MAX_AGE)
+        if project_id not in self._by_id:
+            self._refresh(UNKNOWN_KEY_AGE)
         return self._by_id.get(project_id)
 
     def by_bot(self, bot_id: int) -> list[Project]:

@@ -154,7 +154,7 @@ class Courier:
     def _message(self, claimed: Claimed) -> Message:
         project = self._gateway.projects.by_id(claimed.project_id)
         if project is None:
-            raise PermanentError("the project is gone")
+            raise TransientError("the project is not known here yet")
         chosen = project.settings
         to = self._gateway.keyring.open(claimed.sealed, claimed.session_id)
         code = self._gateway.code_of(claimed)

@@ -369,3 +369,16 @@ def test_project_settings_are_read_as_an_operator_writes_them() -> None:
 def test_a_project_speaks_its_own_languages(languages: str, wished: str | None, spoken: str) -> None:
     chosen = change_settings(ProjectSettings(name="Shop"), [f"languages={languages}"])
     assert chosen.language(wished) == spoken
+
+
+def test_a_project_is_known_soon_after_it_was_made(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By another process, right after this one has looked: a message of its first login must not be given up."""
+    seconds = [1000.0]
+    monkeypatch.setattr("gateway.book.time.monotonic", lambda: seconds[0])
+    world.gateway.projects.forget()
+    assert world.gateway.project(2) is None
+    world.gateway.store.add_project(ProjectSettings(name="New"), world.clock())
+    seconds[0] += 1.5
+    made = world.gateway.project(2)
+    assert made is not None
+    assert made.settings.name == "New"
