@@ -139,7 +139,9 @@ class Courier:
             return self._again(claimed, late, others=place < len(left) - 1)
         finally:
             busy[number] -= 1
-        return Outcome(claimed.id, "sent", reference=receipt.reference, instead=self._instead(claimed))
+        if not receipt.reference:
+            return Outcome(claimed.id, "sent")
+        return Outcome(claimed.id, "sent", receipt.reference, instead=self._instead(claimed))  # for early reports
 
     def _free(self, channel: Channel, left: list[int], place: int) -> int:
         """The provider whose turn it is, or the next that is not busy with as many calls as it may have."""

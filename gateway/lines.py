@@ -19,6 +19,8 @@ class Line(msgspec.Struct, frozen=True):
 
         With weights, each comes first for its share of the messages; those without follow in their order.
         """
+        if not any(self.weights):
+            return list(range(len(self.providers)))
         chance = random.Random(message_id)  # noqa: S311 - a share, not a secret
         keys = {number: chance.random() ** (1 / weight) for number, weight in enumerate(self.weights) if weight}
         return sorted(range(len(self.providers)), key=lambda number: -keys.get(number, 0.0))

@@ -86,8 +86,12 @@ def render_message(
     values = {"code": code, "project": project, "minutes": minutes, "host": host}
     if channel is not Channel.SMS:
         return template.render(values).strip()
-    texts = [template.render(values, brief=brief).strip() for brief in range(BRIEFEST + 1)]
-    return next((text for text in texts if segments(text) == 1), texts[-1])
+    text = ""
+    for brief in range(BRIEFEST + 1):
+        text = template.render(values, brief=brief).strip()
+        if segments(text) == 1:
+            break
+    return text
 
 
 def render_email(lang: str, *, code: str, project: str, minutes: int, host: str, project_id: int = 0) -> Letter:
