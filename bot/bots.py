@@ -22,6 +22,7 @@ from gateway.local import LocalGateway
 from gateway.projects import Project
 from gateway.settings import Settings
 from gateway.store import Busy
+from gateway.waiting import wait_for
 
 log = logging.getLogger(__name__)
 
@@ -119,11 +120,7 @@ class Bots:
                     await self._stop(self._look())
                 except Busy as problem:
                     log.warning("the store is busy, new bots wait: %s", problem)
-                try:
-                    async with asyncio.timeout(BOTS_EVERY):
-                        await self._introduced.wait()
-                except TimeoutError:
-                    pass
+                await wait_for(self._introduced, BOTS_EVERY)
         finally:
             await _end(self._tasks.values())
 

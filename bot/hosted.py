@@ -16,7 +16,7 @@ from gateway.clock import Clock, system_clock
 from gateway.errors import GatewayError, SessionExpired, Unavailable
 from gateway.hosted import hosted_project
 from gateway.hosted.asks import channels, progress_of
-from gateway.hosted.upstream import LARGEST_ANSWER, Ask, Down, T, Upstream
+from gateway.hosted.upstream import LARGEST_ANSWER, Ask, Down, T, Upstream, down
 from gateway.keyring import Keyring
 from gateway.settings import Settings
 from gateway.tokens import LiveClaim
@@ -122,36 +122,28 @@ class HostedLive(Streams):
 
     async def _ask(self, ask: Ask[T]) -> T:
         """The upstream's answer, asked for once. Raises `GatewayError`."""
-        breaker = self._upstream.breaker
-        breaker.enter()
         try:
-            async with asyncio.timeout(self._upstream.patience):
-                answer = await self._once(ask)
-        except (Down, TimeoutError) as problem:
-            breaker.failed(problem)
+            with self._upstream.asked():
+                return await self._once(ask)
+        except Down:
             raise Unavailable from None
-        except GatewayError:
-            breaker.worked()
-            raise
-        except BaseException:
-            breaker.release()
-            raise
-        breaker.worked()
-        return answer
 
     async def _once(self, ask: Ask[T]) -> T:
         try:
-            response = await self._client.send(self._upstream.request(ask), stream=True)
-            try:
-                body = b""
-                async for more in response.aiter_bytes():
-                    body += more
-                    if len(body) > LARGEST_ANSWER:
-                        raise Down(f"more than {LARGEST_ANSWER} bytes from {ask.path}")
-            finally:
-                await response.aclose()
-        except httpx.HTTPError as problem:
-            raise Down(f"{type(problem).__name__} from {ask.path}") from None
+            async with asyncio.timeout(self._upstream.patience):
+                response = await self._client.send(self._upstream.request(ask), stream=True)
+                try:
+                    body = b""
+                    async for more in response.aiter_bytes():
+                        body += more
+                        if len(body) > LARGEST_ANSWER:
+                            raise Down(f"too much from {ask.path}")
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            raise Down(f"too slowly from {ask.path}") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as problem:
+            raise down(problem, ask) from None
         return self._upstream.read(ask, response.status_code, body)
 
 

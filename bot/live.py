@@ -12,6 +12,7 @@ from gateway.settings import Settings
 from gateway.store import Busy
 from gateway.tokens import LiveClaim
 from gateway.verbs import Caller
+from gateway.waiting import wait_for
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +83,6 @@ class Live(Streams):
             left = (until - self.clock()) / 1000
             if left <= 0:
                 return
-            try:
-                async with asyncio.timeout(min(self.heartbeat, left)):
-                    await woken.wait()
-            except TimeoutError:
+            await wait_for(woken, min(self.heartbeat, left))
+            if not woken.is_set():
                 await self.beat(response)

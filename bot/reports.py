@@ -41,9 +41,8 @@ class Reports:
         except ForgedReport:
             log.warning("a forged report for %s was refused", channel)
             raise web.HTTPForbidden(text="The signature is missing, wrong or too old.") from None
-        projects = self._gateway.store.projects()
-        instead = {project.id: self._gateway.instead(project, channel, active=False) for project in projects}
         try:
+            instead = self._instead(channel) if any(report.state == "failed" for report in reports) else {}
             for report in reports:
                 self._gateway.store.report(
                     channel, report.reference, report.state, report.error, instead, self._gateway.clock()
@@ -52,6 +51,11 @@ class Reports:
             log.warning("the store is busy, a report shall come again: %s", problem)
             raise web.HTTPServiceUnavailable(headers={"retry-after": "1"}) from None
         return web.json_response({"taken": len(reports)})
+
+    def _instead(self, channel: Channel) -> dict[int, tuple[Channel, ...]]:
+        """Which channels may take over from this one, by project."""
+        projects = self._gateway.store.projects()
+        return {project.id: self._gateway.instead(project, channel, active=False) for project in projects}
 
     def _provider(self, request: web.Request) -> tuple[Channel, Reporting]:
         name, number = request.match_info["channel"], request.match_info["number"]

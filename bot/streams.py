@@ -34,11 +34,6 @@ class Streams(ABC):
         self._open = 0
         self._encode = msgspec.json.Encoder().encode
 
-    @property
-    def streams(self) -> int:
-        """How many are open."""
-        return self._open
-
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """`GET /live/<token>`: an event `progress` at once and at every change."""
         try:

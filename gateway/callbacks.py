@@ -8,7 +8,6 @@ redirect included, is tried again for an hour.
 
 import asyncio
 import logging
-import random
 import socket
 from collections import Counter
 from typing import Any
@@ -24,7 +23,7 @@ from gateway.manual import status_of
 from gateway.settings import Settings
 from gateway.signing import SIGNATURE_HEADER, sign
 from gateway.store import Busy, Callback
-from gateway.waiting import wait_for
+from gateway.waiting import backoff, wait_for
 
 log = logging.getLogger(__name__)
 
@@ -119,8 +118,7 @@ class Callbacks:
         if problem is None:
             self._store.finish_callback(number, None)
             return
-        doublings = min(callback.attempts - 1, 16)
-        wait = min(LONGEST_RETRY, FIRST_RETRY * 2**doublings) * random.uniform(0.5, 1.5)  # noqa: S311
+        wait = backoff(callback.attempts, FIRST_RETRY, LONGEST_RETRY)
         due = self._gateway.clock() + round(wait * 1000)
         if due > (callback.message.finished_at or 0) + self._give_up_after:
             log.warning("callback of message %s given up: %s", number, problem)

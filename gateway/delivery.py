@@ -7,7 +7,6 @@ after the provider took it and before that was committed.
 
 import asyncio
 import logging
-import random
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -20,7 +19,7 @@ from gateway.providers import Message, PermanentError, Receipt, TransientError
 from gateway.render import render_message
 from gateway.settings import Settings
 from gateway.store import Busy, Claimed, Outcome
-from gateway.waiting import wait_for
+from gateway.waiting import backoff, wait_for
 
 log = logging.getLogger(__name__)
 
@@ -200,8 +199,9 @@ class Courier:
 
     def _again(self, claimed: Claimed, problem: TransientError, *, others: bool = False) -> Outcome:
         """It may work later: the other providers' turn at once, this one's after a while."""
-        backoff = min(LONGEST_RETRY, FIRST_RETRY * 2 ** (claimed.attempts - 1)) * random.uniform(0.5, 1.5)  # noqa: S311
-        wait = problem.retry_after if problem.retry_after is not None else backoff
+        wait = problem.retry_after
+        if wait is None:
+            wait = backoff(claimed.attempts, FIRST_RETRY, LONGEST_RETRY)
         due = self._gateway.clock() + (0 if others else round(wait * 1000))
         if due >= claimed.expires_at:
             return self._failed(claimed, f"out of time: {problem}")

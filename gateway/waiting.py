@@ -1,6 +1,9 @@
 """Waiting in an asyncio loop."""
 
 import asyncio
+import random
+
+MOST_DOUBLINGS = 16  # further ones would be past any longest wait
 
 
 async def wait_for(event: asyncio.Event, seconds: float) -> None:
@@ -10,3 +13,9 @@ async def wait_for(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
     except TimeoutError:
         pass
+
+
+def backoff(attempts: int, first: float, longest: float) -> float:
+    """How many seconds to wait after so many attempts: doubling from `first` to `longest`, with jitter."""
+    doublings = min(attempts - 1, MOST_DOUBLINGS)
+    return min(longest, first * 2.0**doublings) * random.uniform(0.5, 1.5)  # noqa: S311

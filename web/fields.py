@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.channels import Channel
 from gateway.codes import SHORTEST
+from gateway.decoding import NOT_JSON
 from gateway.errors import BadRequest, SessionExpired
 from gateway.i18n import N_
 
@@ -142,7 +143,7 @@ def _form(encoded: str, field: str) -> Fields:
 def _json(body: bytes) -> Fields:
     try:
         fields = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except NOT_JSON:
         raise BadRequest("body", N_("is not JSON")) from None
     if not isinstance(fields, dict):
         raise BadRequest("body", N_("must be a JSON object"))

@@ -15,7 +15,7 @@ from gateway.channels import Channel, SessionChannel
 from gateway.clock import Clock, system_clock
 from gateway.contact import Contact
 from gateway.hosted import asks
-from gateway.hosted.upstream import LARGEST_ANSWER, Ask, Down, Upstream
+from gateway.hosted.upstream import LARGEST_ANSWER, Ask, Down, Upstream, down
 from gateway.keyring import Keyring
 from gateway.projects import Project, ProjectSettings
 from gateway.settings import Settings
@@ -157,26 +157,14 @@ class HostedGateway:
         """The upstream's answer. Repeated is only what is safe to repeat: a GET, and what never got there."""
         began, pause = time.monotonic(), RETRY_PAUSE
         for left in reversed(range(TRIES)):
-            self._upstream.breaker.enter()
             try:
-                answer = self._once(ask)
+                with self._upstream.asked():
+                    return self._once(ask)
             except Down as problem:
-                if problem.our_fault:
-                    self._upstream.breaker.release()
-                    break
-                self._upstream.breaker.failed(problem)
                 safe = ask.method == "GET" or problem.never_sent
-                if not left or not safe or time.monotonic() - began > self._upstream.patience:
+                late = time.monotonic() - began > self._upstream.patience
+                if not left or not safe or late or problem.our_fault:
                     break
-            except errors.GatewayError:
-                self._upstream.breaker.worked()
-                raise
-            except BaseException:
-                self._upstream.breaker.release()
-                raise
-            else:
-                self._upstream.breaker.worked()
-                return answer
             time.sleep(pause)
             pause *= 2
         raise errors.Unavailable(timeout=1)
@@ -193,12 +181,8 @@ class HostedGateway:
                         raise Down(f"too much, or too slowly, from {ask.path}")
             finally:
                 response.close()
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as problem:
-            raise Down(f"not reached: {type(problem).__name__}", never_sent=True) from None
-        except httpx.InvalidURL:
-            raise Down(f"no address for {ask.path}", our_fault=True) from None
-        except httpx.HTTPError as problem:
-            raise Down(f"{type(problem).__name__} from {ask.path}") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as problem:
+            raise down(problem, ask) from None
         return self._upstream.read(ask, response.status_code, body)
 
 

@@ -5,7 +5,8 @@ with an answer never reaches a visitor raw: it is one of our errors, with the up
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -13,6 +14,7 @@ import httpx
 import msgspec
 
 from gateway import errors
+from gateway.decoding import NOT_JSON
 from gateway.hosted.breaker import Breaker
 from gateway.i18n import translate
 from gateway.settings import Settings
@@ -75,6 +77,16 @@ def _is_tellable(name: str, value: Any) -> bool:
     return name != "allow" and (name != "timeout" or (isinstance(value, int) and 0 <= value <= 86_400))
 
 
+def down(problem: httpx.HTTPError | httpx.InvalidURL, ask: Ask[Any]) -> Down:
+    """What a client's exception says of the upstream."""
+    name = type(problem).__name__
+    if isinstance(problem, httpx.InvalidURL):
+        return Down(f"no address for {ask.path}", our_fault=True)
+    if isinstance(problem, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)):
+        return Down(f"not reached: {name}", never_sent=True)
+    return Down(f"{name} from {ask.path}")
+
+
 class Upstream:
     """Makes requests and reads answers. `patience` is how many seconds a whole answer may take."""
 
@@ -85,6 +97,26 @@ class Upstream:
         self._secret = settings.kodmobi_secret_key
         self.timeout = httpx.Timeout(settings.kodmobi_timeout_seconds, connect=settings.kodmobi_connect_seconds)
         self.breaker = Breaker(settings.kodmobi_failures, settings.kodmobi_rest_seconds)
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """Around one request: keeps the breaker's books. Raises `Unavailable` at once while that rests."""
+        self.breaker.enter()
+        try:
+            yield
+        except Down as problem:
+            if problem.our_fault:
+                self.breaker.release()
+            else:
+                self.breaker.failed(problem)
+            raise
+        except errors.GatewayError:  # a refusal is an answer
+            self.breaker.worked()
+            raise
+        except BaseException:
+            self.breaker.release()
+            raise
+        self.breaker.worked()
 
     def request(self, ask: Ask[Any]) -> httpx.Request:
         """The HTTP request."""
@@ -106,7 +138,7 @@ class Upstream:
         """What was answered. Raises the refusal that it is, or `Down`."""
         try:
             answer = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
+        except NOT_JSON:
             raise Down(f"{status} without JSON from {ask.path}", our_fault=status in _NOT_TAKEN) from None
         refused = isinstance(answer, dict) and ("sys_message" in answer or answer.get("success") is False)
         if 200 <= status < 300 and not refused:

@@ -5,6 +5,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from gateway.decoding import NOT_JSON
 from gateway.providers import Options, TransientError
 
 LARGEST_ANSWER = 64 * 1024  # bytes that are read of one: a hundred times the largest real one
@@ -33,7 +34,7 @@ class Answer(msgspec.Struct, frozen=True):
         """The body as JSON, None where it is none."""
         try:
             return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
+        except NOT_JSON:
             return None
 
 

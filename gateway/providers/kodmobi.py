@@ -19,6 +19,7 @@ import msgspec
 from gateway.aes256 import code_key
 from gateway.channels import Channel
 from gateway.clock import Clock, system_clock
+from gateway.decoding import NOT_JSON
 from gateway.providers import (
     ForgedReport,
     Message,
@@ -111,7 +112,7 @@ class KodmobiProvider:
             raise ForgedReport(f"{SIGNATURE_HEADER} is missing, wrong or older than 5 minutes")
         try:
             told = msgspec.json.decode(body, type=_Finished)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
+        except NOT_JSON as problem:
             log.warning("a report of kod.mobi is malformed: %s", problem)
             return []
         if told.status not in ("delivered", "failed"):

@@ -23,6 +23,7 @@ from urllib.parse import unquote
 import msgspec
 
 from gateway.clock import Clock, system_clock
+from gateway.decoding import NOT_JSON
 from gateway.providers import (
     ForgedReport,
     Message,
@@ -241,5 +242,5 @@ def _request_id(status: object) -> str:
 def _decode(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except NOT_JSON:
         return None

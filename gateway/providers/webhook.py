@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from gateway.clock import Clock, system_clock
+from gateway.decoding import NOT_JSON
 from gateway.providers import (
     ForgedReport,
     Message,
@@ -93,7 +94,7 @@ class WebhookProvider:
             raise ForgedReport(f"{SIGNATURE_HEADER} is missing, wrong or older than 5 minutes")
         try:
             told = msgspec.json.decode(body, type=_Told | list[_Told])
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
+        except NOT_JSON as problem:
             log.warning("a webhook's report is malformed: %s", problem)
             return []
         every = told if isinstance(told, list) else [told]

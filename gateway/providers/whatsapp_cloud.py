@@ -21,6 +21,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from gateway.decoding import NOT_JSON
 from gateway.providers import (
     ForgedReport,
     Message,
@@ -244,7 +245,7 @@ def _reports(body: bytes) -> Iterator[Report]:
     """Those of statuses that end something; what is malformed or unknown is left out, and the rest counts."""
     try:
         told = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except NOT_JSON:
         log.warning("a report of WhatsApp is malformed")
         return
     for entry in _objects(told, "entry"):

@@ -23,7 +23,7 @@ from gateway.providers import (
 )
 from gateway.providers.telegram_gateway import TelegramGatewayProvider, open_provider
 from tests.misbehaving import Answer, Handler, drops, hangs, html, says
-from tests.providers.contract import MESSAGE, TIMEOUT, Contract, checked, options, run_with
+from tests.providers.contract import MESSAGE, NO_REPORT, TIMEOUT, Contract, checked, options, run_with
 from tests.providers.double import Double
 from tests.providers.double_telegram_gateway import Account, sign_report, telegram_gateway_double
 from tests.world import START, TestClock
@@ -419,15 +419,7 @@ def test_a_signed_timestamp_must_be_one(timestamp: str) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
-        b"\xff",
-        b"<html>",
-        b"{",
-        b"[" * 100_000,
-        b"null",
-        b"[]",
-        b'"read"',
-        b"{}",
+        *NO_REPORT,
         b'{"request_id": 7, "delivery_status": {"status": "read"}}',
         b'{"request_id": "r"}',
         b'{"request_id": "r", "delivery_status": "read"}',
