@@ -12,7 +12,7 @@ import logging
 import re
 from collections.abc import Mapping
 from typing import Any, Literal
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote
 
 import msgspec
 
@@ -32,6 +32,7 @@ from gateway.providers import (
     WrongProviderUrl,
 )
 from gateway.providers.calls import Answer, Calls, wait_of
+from gateway.providers.parameters import read_address, read_parameters, split_url
 from gateway.signing import SIGNATURE_HEADER, is_signed
 
 log = logging.getLogger(__name__)
@@ -139,35 +140,17 @@ class KodmobiProvider:
 
 def open_provider(url: str, options: Options) -> KodmobiProvider:
     """See `gateway.providers`."""
-    parts = urlsplit(url)
-    userinfo, at, _ = parts.netloc.rpartition("@")
+    parts = split_url(url, _EXAMPLE)
+    userinfo, at, host = parts.netloc.rpartition("@")
     secret = unquote(userinfo)
     if not at or not secret.isascii() or not secret.isprintable() or not secret.strip():
         raise WrongProviderUrl(f"names no secret key; an example: {_EXAMPLE}")
     number = parts.path.strip("/")
     if number and not (number.isascii() and number.isdecimal() and len(number) < 16):
         raise WrongProviderUrl(f"has a provider id that is no number; an example: {_EXAMPLE}")
-    return KodmobiProvider(_address(url), secret, int(number) if number else None, options)
-
-
-def _address(url: str) -> str:
-    """Where the API is. Raises `WrongProviderUrl`."""
-    parts = urlsplit(url)
-    query = parse_qs(parts.query, keep_blank_values=True)
-    given = query.pop("api", [f"https://{parts.netloc.rpartition('@')[2]}"])[0]
-    if not _is_base(given) or query or parts.fragment:
-        raise WrongProviderUrl(f"has a wrong host, port, api or parameter; an example: {_EXAMPLE}")
-    return given.rstrip("/")
-
-
-def _is_base(url: str) -> bool:
-    """Whether paths can be put behind a URL."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(host) and not parts.query and not parts.fragment
+    given = read_parameters(parts.query, ("api",), _EXAMPLE)
+    api = read_address(given.get("api", f"https://{host}"), _EXAMPLE)
+    return KodmobiProvider(api, secret, int(number) if number else None, options)
 
 
 def _read(answer: Answer, kind: Any) -> Any:
