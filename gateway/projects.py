@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -12,6 +12,10 @@ from gateway.channels import Channel
 from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES
 
 ALL_CHANNELS = (Channel.TELEGRAM, Channel.WHATSAPP, Channel.VIBER, Channel.SMS, Channel.EMAIL)
+
+
+Flow = Literal["sending-first", "channel-first"]
+"""The widget asks for the contact and sends by the best channel at once, or asks for the channel first."""
 
 
 class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +30,7 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     letters: bool = False
     session_seconds: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 180
     origins: tuple[str, ...] = ()
+    flow: Flow = "sending-first"
     languages: tuple[str, ...] = ()  # of its pages, errors and messages, the first by default; none: all of ours
     bot_id: int = 0
     bot_username: str = ""

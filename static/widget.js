@@ -4,19 +4,28 @@
   "use strict";
   const LIVE_PATIENCE = 2000; // ms until a silent live stream is helped out by asking
   const ASK_EVERY = 2000;
+  const LISTEN_AGAIN = 5000; // ms after an answer that was no stream: a browser does not try again by itself
   let stream, asking, patience, timers = [], shown = 0, busy = 0;
 
   const main = () => document.querySelector("main");
   const regions = (page) => page.querySelectorAll("[id^=region-]");
 
-  async function load(address, options) {
-    const answer = await fetch(address, {
-      ...options, headers: { "X-Kodgate-Script": "1" }, credentials: "same-origin",
+  // A page is parsed by the browser itself, never written as markup by a script: Trusted Types allow none here.
+  function load(address, { method = "GET", body } = {}) {
+    return new Promise((done, fail) => {
+      const request = new XMLHttpRequest();
+      request.open(method, address);
+      request.responseType = "document";
+      request.setRequestHeader("X-Kodgate-Script", "1");
+      request.onerror = fail;
+      request.onload = () => {
+        const elsewhere = request.getResponseHeader("X-Kodgate-Location");
+        const page = request.response;
+        if (!elsewhere && !page?.querySelector("main")) return fail();
+        done({ elsewhere, page, address: request.responseURL, failed: request.status >= 500 });
+      };
+      request.send(body);
     });
-    const elsewhere = answer.headers.get("X-Kodgate-Location");
-    if (elsewhere) return { elsewhere };
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    return { page, address: answer.url, failed: answer.status >= 500 };
   }
 
   function show(page) {
@@ -26,9 +35,10 @@
     document.body.className = page.body.className;
     document.body.replaceChildren(...page.body.children);
     start();
-    (document.querySelector("[aria-invalid=true]") || document.querySelector("[autofocus]")
-      || document.querySelector("h1"))?.focus();
+    (document.querySelector("[aria-invalid=true]") || first() || document.querySelector("h1"))?.focus();
   }
+
+  const first = () => document.querySelector("[autofocus], [data-autofocus]");
 
   async function step(address, options) {
     const mine = ++shown;
@@ -81,6 +91,7 @@
 
   addEventListener("pageshow", (event) => event.persisted && location.reload());
   addEventListener("popstate", () => step(location.href));
+  addEventListener("online", () => main().dataset.live && refresh());
   document.addEventListener("visibilitychange", () => document.hidden || main()?.dataset.live && refresh());
 
   // What changes by itself: only the regions, so that a code being typed stays.
@@ -95,6 +106,7 @@
       const old = document.getElementById(region.id);
       if (!old || old.isEqualNode(region)) continue;
       const had = old.contains(document.activeElement) && document.activeElement;
+      for (const { name } of [...old.attributes]) region.hasAttribute(name) || old.removeAttribute(name);
       for (const { name, value } of region.attributes) old.setAttribute(name, value);
       old.replaceChildren(...region.childNodes); // within the same element: else a role=status is not read out
       if (had) (old.querySelector(`[value="${had.value}"]:enabled`) || document.getElementById("code"))?.focus();
@@ -111,7 +123,11 @@
     stream = new EventSource(address);
     patience = setTimeout(ask, LIVE_PATIENCE);
     stream.onopen = () => { clearTimeout(patience); clearInterval(asking); asking = undefined; };
-    stream.onerror = () => { clearTimeout(patience); patience = setTimeout(ask, LIVE_PATIENCE); };
+    stream.onerror = ({ target }) => {
+      clearTimeout(patience);
+      patience = setTimeout(ask, LIVE_PATIENCE);
+      if (target.readyState === EventSource.CLOSED) timers.push(setTimeout(() => listen(address), LISTEN_AGAIN));
+    };
     stream.addEventListener("progress", (event) => {
       if (last !== event.data) refresh();
       last = event.data;
@@ -170,8 +186,40 @@
     if (expiresIn) timers.push(setTimeout(refresh, expiresIn * 1000 + 1100));
     const form = document.querySelector("form[data-code]");
     if (form) code(form);
+    document.querySelector("form[data-by-itself]")?.requestSubmit();
+    if (framedBy) tellDone();
     count();
   }
 
+  // A frame: the page around it is the one that the signed state names, and no other hears or says anything.
+  const { framedBy } = main().dataset;
+
+  function tell(kodgate, more) {
+    if (parent !== window) parent.postMessage({ kodgate, ...more }, framedBy);
+  }
+
+  function tellDone() {
+    const { verifyToken, partnerState } = main().dataset;
+    if (verifyToken) tell("done", { verify_token: verifyToken, state: partnerState });
+  }
+
+  function hear({ source, origin, data }) {
+    if (source !== parent || origin !== framedBy || !data) return;
+    if (data.kodgate === "focus") (first() || document.querySelector("h1"))?.focus();
+    if (data.kodgate === "theme") wear(data.scheme);
+  }
+
+  function wear(scheme) {
+    const media = { light: "not all", dark: "all" }[scheme] || "(prefers-color-scheme: dark)";
+    for (const sheet of document.querySelectorAll("[data-dark]")) sheet.media = media;
+    document.querySelector("meta[name=color-scheme]").content = { light: "light", dark: "dark" }[scheme] || "light dark";
+  }
+
+  if (framedBy) {
+    addEventListener("message", hear);
+    new ResizeObserver(() => tell("height", { height: Math.ceil(document.body.getBoundingClientRect().height) }))
+      .observe(document.body);
+    tell("ready");
+  }
   start();
 })();

@@ -1,6 +1,7 @@
 """The Flask app: what people look at."""
 
 import gzip
+import secrets
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -18,6 +19,8 @@ from web.assets import Assets
 from web.developers import developers
 from web.site import site
 from web.widget import Widget, way_on, widget
+from web.widget.embedding import frame_ancestors
+from web.widget.theme import Theme
 
 LANGUAGE_NAMES = {"en": "English", "ru": "Русский"}
 LANGUAGE_COOKIE = "kodgate_lang"
@@ -79,6 +82,9 @@ def _choose_language() -> None:
     g.lang = g.wished or DEFAULT_LANGUAGE
     g.languages = LANGUAGES
     g.lang_asked = pick_language(asked) == g.lang if asked else False
+    g.nonce = secrets.token_urlsafe(16)
+    g.theme = Theme()
+    g.framed_by = ""
 
 
 def _with_lang(lang: str) -> str:
@@ -91,22 +97,39 @@ def _finish(response: Response) -> Response:
     headers = response.headers
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "same-origin")
-    headers.setdefault("X-Frame-Options", "SAMEORIGIN")
     headers.setdefault("Content-Security-Policy", _policy())
+    if request.blueprint != "widget":
+        headers.setdefault("X-Frame-Options", "SAMEORIGIN")
     headers.setdefault("Cache-Control", "no-store")
-    if getattr(g, "lang_asked", False):
+    if getattr(g, "lang_asked", False) and not getattr(g, "framed_by", ""):
         response.set_cookie(LANGUAGE_COOKIE, g.wished, max_age=_YEAR, samesite="Lax", httponly=True)
     headers.setdefault("Content-Language", getattr(g, "lang", "en"))
     return _zip(response)
 
 
 def _policy() -> str:
+    """The page's policy (CSP 3). Nothing runs but our own scripts, by nonce, and none of them writes markup."""
     live = urlsplit(_widget().live_url)
-    goes_to = " ".join(["'self'", *getattr(g, "form_origins", [])])
-    return (
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; base-uri 'none'; "
-        f"connect-src 'self' {live.scheme}://{live.netloc}; form-action {goes_to}; frame-ancestors 'self'"
-    )
+    nonce = f"'nonce-{getattr(g, 'nonce', '')}'"
+    policy = {
+        "default-src": ["'none'"],
+        "style-src": ["'self'", nonce],
+        "script-src": [nonce],
+        "img-src": ["'self'", "data:"],
+        "connect-src": ["'self'", f"{live.scheme}://{live.netloc}"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'", *getattr(g, "form_origins", [])],
+        "frame-ancestors": [_ancestors()],
+        "require-trusted-types-for": ["'script'"],
+        "trusted-types": ["'none'"],
+    }
+    return "; ".join(f"{directive} {' '.join(sources)}" for directive, sources in policy.items())
+
+
+def _ancestors() -> str:
+    if request.blueprint != "widget":
+        return "'self'"
+    return "*" if getattr(g, "refused", False) else frame_ancestors()
 
 
 def _zip(response: Response) -> Response:
@@ -120,10 +143,13 @@ def _zip(response: Response) -> Response:
 
 
 def _refused(refusal: errors.GatewayError) -> Response:
-    if request.blueprint == "widget" and isinstance(refusal, errors.Unavailable):
+    if request.blueprint != "widget":
+        page = render_template("site/problem.html", text=refusal.text(g.lang))
+    elif isinstance(refusal, errors.Unavailable):
         page = render_template("widget/away.html", text=refusal.text(g.lang), again=way_on())
     else:
-        page = render_template("site/problem.html", text=refusal.text(g.lang))
+        g.refused = True  # it holds nothing to be clicked, so that any page may show what is wrong with its frame
+        page = render_template("widget/problem.html", text=refusal.text(g.lang))
     response = make_response(page, refusal.status)
     if "timeout" in refusal.params:
         response.headers["Retry-After"] = str(refusal.params["timeout"])

@@ -61,8 +61,16 @@ class Visitor:
         self.page.locator("main form .primary").click()
 
     def chooses(self, channel: str) -> None:
-        self.page.locator(f".channel[data-channel={channel}]").click()
+        """The best channel was taken at once; another one stands below the code."""
+        expect(self.code).to_be_visible()
+        if self.delivery.get_attribute("data-channel") != channel:
+            self.way(channel).click()
         self.is_asked_for_code(channel)
+
+    def begins_with(self, channel: str) -> None:
+        """In the channel-first flow."""
+        self.page.locator(f".channel[data-channel={channel}]").click()
+        expect(self.contact).to_be_visible()
 
     def switches_to(self, channel: str) -> None:
         """Take another way, or the same again, below the code."""

@@ -162,7 +162,7 @@ def test_where_a_channel_fails_the_next_one_takes_over_and_the_page_says_so(
     visitor = visits.visitor(face)
     visitor.begins()
     visitor.gives(phone)
-    visitor.page.locator(".channel[data-channel=whatsapp]").click()
+    visitor.way("whatsapp").click()
     if not face.script:
         visitor.reloads_until(visitor.page.locator("[data-delivery=sent]"))
     expect(visitor.delivery).to_contain_text("WhatsApp didn’t answer, so we took another way.")

@@ -31,10 +31,10 @@ def test_a_login_by_sms_with_the_keyboard_alone(visits: Visits, stack: Stack, ph
     page.keyboard.type(phone)
     page.keyboard.press("Enter")
 
-    expect(visitor.heading).to_have_text("Where shall we send the code?")
+    expect(visitor.heading).to_have_text("Enter the code")
     if face.script:
         expect(visitor.heading).to_be_focused()  # a screen reader says where one is
-    tab_to(page, ".channel[data-channel=sms]")
+    tab_to(page, ".way[value=sms]")
     page.keyboard.press("Enter")
 
     expect(visitor.code).to_be_focused()

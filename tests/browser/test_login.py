@@ -51,9 +51,8 @@ def test_a_returning_telegram_user_gets_the_code_at_once(
     visitor = visits.visitor(face)
     visitor.begins()
     visitor.gives(phone)
-    expect(visitor.page.locator(".channel[data-channel=telegram]")).to_have_attribute("data-active", "yes")
-    expect(visitor.page.locator(".channel[data-channel=telegram]")).to_contain_text("connected")
-    visitor.chooses("telegram")
+    visitor.is_asked_for_code("telegram")
+    expect(visitor.delivery).to_have_attribute("data-active", "yes")
     visitor.sees_code_sent()
     expect(visitor.page.locator("a.telegram")).to_have_count(0)
 

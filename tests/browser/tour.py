@@ -41,11 +41,14 @@ def _entry(visitor: Visitor) -> Iterator[Stop]:
 
 def _telegram(visitor: Visitor, phone: str) -> Iterator[Stop]:
     page = visitor.page
-    visitor.begins()
-    visitor.gives(phone)
+    visitor.begins("/widget/?key=pk_development&flow=channel-first")
     expect(page.locator(".channel").first).to_be_visible()
     yield "channels", page
-    visitor.chooses("telegram")
+    visitor.begins_with("sms")
+    yield "entry-for-a-channel", page
+    visitor.begins()
+    visitor.gives(phone)
+    visitor.is_asked_for_code("telegram")
     yield "code-telegram", page
 
     with page.context.expect_page() as opened:
@@ -86,12 +89,6 @@ def _logged_in(visitor: Visitor, stack: Stack, phone: str) -> Iterator[Stop]:
     visitor.sees_code_sent()
     yield "code-sms", page
     code = stack.code(phone)
-    page.go_back()
-    page.go_back()
-    page.go_back()
-    expect(page.locator(".channel .chip.good, .channel .chip").first).to_be_visible()
-    yield "channels-sent", page
-    visitor.chooses("sms")
     visitor.types(code)
     visitor.is_logged_in_as(phone)
     yield "profile", page

@@ -1,0 +1,104 @@
+"""What the steps hand on, in a signed token: no cookie, so that a frame works where third-party cookies are blocked."""
+
+from typing import Literal
+
+import msgspec
+from flask import current_app, g
+
+from gateway import errors
+from gateway.clock import Clock
+from gateway.i18n import LANGUAGES
+from gateway.projects import Project
+from gateway.settings import Settings
+from gateway.tokens import InvalidToken, LiveClaim, Tokens, live_tokens
+from gateway.verbs import Gateway
+from web.widget.theme import Theme
+
+STATE_SECONDS = 24 * 3600  # a page left open over night still says what happened, instead of "not ours"
+Kind = Literal["phone", "email"]
+
+
+class WidgetState(msgspec.Struct, frozen=True, array_like=True):
+    """Who embeds the widget, how it looks and where it returns to; then whose session it is.
+
+    `origin` is the page that shows the frame (`https://shop.example.com`), empty for a page of its own.
+    `browser_key` is a secret of the browser that began the session: a one-tap approval is for it alone. It is
+    drawn when the session begins and never taken from an address, so that no link can bring one along.
+    """
+
+    project_id: int
+    return_to: str
+    partner_state: str
+    session_id: str = ""
+    mask: str = ""
+    kind: Kind = "phone"
+    channel: str = ""
+    origin: str = ""
+    lang: str = ""
+    flow: str = ""
+    theme: Theme = Theme()
+    browser_key: str = ""
+    time_zone: str = ""
+
+    @property
+    def fresh(self) -> "WidgetState":
+        """The same without its session."""
+        return msgspec.structs.replace(
+            self, session_id="", mask="", kind="phone", channel="", browser_key="", time_zone=""
+        )
+
+
+class Widget:
+    """What the views need, kept beside the Flask app."""
+
+    def __init__(self, gateway: Gateway, config: Settings) -> None:
+        self.gateway = gateway
+        self.live_url = config.live_url
+        self.public_url = config.public_url
+        self.production = config.production
+        self.example_phone = "+7 952 296-62-36" if config.sandbox else ""
+        self.demo_key = config.project_public_key
+        self.demo_secret = config.project_secret_key
+        self._states = Tokens(gateway.keyring, "widget", WidgetState, STATE_SECONDS, gateway.clock)
+        self._live = live_tokens(gateway.keyring, gateway.clock)
+
+    @property
+    def clock(self) -> Clock:
+        return self.gateway.clock
+
+    def sign(self, state: WidgetState) -> str:
+        """The token of a state, from here on in the language that this request's page is in."""
+        return self._states.sign(msgspec.structs.replace(state, lang=g.lang))
+
+    def read(self, token: str) -> tuple[WidgetState, Project]:
+        """The state in a token, and its project. Raises `SessionExpired`."""
+        try:
+            state, _ = self._states.read(token)
+        except InvalidToken:
+            raise errors.SessionExpired from None
+        project = self.gateway.project(state.project_id)
+        if project is None:
+            raise errors.SessionExpired
+        enter(state, project)
+        return state, project
+
+    def live_address(self, state: WidgetState) -> str:
+        """Where the browser listens to a session's progress."""
+        claim = LiveClaim(state.project_id, state.session_id, g.lang)
+        return f"{self.live_url}/live/{self._live.sign(claim)}"
+
+
+def this_widget() -> Widget:
+    """The widget of the app that serves this request."""
+    extension: Widget = current_app.extensions["kodgate"]
+    return extension
+
+
+def enter(state: WidgetState, project: Project) -> None:
+    """From here on, this request's page is the project's: in its languages, its partner's colours and frames."""
+    wished = g.wished if g.lang_asked or not state.lang else state.lang
+    g.lang = project.settings.language(wished)
+    g.languages = project.settings.languages or LANGUAGES
+    g.theme = state.theme
+    g.framed_by = state.origin
+    g.project = project

@@ -1,0 +1,329 @@
+"""The steps as a visitor meets them."""
+
+import secrets
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response, g, make_response, redirect, render_template, request, url_for
+
+from gateway import errors
+from gateway.channels import Channel
+from gateway.contact import Contact, parse_contact
+from gateway.i18n import N_, translate
+from gateway.projects import Project
+from gateway.verbs import Caller, Progress
+from web import fields
+from web.visitor import browser_name, home_region
+from web.widget.embedding import allow_form_target, first_state, way_back
+from web.widget.qr import qr_code
+from web.widget.state import Kind, WidgetState, this_widget
+
+widget = Blueprint("widget", __name__, url_prefix="/widget")
+
+SCRIPT_HEADER = "X-Kodgate-Script"  # the script asks; it is told where to go instead of being sent there
+LOCATION_HEADER = "X-Kodgate-Location"
+CHANNEL_FIRST = "channel-first"
+
+
+def way_on() -> str:
+    """Where a visitor goes on once what is away has come back: this page, or the form's."""
+    if request.method == "GET":
+        return request.full_path
+    step = {"widget.check": "widget.code", "widget.send": "widget.code", "widget.collect": "widget.code"}
+    return url_for(step.get(str(request.endpoint), "widget.entry"), w=request.form.get("w", ""))
+
+
+# The contact; in the channel-first flow, after the channel
+
+
+@widget.get("/", strict_slashes=False)
+def entry() -> Any:
+    """What a partner links to, or shows in a frame; see `first_state` for its parameters."""
+    if token := request.args.get("w"):
+        state, project = this_widget().read(token)
+    else:
+        state, project = first_state(request.args)
+        if state.flow == CHANNEL_FIRST:
+            return _channels_page(state, project)
+    return _entry_page(state, project, by=request.args.get("by", ""))
+
+
+@widget.get("/channels")
+def channels() -> Any:
+    """The channel-first flow's beginning."""
+    return _channels_page(*_asked_state())
+
+
+@widget.post("/channels")
+def choose() -> Any:
+    state, project = _posted_state()
+    channel = fields.channel(dict(request.form))
+    if channel is None:
+        return _go("widget.channels", state)
+    return _go("widget.entry", msgspec.structs.replace(state, channel=channel, kind=channel.kind))
+
+
+@widget.post("/start")
+def start() -> Any:
+    state, project = _posted_state()
+    typed, by = request.form.get("to", ""), request.form.get("by", "")
+    state = msgspec.structs.replace(
+        state, browser_key=secrets.token_urlsafe(16), time_zone=request.form.get("time_zone", "")[:64]
+    )
+    try:
+        contact = _read_contact(typed, by)
+        chosen = Channel(state.channel) if state.channel else None
+        created = this_widget().gateway.create(_caller(project, state), contact, chosen)
+    except (
+        errors.BadRequest,
+        errors.DestinationBlocked,
+        errors.NoChannels,
+        errors.NoChannel,
+        errors.ChannelCannotReach,
+    ) as refusal:
+        return _entry_page(msgspec.structs.replace(state.fresh, channel=state.channel, kind=state.kind), project, by=by, typed=typed, refusal=refusal)
+    sent_to = created.sent_to if created.sent_to in tuple(Channel) else created.channels[0].type
+    return _go(
+        "widget.code",
+        msgspec.structs.replace(
+            state, session_id=created.session_id, mask=contact.mask, kind=contact.kind, channel=sent_to
+        ),
+    )
+
+
+# The code, or a tap in Telegram
+
+
+@widget.get("/code")
+def code() -> Any:
+    state, project = _asked_state()
+    progress = _progress(state, project)
+    if progress.state == "approved":
+        return _approved_page(state)
+    if progress.state != "live":
+        return _over_page(state, progress)
+    return _code_page(state, project, progress)
+
+
+@widget.post("/send")
+def send() -> Any:
+    """By another channel, or once more."""
+    state, project = _posted_state()
+    channel = fields.channel(dict(request.form))
+    if channel is None:
+        return _go("widget.code", state)
+    state = msgspec.structs.replace(state, channel=channel)
+    try:
+        this_widget().gateway.send(_caller(project, state), state.session_id, channel)
+    except errors.TooSoon:
+        pass  # the code's page shows how long to wait, and the code already sent is still good
+    except errors.SessionExpired:
+        return _over_page(state, _progress(state, project), status=410)
+    return _go("widget.code", state)
+
+
+@widget.post("/check")
+def check() -> Any:
+    state, project = _posted_state()
+    caller = _caller(project, state)
+    try:
+        checked = this_widget().gateway.check(caller, state.session_id, request.form.get("code", ""))
+    except (errors.WrongCode, errors.BadRequest) as refusal:
+        progress = _progress(state, project)
+        if progress.state != "live":
+            return _over_page(state, progress, status=422)
+        return _code_page(state, project, progress, refusal)
+    except errors.SessionExpired:
+        return _over_page(state, _progress(state, project), status=410)
+    return _done(state, checked.verify_token)
+
+
+@widget.post("/collect")
+def collect() -> Any:
+    """The number was picked in Telegram: the browser that began the session gets its token."""
+    state, project = _posted_state()
+    try:
+        checked = this_widget().gateway.collect(_caller(project, state), state.session_id)
+    except errors.SessionExpired:
+        return _over_page(state, _progress(state, project), status=410)
+    return _done(state, checked.verify_token)
+
+
+def _done(state: WidgetState, verify_token: str) -> Any:
+    """A frame tells the page around it, which goes on by itself; a page of its own goes back."""
+    address = way_back(state, verify_token)
+    if state.origin or not address:
+        return render_template(
+            "widget/done.html",
+            mask=state.mask,
+            verify_token=verify_token if state.origin else "",
+            partner_state=state.partner_state,
+            way_back=address,
+        )
+    if SCRIPT_HEADER in request.headers:
+        return Response(status=204, headers={LOCATION_HEADER: address})
+    return redirect(address, 303)
+
+
+# Pages
+
+
+def _entry_page(
+    state: WidgetState,
+    project: Project,
+    *,
+    by: str,
+    typed: str = "",
+    refusal: errors.GatewayError | None = None,
+) -> Any:
+    kinds: set[Kind] = {channel.type.kind for channel in this_widget().gateway.channels(_caller(project, state))}
+    if state.channel:
+        kinds = {state.kind}
+    if by not in kinds:
+        by = "phone" if "phone" in kinds else "email"
+    page = render_template(
+        "widget/entry.html",
+        w=this_widget().sign(state),
+        project=project.settings.name,
+        by=by,
+        kinds=kinds,
+        channel=state.channel,
+        typed=typed,
+        example=this_widget().example_phone,
+        problem=_sentence(refusal),
+    )
+    response = make_response(page, refusal.status if refusal else 200)
+    if isinstance(refusal, errors.TooSoon):
+        response.headers["Retry-After"] = str(refusal.timeout)
+    return response
+
+
+def _channels_page(state: WidgetState, project: Project) -> Any:
+    state = state.fresh
+    return render_template(
+        "widget/channels.html",
+        w=this_widget().sign(state),
+        here=_address("widget.channels", state),
+        project=project.settings.name,
+        channels=this_widget().gateway.channels(_caller(project, state)),
+    )
+
+
+def _code_page(
+    state: WidgetState, project: Project, progress: Progress, refusal: errors.GatewayError | None = None
+) -> Any:
+    allow_form_target(state)
+    carrier = _carrier(state.channel, progress.instead_of)
+    channel = next((face for face in progress.channels if face.type == carrier), None)
+    if channel is None:
+        return _go("widget.entry", state.fresh)
+    this = this_widget()
+    page = render_template(
+        "widget/code.html",
+        w=this.sign(state),
+        project=project.settings.name,
+        mask=state.mask,
+        channels=progress.channels,
+        live=this.live_address(state),
+        expires_in=_seconds_left(progress),
+        again=_beginning(state),
+        channel=channel,
+        qr=qr_code(channel.link) if channel.type == "telegram" and not channel.is_active else "",
+        number=progress.number,
+        gave_up=state.channel if carrier != state.channel else "",
+        delivery=progress.deliveries.get(channel.type),
+        length=progress.code_length,
+        digits_only=not project.settings.letters,
+        problem=_sentence(refusal),
+    )
+    return make_response(page, refusal.status if refusal else 200)
+
+
+def _approved_page(state: WidgetState) -> Any:
+    allow_form_target(state)
+    return render_template("widget/approved.html", w=this_widget().sign(state))
+
+
+def _over_page(state: WidgetState, progress: Progress, status: int = 200) -> Any:
+    over = "expired" if progress.state == "live" else "elsewhere" if progress.state == "approved" else progress.state
+    page = render_template("widget/over.html", over=over, again=_beginning(state))
+    return make_response(page, status)
+
+
+# State
+
+
+def _asked_state() -> tuple[WidgetState, Project]:
+    return this_widget().read(request.args.get("w", ""))
+
+
+def _posted_state() -> tuple[WidgetState, Project]:
+    return this_widget().read(request.form.get("w", ""))
+
+
+def _progress(state: WidgetState, project: Project) -> Progress:
+    return this_widget().gateway.progress(_caller(project, state), state.session_id)
+
+
+def _seconds_left(progress: Progress) -> int:
+    return max(0, (progress.expires_at - this_widget().clock()) // 1000)
+
+
+def _caller(project: Project, state: WidgetState) -> Caller:
+    return Caller(
+        project,
+        lang=g.lang,
+        browser=browser_name(request.headers.get("User-Agent", "")),
+        browser_key=state.browser_key,
+    )
+
+
+def _go(view: str, state: WidgetState) -> Any:
+    return redirect(_address(view, state), 303)
+
+
+def _address(view: str, state: WidgetState) -> str:
+    return url_for(view, w=this_widget().sign(state))
+
+
+def _beginning(state: WidgetState) -> str:
+    """Where a new login begins, for the same partner."""
+    return _address("widget.channels" if state.flow == CHANNEL_FIRST else "widget.entry", state.fresh)
+
+
+def _read_contact(typed: str, by: str) -> Contact:
+    """What stands in the field, a phone or an email as `by` says. Raises `BadRequest`."""
+    if by != "email":
+        return parse_contact(typed, region=_region(typed))
+    if typed and "@" not in typed:
+        raise errors.BadRequest("to", N_("is not an email address"))
+    return parse_contact(typed)
+
+
+def _region(typed: str) -> str | None:
+    """National numbers are read as of the visitor's country; a plus says it all itself."""
+    return None if typed.strip().startswith("+") else home_region(request.accept_languages)
+
+
+def _carrier(chosen: str, instead_of: dict[Channel, Channel]) -> str:
+    """The channel that carries the code by now, for the one that the visitor chose."""
+    takers: dict[str, str] = {former: taker for taker, former in instead_of.items()}
+    for _ in Channel:  # more hand-overs than there are channels would be a ring
+        if chosen not in takers:
+            break
+        chosen = takers[chosen]
+    return chosen
+
+
+def _sentence(refusal: errors.GatewayError | None) -> str:
+    """A refusal as the widget says it: the field's name would tell a visitor nothing."""
+    if refusal is None:
+        return ""
+    if isinstance(refusal, errors.BadRequest):
+        reason = refusal.why(g.lang)
+        return translate(g.lang, N_("This %(reason)s."), reason=reason) if _continues(refusal) else reason
+    return refusal.text(g.lang)
+
+
+def _continues(refusal: errors.BadRequest) -> bool:
+    return refusal.reason.startswith(("is ", "must "))
