@@ -73,7 +73,7 @@ class Live(Streams):
                 await response.write(b'event: progress\ndata: {"state":"expired"}\n\n')
                 return
             await self.write(response, progress, number)
-            if progress.state != "live":
+            if progress.state not in ("live", "approved"):  # an approved one is still to be collected
                 return
             await self._wait(response, woken, progress.expires_at + GRACE_MS)
 

@@ -15,6 +15,7 @@ from gateway.clock import to_iso
 from gateway.keyring import Unsealable
 from gateway.lines import Line, place_in_turn
 from gateway.local import LocalGateway
+from gateway.place import place_name
 from gateway.providers import Message, PermanentError, Receipt, TransientError
 from gateway.render import render_message
 from gateway.settings import Settings
@@ -139,8 +140,9 @@ class Courier:
         finally:
             busy[number] -= 1
         if not receipt.reference:
-            return Outcome(claimed.id, "sent")
-        return Outcome(claimed.id, "sent", receipt.reference, instead=self._instead(claimed))  # for early reports
+            return Outcome(claimed.id, "sent", tap=receipt.tap)
+        instead = self._instead(claimed)  # for early reports
+        return Outcome(claimed.id, "sent", receipt.reference, instead=instead, tap=receipt.tap)
 
     def _free(self, channel: Channel, left: list[int], place: int) -> int:
         """The provider whose turn it is, or the next that is not busy with as many calls as it may have."""
@@ -160,6 +162,7 @@ class Courier:
         to = self._gateway.keyring.open(claimed.sealed, claimed.session_id)
         code = self._gateway.code_of(claimed)
         minutes = max(1, chosen.session_seconds // 60)
+        tap = claimed.channel is Channel.TELEGRAM and claimed.tap and chosen.one_tap
         text = render_message(
             claimed.channel,
             claimed.lang,
@@ -168,6 +171,9 @@ class Courier:
             minutes=minutes,
             host=self._host,
             project_id=project.id,
+            browser=claimed.browser,
+            place=place_name(claimed.place, claimed.lang) if claimed.place else "",
+            tap=tap,
         )
         return Message(
             id=claimed.id,
@@ -182,6 +188,8 @@ class Courier:
             minutes=minutes,
             seconds_left=max(0, (claimed.expires_at - self._gateway.clock()) // 1000),
             host=self._host,
+            session_id=claimed.session_id,
+            numbers=self._gateway.numbers_of(claimed).shown if tap else (),
         )
 
     def _failed(self, claimed: Claimed, reason: str, given_up: int = 0) -> Outcome:

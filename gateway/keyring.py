@@ -31,6 +31,7 @@ class SecretKey:
         self.code = _subkey(root, b"code")
         self.mac = _subkey(root, b"mac")
         self.link = _subkey(root, b"link")
+        self.tap = _subkey(root, b"tap")
         self.seal = AESGCM(_subkey(root, b"seal"))
         self.token = _subkey(root, b"token")
 
@@ -104,6 +105,12 @@ class Destinations:
     def hash(self, project_id: int, contact: str) -> bytes:
         """16 bytes that stand for `contact` within one project, and in no other."""
         return hmac.digest(self._pepper, b"%d:%s" % (project_id, contact.encode()), "sha256")[:_MAC]
+
+    def browser(self, project_id: int, secret: str) -> bytes:
+        """16 bytes that stand for a browser by its own secret; empty where it has none."""
+        if not secret:
+            return b""
+        return hmac.digest(self._pepper, b"browser:%d:%s" % (project_id, secret.encode()), "sha256")[:_MAC]
 
 
 def hash_api_key(key: str) -> bytes:

@@ -1,5 +1,6 @@
 """`LocalGateway`: the verbs on our own store."""
 
+import hmac
 import os
 import secrets
 from collections.abc import Iterable
@@ -15,8 +16,9 @@ from gateway.channels import DESCRIPTIONS, NAMES, Channel, SessionChannel
 from gateway.clock import Clock, system_clock, to_iso
 from gateway.contact import Contact
 from gateway.i18n import N_, translate
-from gateway.keyring import Destinations, Keyring
+from gateway.keyring import Destinations, Keyring, Unsealable
 from gateway.manual import ManualSends
+from gateway.place import known_place
 from gateway.projects import Project
 from gateway.settings import Settings
 from gateway.store import (
@@ -33,6 +35,7 @@ from gateway.store import (
     SessionRow,
     Store,
 )
+from gateway.tap import Numbers, derive_numbers
 from gateway.tokens import InvalidToken, Tokens, read_payload, write_payload
 from gateway.verbs import (
     Activation,
@@ -45,6 +48,7 @@ from gateway.verbs import (
     LinkedSession,
     ManualSent,
     MessageStatus,
+    Picked,
     Progress,
     ProjectName,
     Sent,
@@ -164,6 +168,14 @@ class LocalGateway:
             raise errors.WrongCode(tried.attempts_left)
         return Checked(self._verify_tokens.sign(_Proof(project.id, session_id, tried.sealed, tried.channel)))
 
+    def collect(self, caller: Caller, session_id: str) -> Checked:
+        project = caller.project
+        browser = self._destinations.browser(project.id, caller.browser_key)
+        sealed = self.store.collect(project.id, session_id, browser, self.clock())
+        if sealed is None:
+            raise errors.SessionExpired
+        return Checked(self._verify_tokens.sign(_Proof(project.id, session_id, sealed, Channel.TELEGRAM)))
+
     def verify(self, caller: Caller, verify_token: str) -> Verified:
         if not caller.secret:
             raise errors.AccessDenied
@@ -212,7 +224,7 @@ class LocalGateway:
         session, now = self.store.session(caller.project.id, session_id), self.clock()
         if session is None:
             raise errors.SessionExpired
-        over = session.state == "live" and session.expires_at <= now
+        over = session.state in ("live", "approved") and session.expires_at <= now
         return Progress(
             "expired" if over else session.state,
             session.expires_at,
@@ -222,6 +234,7 @@ class LocalGateway:
             {send.channel: send.state for send in session.sends},
             session.code_length,
             {send.channel: send.instead_of for send in session.sends if send.instead_of},
+            None if over else self._number(caller, session),
         )
 
     def ping(self) -> str | None:
@@ -247,7 +260,14 @@ class LocalGateway:
             raise errors.SessionExpired
         contact = Contact("phone", self.keyring.open(session.sealed, session.id))
         return LinkedSession(
-            session.id, project, contact, session.lang, session.browser, session.chat_id, session.active
+            session.id,
+            project,
+            contact,
+            session.lang,
+            session.browser,
+            session.chat_id,
+            session.active,
+            session.place,
         )
 
     def activate(self, project: Project, phone: Contact, *, bot_id: int, chat_id: int, user_id: int) -> Activation:
@@ -262,7 +282,44 @@ class LocalGateway:
     def deactivate(self, bot_id: int, chat_id: int) -> bool:
         return self.store.deactivate(bot_id, chat_id, self.clock())
 
+    def pick(self, bot_id: int, chat_id: int, session_id: str, number: int) -> Picked:
+        session = self.store.session(None, session_id)
+        try:
+            numbers = self.numbers_of(session) if session else None
+        except Unsealable:
+            numbers = None
+        if numbers is None or number not in numbers.shown:
+            return "over"
+        right = number == numbers.right
+        picked = self.store.pick(bot_id, chat_id, session_id, right, self.clock(), self._pause)
+        return "wrong" if picked == "closed" else picked or "over"
+
+    def deny(self, bot_id: int, chat_id: int, session_id: str) -> bool:
+        return self.store.deny(bot_id, chat_id, session_id, self.clock(), self._pause)
+
     # What the verbs share
+
+    def numbers_of(self, session: SessionRow | Claimed) -> Numbers:
+        """The numbers of one tap. Raises `Unsealable` where SECRET_KEYS has lost the session's key."""
+        session_id = session.id if isinstance(session, SessionRow) else session.session_id
+        return derive_numbers(self.keyring.sealed_with(session.sealed).tap, session_id)
+
+    def _number(self, caller: Caller, session: SessionRow) -> int | None:
+        """What the session's own browser shows while a message with the numbers is there, or on its way."""
+        if not caller.browser_key or session.joined or session.state != "live" or not session.active:
+            return None
+        if not caller.project.settings.one_tap or Channel.TELEGRAM.kind != session.kind:
+            return None
+        sent = next((send for send in session.sends if send.channel is Channel.TELEGRAM), None)
+        if sent is None or not (sent.tap or sent.state in ("queued", "sending")):
+            return None
+        browser = self._destinations.browser(caller.project.id, caller.browser_key)
+        if not hmac.compare_digest(session.browser_mac, browser):
+            return None
+        try:
+            return self.numbers_of(session).right
+        except Unsealable:
+            return None
 
     def _new_session(self, caller: Caller, to: Contact, now: int, legacy: bool) -> NewSession:
         project, session_id = caller.project, _new_ulid(now)
@@ -282,6 +339,8 @@ class LocalGateway:
             attempts=self._config.code_attempts,
             now=now,
             expires_at=now + chosen.session_seconds * 1000,
+            browser_mac=self._destinations.browser(project.id, caller.browser_key),
+            place=known_place(caller.place),
         )
 
     def _own_code(self, caller: Caller, session_id: str, code: str) -> OwnCode:

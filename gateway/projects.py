@@ -32,6 +32,7 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     origins: tuple[str, ...] = ()
     flow: Flow = "sending-first"
     languages: tuple[str, ...] = ()  # of its pages, errors and messages, the first by default; none: all of ours
+    one_tap: bool = True  # where a Telegram user is known, tapping a number replaces typing the code
     bot_id: int = 0
     bot_username: str = ""
     bot_token: str = ""  # sealed (`ProjectBook.bot_token` opens it); none: the server's bot, TELEGRAM_BOT_TOKEN

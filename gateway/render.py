@@ -67,7 +67,7 @@ def use_messages_folder(folder: Path | None) -> None:
 def _try(name: str) -> None:
     try:
         text = _TEXTS.get_template(f"{_OWN}/{name}").render(
-            code="123456", project="Shop", minutes=3, host="shop.example.com", brief=0
+            **_values("123456", "Shop", 3, "shop.example.com"), brief=0
         )
     except TemplateError as problem:
         raise WrongText(f"{name}: {problem}") from None
@@ -76,14 +76,25 @@ def _try(name: str) -> None:
 
 
 def render_message(
-    channel: Channel, lang: str, *, code: str, project: str, minutes: int, host: str, project_id: int = 0
+    channel: Channel,
+    lang: str,
+    *,
+    code: str,
+    project: str,
+    minutes: int,
+    host: str,
+    project_id: int = 0,
+    browser: str = "",
+    place: str = "",
+    tap: bool = False,
 ) -> str:
     """The body of a code's message, from `templates/messages/<channel>/<lang>.txt`.
 
-    An SMS says as much as fits one segment: each step of `brief` leaves something out.
+    `browser` and `place` are what asked for it, where known; `tap`: buttons with numbers stand below it. An SMS
+    says as much as fits one segment: each step of `brief` leaves something out.
     """
     template = _template(channel, lang, "txt", project_id)
-    values = {"code": code, "project": project, "minutes": minutes, "host": host}
+    values = _values(code, project, minutes, host, browser, place, tap)
     if channel is not Channel.SMS:
         return template.render(values).strip()
     text = ""
@@ -96,7 +107,7 @@ def render_message(
 
 def render_email(lang: str, *, code: str, project: str, minutes: int, host: str, project_id: int = 0) -> Letter:
     """The subject, always one line, and the HTML of a code's letter, from `templates/messages/email`."""
-    values = {"code": code, "project": project, "minutes": minutes, "host": host}
+    values = _values(code, project, minutes, host)
     subject = _template(Channel.EMAIL, lang, "subject.txt", project_id).render(values)
     html = _template(Channel.EMAIL, lang, "html", project_id).render(values)
     return Letter(_one_line(subject)[:_LONGEST_SUBJECT], html)
@@ -105,6 +116,21 @@ def render_email(lang: str, *, code: str, project: str, minutes: int, host: str,
 def render_bot_text(name: str, lang: str, **values: object) -> str:
     """What the bot says, from `templates/bot/<lang>/<name>.txt`."""
     return _TEXTS.get_template(f"bot/{lang}/{name}.txt").render(**values).strip()
+
+
+def _values(
+    code: str, project: str, minutes: int, host: str, browser: str = "", place: str = "", tap: bool = False
+) -> dict[str, object]:
+    """What every message's text can name."""
+    return {
+        "code": code,
+        "project": project,
+        "minutes": minutes,
+        "host": host,
+        "browser": browser,
+        "place": place,
+        "tap": tap,
+    }
 
 
 @cache

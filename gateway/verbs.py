@@ -35,7 +35,9 @@ SentTo = Annotated[
 class Caller(msgspec.Struct, frozen=True):
     """Who asks: the project that the key opens, and what the request tells of the person behind it.
 
-    `key` is the API key itself, where one was shown: what is encrypted for its holder needs it.
+    `key` is the API key itself, where one was shown: what is encrypted for its holder needs it. `browser_key` is
+    a random secret that only this login's browser holds: whoever shows it can collect the session's approval.
+    `place` is a time zone's IANA name or a country's code (gateway.place), rendered for whoever reads it.
     """
 
     project: Project
@@ -43,6 +45,8 @@ class Caller(msgspec.Struct, frozen=True):
     lang: str = "en"
     browser: str = ""
     key: str = ""
+    browser_key: str = ""
+    place: str = ""
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -144,15 +148,17 @@ class Progress(msgspec.Struct, frozen=True):
 
     `code_length` is this session's own: a legacy call makes shorter codes than the project's. `deliveries` holds
     the state of the newest message of each channel that was asked to send, `instead_of` for each channel that took
-    over the one that failed.
+    over the one that failed. `approved`: by one tap, and its browser may `collect`. `number` is what that
+    browser shows meanwhile, 10 to 99, and nobody else is told.
     """
 
-    state: Literal["live", "used", "closed", "expired"]
+    state: Literal["live", "approved", "used", "closed", "expired"]
     expires_at: int
     channels: list[SessionChannel]
     deliveries: dict[Channel, Delivery]
     code_length: int
     instead_of: dict[Channel, Channel] = {}
+    number: int | None = None
 
 
 class LinkedSession(msgspec.Struct, frozen=True):
@@ -165,6 +171,12 @@ class LinkedSession(msgspec.Struct, frozen=True):
     browser: str
     chat_id: int | None
     active: bool
+    place: str = ""
+
+
+Picked = Literal["approved", "wrong", "joined", "over"]
+"""What became of a press: `wrong` has closed the session; `joined`: it lives, but only a typed code opens it now,
+because somebody else was handed it, too; `over` is said of everything else, a stranger's session included."""
 
 
 class Activation(msgspec.Struct, frozen=True):
@@ -211,6 +223,9 @@ class Gateway(Protocol):
     def check(self, caller: Caller, session_id: str, code: object) -> Checked:
         """Compare a code. Raises `WrongCode` (counted) or `SessionExpired`."""
 
+    def collect(self, caller: Caller, session_id: str) -> Checked:
+        """Use up a session that one tap approved. Raises `SessionExpired` for all but its own browser."""
+
     def verify(self, caller: Caller, verify_token: str) -> Verified:
         """Exchange a verify token for the contact, once. Raises `SessionExpired`."""
 
@@ -247,3 +262,9 @@ class BotGateway(Gateway, Protocol):
 
     def deactivate(self, bot_id: int, chat_id: int) -> bool:
         """The bot can't write to this chat any more. Whether that was news. Idempotent."""
+
+    def pick(self, bot_id: int, chat_id: int, session_id: str, number: int) -> Picked:
+        """A number was picked in a chat. It counts only in the one that is linked to the session's phone."""
+
+    def deny(self, bot_id: int, chat_id: int, session_id: str) -> bool:
+        """`It wasn't me`, said in a chat: the session is closed, as by a wrong pick; whether it was open."""

@@ -19,6 +19,7 @@ class Message(msgspec.Struct, frozen=True):
     """What a provider sends: the code, and the text that holds it.
 
     `minutes` is the life that texts tell, `seconds_left` what is left of it; `host` is the site's host name.
+    `numbers` are one tap's, where it is offered: what can show them as buttons does (see `Receipt.tap`).
     """
 
     id: int
@@ -33,12 +34,18 @@ class Message(msgspec.Struct, frozen=True):
     minutes: int = 3
     seconds_left: int = 180
     host: str = "localhost"
+    session_id: str = ""
+    numbers: tuple[int, ...] = ()
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """The provider took the message; `reference` is its own name for it, which its reports carry."""
+    """The provider took the message; `reference` is its own name for it, which its reports carry.
+
+    `tap`: it shows the message's numbers as buttons.
+    """
 
     reference: str = ""
+    tap: bool = False
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from aiogram.types import CopyTextButton, InlineKeyboardButton, InlineKeyboardMa
 
 from gateway.i18n import N_, translate
 from gateway.providers import Message, PermanentError, Receipt, TransientError
+from gateway.tap import deny_data, tap_data
 
 MESSAGES_A_SECOND = 30  # Telegram's limit for one bot ("Broadcasting to users" in its FAQ)
 
@@ -67,7 +68,7 @@ class TelegramProvider:
             sent = await bot.send_message(
                 message.chat_id,
                 message.text,
-                reply_markup=_copy_button(message),
+                reply_markup=_buttons(message),
                 request_timeout=max(1, round(self._timeout)),
             )
         except TelegramRetryAfter as problem:
@@ -82,7 +83,7 @@ class TelegramProvider:
             raise TransientError("Telegram does not know the token of the project's bot") from None
         except (TelegramNetworkError, TelegramServerError) as problem:
             raise TransientError(f"Telegram: {type(problem).__name__}") from None
-        return Receipt(str(sent.message_id))
+        return Receipt(str(sent.message_id), tap=bool(message.numbers))
 
     async def check(self) -> str:
         """The bots have a process of their own that says how they are."""
@@ -92,7 +93,17 @@ class TelegramProvider:
         """The bots' sessions are their process's to close."""
 
 
-def _copy_button(message: Message) -> InlineKeyboardMarkup:
+def _buttons(message: Message) -> InlineKeyboardMarkup:
+    """One tap's numbers, and a way to say no, where it is offered; the code to copy, always."""
+    rows = []
+    if message.numbers:
+        denial = translate(message.lang, N_("It wasn’t me"))
+        rows.append([_button(str(number), tap_data(message.session_id, number)) for number in message.numbers])
+        rows.append([_button(denial, deny_data(message.session_id))])
     text = translate(message.lang, N_("Copy %(code)s"), code=message.code)
-    button = InlineKeyboardButton(text=text, copy_text=CopyTextButton(text=message.code))
-    return InlineKeyboardMarkup(inline_keyboard=[[button]])
+    rows.append([InlineKeyboardButton(text=text, copy_text=CopyTextButton(text=message.code))])
+    return InlineKeyboardMarkup(inline_keyboard=rows)
+
+
+def _button(text: str, data: str) -> InlineKeyboardButton:
+    return InlineKeyboardButton(text=text, callback_data=data)

@@ -25,7 +25,7 @@ class Busy(Exception):
 class Send(msgspec.Struct, frozen=True):
     """The newest message of one channel. `began_parked`: it waited, or waits, for the bot's activation.
 
-    `instead_of` is the channel whose failure it makes up for.
+    `instead_of` is the channel whose failure it makes up for; `tap`: as it was sent, it showed the numbers.
     """
 
     channel: Channel
@@ -33,10 +33,18 @@ class Send(msgspec.Struct, frozen=True):
     began_parked: bool
     created_at: int
     instead_of: Channel | None = None
+    tap: bool = False
+
+
+SessionState = Literal["live", "approved", "used", "closed"]
 
 
 class SessionRow(msgspec.Struct, frozen=True):
-    """A session, with what its contact's channels look like right now."""
+    """A session, with what its contact's channels look like right now.
+
+    `browser_mac` stands for the browser that created it, empty where none did; `joined`: somebody else was
+    handed it, too. `place` is raw (gateway.place).
+    """
 
     id: str
     project_id: int
@@ -46,10 +54,13 @@ class SessionRow(msgspec.Struct, frozen=True):
     lang: str
     browser: str
     code_length: int
-    state: Literal["live", "used", "closed"]
+    state: SessionState
     attempts_left: int
     created_at: int
     expires_at: int
+    browser_mac: bytes
+    place: str
+    joined: bool
     chat_id: int | None
     active: bool
     last_channel: Channel | None
@@ -89,6 +100,8 @@ class NewSession(msgspec.Struct, frozen=True):
     attempts: int
     now: int
     expires_at: int
+    browser_mac: bytes = b""
+    place: str = ""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -161,10 +174,14 @@ class Claimed(msgspec.Struct, frozen=True):
     chat_id: int | None
     given_up: int = 0
     provider: int | None = None
+    browser: str = ""
+    place: str = ""
+    tap: bool = False
+    """Whether the session can be approved by one tap."""
 
 
 class EndedSend(msgspec.Struct, frozen=True):
-    """A message that a provider took for a session that is over: its code was entered, or it was closed."""
+    """A message that a provider took for a session that is over: its code was entered (`used`), or won't be."""
 
     channel: Channel
     reference: str
@@ -189,6 +206,7 @@ class Outcome(msgspec.Struct, frozen=True):
     due_at: int = 0
     given_up: int = 0
     instead: tuple[Channel, ...] = ()
+    tap: bool = False
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -297,7 +315,10 @@ class Store(Protocol):
         """Another seal of the same code key."""
 
     def open_session(self, new: NewSession, order: Order | None) -> Opened | Paused:
-        """Insert the session, or return the one that lives; queue its code where `order` asks for it."""
+        """Insert the session, or return the one that lives; queue its code where `order` asks for it.
+
+        Where the one that lives was created by a browser, anybody else to whom it is returned joins it.
+        """
 
     def session(self, project_id: int | None, session_id: str) -> SessionRow | None:
         """A session that is still the newest of its destination; `project_id` None looks in all projects."""
@@ -324,6 +345,21 @@ class Store(Protocol):
         self, project_id: int, session_id: str, macs: Sequence[bytes], now: int, pause: Pause
     ) -> Tried | None:
         """Count one attempt; a right one uses the session up, once. None where there is nothing to try."""
+
+    def pick(
+        self, bot_id: int, chat_id: int, session_id: str, right: bool, now: int, pause: Pause
+    ) -> Literal["approved", "closed", "joined"] | None:
+        """A number was picked in a chat: the `right` one approves the session, once, a wrong one closes it.
+
+        `joined`: it is open, but no longer to one tap. None where no session is open to the bot and chat that
+        are linked to it, and active.
+        """
+
+    def deny(self, bot_id: int, chat_id: int, session_id: str, now: int, pause: Pause) -> bool:
+        """Close the session, as a wrong pick does; whether it was open to this chat."""
+
+    def collect(self, project_id: int, session_id: str, browser_mac: bytes, now: int) -> bytes | None:
+        """Use up an approved session for the browser that created it, once: the sealed contact."""
 
     def spend(self, session_id: str) -> bool:
         """Spend a session's verify token: True for the first to come."""

@@ -44,6 +44,7 @@ from gateway.store import (
     Tried,
     sqlite_fallback,
     sqlite_manual,
+    sqlite_tap,
 )
 
 MIGRATIONS = Path(__file__).parent / "migrations" / "sqlite"
@@ -53,7 +54,7 @@ _CLOCK = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32, as ULIDs are
 
 _SESSION_BY_ID = """
     SELECT s.id, s.project_id, s.destination, s.sealed, s.kind, s.lang, s.browser, s.code_length, s.state,
-    s.attempts_left, s.created_at, s.expires_at, a.chat_id, a.active,
+    s.attempts_left, s.created_at, s.expires_at, s.browser_mac, s.place, s.joined, a.chat_id, a.active,
     (SELECT channel FROM habit h WHERE h.project_id = s.project_id AND h.destination = s.destination
      ORDER BY last_used_at DESC LIMIT 1)
     FROM session s LEFT JOIN activation a ON a.project_id = s.project_id AND a.destination = s.destination
@@ -157,11 +158,13 @@ class SqliteStore:
     def open_session(self, new: NewSession, order: Order | None) -> Opened | Paused:
         with _writing(self._connection) as db:
             old = db.execute(
-                "SELECT state, expires_at, created_at, paused_until, id FROM session"
+                "SELECT state, expires_at, created_at, paused_until, id, browser_mac, joined FROM session"
                 " WHERE project_id = ? AND destination = ?",
                 (new.project_id, new.destination),
             ).fetchone()
             if old and old[0] == "live" and old[1] > new.now and old[2] >= self.void_before:
+                if old[5] and old[5] != new.browser_mac and not old[6]:
+                    db.execute("UPDATE session SET joined = 1 WHERE id = ?", (old[4],))
                 session = _session(db, old[4])
             elif old and old[3] > new.now:
                 return Paused(old[3])
@@ -226,6 +229,35 @@ class SqliteStore:
             if state != "live":
                 _announce(db, session_id, now)
         return Tried(state == "used", attempts_left, sealed, channel)
+
+    def pick(
+        self, bot_id: int, chat_id: int, session_id: str, right: bool, now: int, pause: Pause
+    ) -> Literal["approved", "closed", "joined"] | None:
+        with _writing(self._connection) as db:
+            press = sqlite_tap.values(bot_id, chat_id, session_id, now, self.void_before, pause)
+            picked = sqlite_tap.pick(db, press, right)
+            if picked is None or picked == "joined":
+                return picked
+            state, project_id, destination = picked
+            if state == "approved":
+                _note_habit(db, project_id, destination, Channel.TELEGRAM, now)
+            _announce(db, session_id, now)
+        return state
+
+    def deny(self, bot_id: int, chat_id: int, session_id: str, now: int, pause: Pause) -> bool:
+        with _writing(self._connection) as db:
+            press = sqlite_tap.values(bot_id, chat_id, session_id, now, self.void_before, pause)
+            closed = sqlite_tap.deny(db, press)
+            if closed:
+                _announce(db, session_id, now)
+        return closed
+
+    def collect(self, project_id: int, session_id: str, browser_mac: bytes, now: int) -> bytes | None:
+        with _writing(self._connection) as db:
+            sealed = sqlite_tap.collect(db, project_id, session_id, browser_mac, now, self.void_before)
+            if sealed is not None:
+                _announce(db, session_id, now)
+        return sealed
 
     def spend(self, session_id: str) -> bool:
         with _writing(self._connection) as db:
@@ -299,9 +331,10 @@ class SqliteStore:
 
     def ended_sends(self, session_id: str) -> list[EndedSend]:
         rows = self._read(
-            "SELECT m.channel, m.reference, s.id, s.project_id, s.state, s.sealed, s.code_length, s.own_code"
-            " FROM session s JOIN message m ON m.session_id = s.id"
-            " WHERE s.id = ? AND s.state <> 'live' AND m.reference <> ''",
+            # Of a session that one tap approved, the code was not entered, and is forgotten.
+            "SELECT m.channel, m.reference, s.id, s.project_id, iif(s.code_mac = x'', 'closed', s.state),"
+            " s.sealed, s.code_length, s.own_code FROM session s JOIN message m ON m.session_id = s.id"
+            " WHERE s.id = ? AND s.state IN ('used', 'closed') AND m.reference <> ''",
             session_id,
         )
         return [EndedSend(Channel(channel), *more) for channel, *more in rows]
@@ -519,8 +552,8 @@ def _settings(text: str) -> ProjectSettings:
 
 
 def _row_to_session(row: Any, sends: tuple[Send, ...]) -> SessionRow:
-    known = Channel(row[14]) if row[14] else None
-    fields: list[Any] = [*row[:13], bool(row[13]), known, sends]
+    known = Channel(row[17]) if row[17] else None
+    fields: list[Any] = [*row[:14], bool(row[14]), row[15], bool(row[16]), known, sends]
     return SessionRow(*fields)
 
 
@@ -537,9 +570,11 @@ def _session(db: sqlite3.Connection, session_id: str) -> SessionRow:
 
 def _sends(db: sqlite3.Connection, session_id: str) -> tuple[Send, ...]:
     newest = {
-        channel: Send(Channel(channel), state, bool(parked), created_at, Channel(instead) if instead else None)
-        for channel, state, parked, created_at, instead in db.execute(
-            "SELECT channel, state, began_parked, created_at, instead_of FROM message WHERE session_id = ?"
+        channel: Send(
+            Channel(channel), state, bool(parked), created_at, Channel(instead) if instead else None, bool(tap)
+        )
+        for channel, state, parked, created_at, instead, tap in db.execute(
+            "SELECT channel, state, began_parked, created_at, instead_of, tap FROM message WHERE session_id = ?"
             " ORDER BY id",
             (session_id,),
         )
@@ -549,12 +584,13 @@ def _sends(db: sqlite3.Connection, session_id: str) -> tuple[Send, ...]:
 
 def _insert_session(db: sqlite3.Connection, new: NewSession) -> None:
     db.execute(
-        "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, 'live', ?, 0, 0, ?, ?)"
+        "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, 'live', ?, 0, 0, ?, ?, ?, ?, 0)"
         " ON CONFLICT (project_id, destination) DO UPDATE SET id = excluded.id, sealed = excluded.sealed,"
         " code_mac = excluded.code_mac, code_length = excluded.code_length, own_code = NULL,"
         " lang = excluded.lang, browser = excluded.browser, state = 'live',"
         " attempts_left = excluded.attempts_left, paused_until = 0, created_at = excluded.created_at,"
-        " expires_at = excluded.expires_at",
+        " expires_at = excluded.expires_at, browser_mac = excluded.browser_mac, place = excluded.place,"
+        " joined = 0",
         (
             new.project_id,
             new.destination,
@@ -568,6 +604,8 @@ def _insert_session(db: sqlite3.Connection, new: NewSession) -> None:
             new.attempts,
             new.now,
             new.expires_at,
+            new.browser_mac,
+            new.place,
         ),
     )
 
@@ -593,6 +631,9 @@ def _fresh(db: sqlite3.Connection, new: NewSession) -> SessionRow:
         new.attempts,
         new.now,
         new.expires_at,
+        new.browser_mac,
+        new.place,
+        False,
         chat_id,
         bool(active),
         Channel(last_channel) if last_channel else None,
@@ -661,6 +702,7 @@ def _due(channels: int) -> str:
         SELECT m.id, m.session_id, coalesce(s.project_id, o.project_id), m.channel, coalesce(s.lang, o.lang),
             coalesce(s.sealed, o.sealed), coalesce(s.code_length, o.code_length),
             coalesce(s.own_code, o.own_code), m.attempts, m.created_at, a.chat_id, m.given_up, o.provider,
+            coalesce(s.browser, ''), coalesce(s.place, ''), s.browser_mac <> x'' AND NOT s.joined,
             iif(o.id IS NULL, s.state, 'live'), coalesce(s.expires_at, o.expires_at)
         FROM message m LEFT JOIN session s ON s.id = m.session_id LEFT JOIN manual o ON o.id = m.session_id
         LEFT JOIN activation a ON a.project_id = coalesce(s.project_id, o.project_id)
@@ -681,7 +723,7 @@ def _waiting(channels: int) -> str:
 
 def _claimed(row: Sequence[Any]) -> Claimed:
     number, session_id, project_id, channel, lang, sealed, length, own, attempts, created_at, *more = row
-    chat_id, given_up, provider, _, end = more
+    chat_id, given_up, provider, browser, place, tap, _, end = more
     return Claimed(
         number,
         session_id,
@@ -697,6 +739,9 @@ def _claimed(row: Sequence[Any]) -> Claimed:
         chat_id,
         given_up,
         provider,
+        browser,
+        place,
+        bool(tap),
     )
 
 
@@ -704,7 +749,7 @@ def _finish(db: sqlite3.Connection, outcome: Outcome, now: int) -> None:
     finished = None if outcome.state == "queued" else now
     row = db.execute(
         "UPDATE message SET state = ?, reference = ?, error = ?, due_at = ?, finished_at = ?,"
-        " given_up = given_up | ?"
+        " given_up = given_up | ?, tap = ?"
         " WHERE id = ? AND state IN ('queued', 'sending') RETURNING session_id, channel",
         (
             outcome.state,
@@ -713,6 +758,7 @@ def _finish(db: sqlite3.Connection, outcome: Outcome, now: int) -> None:
             outcome.due_at,
             finished,
             outcome.given_up,
+            outcome.tap,
             outcome.message_id,
         ),
     ).fetchone()

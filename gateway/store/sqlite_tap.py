@@ -1,0 +1,69 @@
+"""The part of the SQLite store that one tap needs. Each decision is one UPDATE: no race can come between."""
+
+import sqlite3
+from typing import Literal
+
+from gateway.store import Pause
+
+_LINKED = """
+    EXISTS (SELECT 1 FROM activation a WHERE a.project_id = session.project_id
+        AND a.destination = session.destination AND a.bot_id = :bot_id AND a.chat_id = :chat_id AND a.active = 1)
+"""
+_OPEN = f"id = :id AND state = 'live' AND expires_at > :now AND created_at >= :void AND {_LINKED}"
+_REST = ":now + min(:first << min(strikes, 20), :longest)"
+# An approved session's code is forgotten: nothing opens it any more but its browser.
+_PICK = f"""
+    UPDATE session SET
+        state = iif(:right, 'approved', 'closed'),
+        code_mac = iif(:right, x'', code_mac),
+        strikes = iif(:right, 0, strikes + 1),
+        paused_until = iif(:right, 0, {_REST})
+    WHERE {_OPEN} AND browser_mac <> x'' AND NOT joined
+    RETURNING state, project_id, destination
+"""  # noqa: S608 - our own text
+_DENY = f"UPDATE session SET state = 'closed', strikes = strikes + 1, paused_until = {_REST} WHERE {_OPEN}"  # noqa: S608
+_JOINED = f"SELECT 1 FROM session WHERE {_OPEN} AND browser_mac <> x'' AND joined"  # noqa: S608
+_COLLECT = """
+    UPDATE session SET state = 'used'
+    WHERE id = ? AND project_id = ? AND state = 'approved' AND browser_mac = ? AND browser_mac <> x''
+        AND expires_at > ? AND created_at >= ?
+    RETURNING sealed
+"""
+
+Picked = tuple[Literal["approved", "closed"], int, bytes]
+
+
+def values(
+    bot_id: int, chat_id: int, session_id: str, now: int, void_before: int, pause: Pause
+) -> dict[str, int | str]:
+    """What the statements of a press are given."""
+    return {
+        "id": session_id,
+        "bot_id": bot_id,
+        "chat_id": chat_id,
+        "now": now,
+        "void": void_before,
+        "first": pause.first,
+        "longest": pause.longest,
+    }
+
+
+def pick(db: sqlite3.Connection, press: dict[str, int | str], right: bool) -> Picked | Literal["joined"] | None:
+    """What became of the session, with its project and destination; None: none is open to this chat."""
+    picked: Picked | None = db.execute(_PICK, {**press, "right": right}).fetchone()
+    if picked is None and db.execute(_JOINED, press).fetchone():
+        return "joined"
+    return picked
+
+
+def deny(db: sqlite3.Connection, press: dict[str, int | str]) -> bool:
+    """Close the session; whether it was open."""
+    return db.execute(_DENY, press).rowcount == 1
+
+
+def collect(
+    db: sqlite3.Connection, project_id: int, session_id: str, browser_mac: bytes, now: int, void_before: int
+) -> bytes | None:
+    """Use an approved session up; its sealed contact."""
+    row = db.execute(_COLLECT, (session_id, project_id, browser_mac, now, void_before)).fetchone()
+    return row[0] if row else None
