@@ -49,7 +49,7 @@ def test_the_last_wrong_code_closes_the_session_and_the_number_rests(
         guess_wrongly(visitor, code, left)
     visitor.types(wrong(code))
     expect(visitor.over).to_have_attribute("data-over", "closed")
-    expect(visitor.heading).to_have_text("Too many wrong codes")
+    expect(visitor.heading).to_have_text("This login was closed")
 
     visitor.page.get_by_role("link", name="Start again").click()
     visitor.gives(phone)

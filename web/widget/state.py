@@ -1,6 +1,4 @@
-"""What the steps hand on, in a signed token: no cookie, so that a frame works where third-party cookies are blocked."""
-
-from typing import Literal
+"""What the steps hand on, in a signed token: with no cookie, a frame works where third-party ones are blocked."""
 
 import msgspec
 from flask import current_app, g
@@ -15,7 +13,6 @@ from gateway.verbs import Gateway
 from web.widget.theme import Theme
 
 STATE_SECONDS = 24 * 3600  # a page left open over night still says what happened, instead of "not ours"
-Kind = Literal["phone", "email"]
 
 
 class WidgetState(msgspec.Struct, frozen=True, array_like=True):
@@ -31,7 +28,7 @@ class WidgetState(msgspec.Struct, frozen=True, array_like=True):
     partner_state: str
     session_id: str = ""
     mask: str = ""
-    kind: Kind = "phone"
+    kind: str = "phone"
     channel: str = ""
     origin: str = ""
     lang: str = ""

@@ -16,7 +16,7 @@ from web import fields
 from web.visitor import browser_name, home_region
 from web.widget.embedding import allow_form_target, first_state, way_back
 from web.widget.qr import qr_code
-from web.widget.state import Kind, WidgetState, this_widget
+from web.widget.state import WidgetState, this_widget
 
 widget = Blueprint("widget", __name__, url_prefix="/widget")
 
@@ -56,7 +56,7 @@ def channels() -> Any:
 
 @widget.post("/channels")
 def choose() -> Any:
-    state, project = _posted_state()
+    state, _ = _posted_state()
     channel = fields.channel(dict(request.form))
     if channel is None:
         return _go("widget.channels", state)
@@ -81,7 +81,8 @@ def start() -> Any:
         errors.NoChannel,
         errors.ChannelCannotReach,
     ) as refusal:
-        return _entry_page(msgspec.structs.replace(state.fresh, channel=state.channel, kind=state.kind), project, by=by, typed=typed, refusal=refusal)
+        again = msgspec.structs.replace(state.fresh, channel=state.channel, kind=state.kind)
+        return _entry_page(again, project, by=by, typed=typed, refusal=refusal)
     sent_to = created.sent_to if created.sent_to in tuple(Channel) else created.channels[0].type
     return _go(
         "widget.code",
@@ -176,7 +177,7 @@ def _entry_page(
     typed: str = "",
     refusal: errors.GatewayError | None = None,
 ) -> Any:
-    kinds: set[Kind] = {channel.type.kind for channel in this_widget().gateway.channels(_caller(project, state))}
+    kinds: set[str] = {channel.type.kind for channel in this_widget().gateway.channels(_caller(project, state))}
     if state.channel:
         kinds = {state.kind}
     if by not in kinds:
@@ -245,7 +246,7 @@ def _approved_page(state: WidgetState) -> Any:
 
 
 def _over_page(state: WidgetState, progress: Progress, status: int = 200) -> Any:
-    over = "expired" if progress.state == "live" else "elsewhere" if progress.state == "approved" else progress.state
+    over = {"live": "expired", "approved": "elsewhere"}.get(progress.state, progress.state)
     page = render_template("widget/over.html", over=over, again=_beginning(state))
     return make_response(page, status)
 
@@ -275,6 +276,7 @@ def _caller(project: Project, state: WidgetState) -> Caller:
         lang=g.lang,
         browser=browser_name(request.headers.get("User-Agent", "")),
         browser_key=state.browser_key,
+        place=state.time_zone,
     )
 
 

@@ -22,6 +22,7 @@ _WASH = 0.1  # how much of the accent its faint background has
 _CARD = {"light": "#ffffff", "dark": "#191c2f"}  # as in kodgate.css and dark.css
 _INKS = ("#ffffff", "#14163a")
 _ACCENT = re.compile(r"#[0-9a-fA-F]{6}")
+_RADIUS = re.compile(r"[0-9]{1,2}")
 _FONT = re.compile(r"[A-Za-z0-9 ,'\"-]{1,120}")
 
 
@@ -45,7 +46,7 @@ class Theme(msgspec.Struct, frozen=True, array_like=True):
 
     def light_css(self) -> str:
         """The custom properties that differ from ours."""
-        chosen = {}
+        chosen: dict[str, str] = {}
         if self.accent:
             chosen |= _accents(self.accent, "light")
         if self.radius is not None:
@@ -67,7 +68,7 @@ def read_theme(given: Mapping[str, str]) -> Theme:
         raise BadRequest("theme", N_("must be light, dark or auto"))
     if accent and not _ACCENT.fullmatch(accent):
         raise BadRequest("accent", N_("must be a colour such as #3b3fd8"))
-    if radius and not (radius.isascii() and radius.isdigit() and len(radius) < 4 and int(radius) <= LARGEST_RADIUS):
+    if radius and not (_RADIUS.fullmatch(radius) and int(radius) <= LARGEST_RADIUS):
         raise BadRequest("radius", N_("must be a number of pixels up to 24"))
     if font and (not _FONT.fullmatch(font) or font.count('"') % 2 or font.count("'") % 2):
         raise BadRequest("font", N_("must be the names of fonts, with commas between them"))
