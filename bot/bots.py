@@ -14,6 +14,7 @@ from aiogram.exceptions import TelegramAPIError, TelegramNotFound, TelegramUnaut
 from aiogram.types import BotCommand
 
 from bot.handlers import Conversations
+from bot.taps import Taps
 from bot.updates import Poller
 from gateway.bootstrap import introduce_bot
 from gateway.i18n import LANGUAGES, N_, translate
@@ -47,7 +48,7 @@ class ServedBot:
         self._patience = config.poll_timeout_seconds * 1000 + SILENCE
         self._on_introduced = on_introduced
         dispatcher = Dispatcher()
-        dispatcher.include_router(Conversations(gateway).router())
+        dispatcher.include_routers(Conversations(gateway).router(), Taps(gateway).router())
         self._poller = Poller(self.bot, dispatcher, gateway.store, gateway.clock, config.poll_timeout_seconds)
 
     def polls(self) -> bool:

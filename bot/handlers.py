@@ -18,6 +18,7 @@ from gateway.contact import Contact, parse_telegram_phone
 from gateway.errors import BadRequest, GatewayError, SessionExpired, TooSoon
 from gateway.i18n import N_, pick_language, translate
 from gateway.local import LocalGateway
+from gateway.place import place_name
 from gateway.render import render_bot_text
 from gateway.verbs import Caller, LinkedSession
 
@@ -66,6 +67,7 @@ class Conversations:
             lang,
             site=session.project.settings.name,
             browser=session.browser,
+            place=place_name(session.place, lang),
             mask=session.contact.mask,
         )
         await say(bot, message.chat.id, text, _contact_button(lang))

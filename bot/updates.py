@@ -25,7 +25,7 @@ from gateway.store import Busy, Store
 
 log = logging.getLogger(__name__)
 
-ALLOWED_UPDATES = ["message", "my_chat_member"]
+ALLOWED_UPDATES = ["message", "my_chat_member", "callback_query"]
 OFFSET_TRUSTED_MS = 24 * 3600 * 1000  # Telegram may renumber updates after a quiet week
 BATCH = 100  # the Bot API's own limit
 PATIENCE = 2.0  # seconds a slow reply may hold the next poll; then it goes on beside it
@@ -161,5 +161,8 @@ class Poller:
 
 
 def _chat_of(update: Update) -> int:
+    """Whose turn it is: a button's press waits for its chat, too, whose id is the person's."""
+    if update.callback_query:
+        return update.callback_query.from_user.id
     event = update.message or update.my_chat_member
     return event.chat.id if event else 0

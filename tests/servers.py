@@ -191,9 +191,29 @@ class Person:
         self._http.post(f"{self._chat}/{what}", json=details).raise_for_status()
 
     def heard(self) -> list[str]:
-        """What the bot has said, oldest first."""
+        """What the bot has said, oldest first, as it reads now."""
+        return [message.get("text", "") for message in self.messages()]
+
+    def messages(self) -> list[dict[str, Any]]:
+        """The bot's messages, oldest first."""
         messages = self._http.get(self._chat).json()["messages"]
-        return [message.get("text", "") for message in messages if message["from"]["is_bot"]]
+        return [message for message in messages if message["from"]["is_bot"]]
+
+    def buttons(self) -> list[str]:
+        """What stands on the buttons below the bot's newest message."""
+        markup = self.messages()[-1].get("reply_markup", {})
+        return [button["text"] for row in markup.get("inline_keyboard", []) for button in row]
+
+    def presses(self, words: str) -> str:
+        """Press that button; the id of the callback query."""
+        message = self.messages()[-1]
+        rows = message["reply_markup"]["inline_keyboard"]
+        [data] = [button["callback_data"] for row in rows for button in row if button["text"] == words]
+        answer = self._http.post(
+            f"{self._chat}/callback", json={"message_id": message["message_id"], "data": data}
+        )
+        answer.raise_for_status()
+        return str(answer.json()["callback_query_id"])
 
     def hears(self, part: str, times: int = 1) -> str:
         """Wait for the bot to say something that holds `part`, for the n-th time."""

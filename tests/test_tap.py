@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -21,18 +21,11 @@ from gateway.settings import DEVELOPMENT_SECRET
 from gateway.store import Outcome
 from gateway.tap import Numbers, derive_numbers, read_press, tap_data
 from gateway.tokens import write_payload
-from gateway.verbs import Caller, Progress
+from gateway.verbs import Caller, Checked, Progress
 from tests.world import BOT_ID, World, make_world, new_phone
 
 CHAT, ANOTHER_CHAT = 7, 8
 MINE, THEIRS = "the browser's own secret", "somebody else's"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = make_world(tmp_path)
-    yield made
-    made.gateway.close()
 
 
 def browser(world: World, key: str = MINE) -> Caller:
@@ -144,7 +137,12 @@ def test_the_right_number_approves_and_the_browser_collects(world: World) -> Non
     assert (after.state, after.number) == ("approved", None)
     assert not collects(world, session_id, THEIRS)
     assert not collects(world, session_id, "")
+    assert pick(world, session_id) == "approved", "pressed twice"
+    assert pick(world, session_id, wrong(session_id)) == "over"
+    assert not world.gateway.deny(BOT_ID, CHAT, session_id)
+    assert pick(world, session_id, chat=ANOTHER_CHAT) == "over"
     token = world.gateway.collect(browser(world), session_id).verify_token
+    assert pick(world, session_id) == "approved", "pressed late"
     assert progress(world, session_id).state == "used"
     assert not collects(world, session_id)
     verified = world.gateway.verify(world.caller("sk_development"), token)
@@ -193,6 +191,12 @@ def test_an_approval_ends_with_its_session(world: World) -> None:
     world.clock.pass_seconds(180)
     assert progress(world, session_id).state == "expired"
     assert not collects(world, session_id)
+
+
+def test_a_session_that_its_code_opened_was_not_approved(world: World) -> None:
+    session_id = opened(world, new_phone())
+    world.gateway.check(world.caller(), session_id, world.code_of(session_id))
+    assert pick(world, session_id) == "over"
 
 
 def test_only_the_projects_own_caller_collects(world: World) -> None:
@@ -394,27 +398,33 @@ def test_a_rotation_of_the_keys_changes_nothing_under_way(world: World, tmp_path
 def test_of_many_right_picks_one_counts(world: World) -> None:
     for _ in range(10):
         session_id = opened(world, new_phone())
+        seen = world.gateway.store.last_event()
         answers = together(world.gateway, [partial(pick, world, session_id)] * 16)
-        assert Counter(answers) == {"approved": 1, "over": 15}
+        assert Counter(answers) == {"approved": 16}, "who presses again is told the same"
+        assert len(world.gateway.store.events_since(seen, 100)) == 1
 
 
 def test_of_a_right_and_a_wrong_pick_and_a_denial_one_counts(world: World) -> None:
     for _ in range(10):
         session_id = opened(world, new_phone())
+        seen = world.gateway.store.last_event()
         acts: list[Callable[[], Any]] = [
             partial(pick, world, session_id),
             partial(pick, world, session_id, wrong(session_id)),
             partial(world.gateway.deny, BOT_ID, CHAT, session_id),
         ]
         answers = together(world.gateway, acts * 5)
-        assert len([answer for answer in answers if answer in ("approved", "wrong", True)]) == 1
-        state = "approved" if "approved" in answers else "closed"
-        assert progress(world, session_id).state == state
-        assert collects(world, session_id) is (state == "approved")
+        assert len(world.gateway.store.events_since(seen, 100)) == 1
+        if "approved" in answers:
+            assert Counter(answers) == {"approved": 5, "over": 5, False: 5}
+        else:
+            assert sorted(map(str, set(answers))) in (["False", "True", "over"], ["False", "over", "wrong"])
+            assert answers.count("wrong") + answers.count(True) == 1
+        assert collects(world, session_id) is ("approved" in answers)
 
 
 def test_a_pick_and_a_right_code_never_make_two_tokens(world: World) -> None:
-    wins: Counter[str] = Counter()
+    wins: Counter[bool] = Counter()
     for _ in range(20):
         session_id = opened(world, new_phone())
         acts: list[Callable[[], Any]] = [
@@ -422,11 +432,11 @@ def test_a_pick_and_a_right_code_never_make_two_tokens(world: World) -> None:
             partial(world.gateway.check, world.caller(), session_id, world.code_of(session_id)),
         ]
         answers = together(world.gateway, acts * 4)
-        tokens = [answer for answer in answers if answer not in ("approved", "over", "ERROR_SESSION_EXPIRED")]
-        approved = answers.count("approved")
-        assert len(tokens) + approved == 1
-        assert collects(world, session_id) is (approved == 1)
-        wins["tap" if approved else "code"] += 1
+        tokens = [answer for answer in answers if isinstance(answer, Checked)]
+        approved = "approved" in answers
+        assert len(tokens) == (not approved)
+        assert collects(world, session_id) is approved
+        wins[approved] += 1
     print(wins)
 
 

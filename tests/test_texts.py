@@ -22,6 +22,7 @@ BOT_VALUES: dict[str, Any] = {
     "mask": "+7 ••• ••• 36",
     "yours": "+7 ••• ••• 37",
     "browser": "Firefox, Linux",
+    "place": "Germany (Berlin)",
     "coming": True,
 }
 

@@ -99,11 +99,11 @@ def _buttons(message: Message) -> InlineKeyboardMarkup:
     if message.numbers:
         denial = translate(message.lang, N_("It wasn’t me"))
         rows.append([_button(str(number), tap_data(message.session_id, number)) for number in message.numbers])
-        rows.append([_button(denial, deny_data(message.session_id))])
+        rows.append([_button(denial, deny_data(message.session_id), "danger")])
     text = translate(message.lang, N_("Copy %(code)s"), code=message.code)
     rows.append([InlineKeyboardButton(text=text, copy_text=CopyTextButton(text=message.code))])
     return InlineKeyboardMarkup(inline_keyboard=rows)
 
 
-def _button(text: str, data: str) -> InlineKeyboardButton:
-    return InlineKeyboardButton(text=text, callback_data=data)
+def _button(text: str, data: str, style: str | None = None) -> InlineKeyboardButton:
+    return InlineKeyboardButton(text=text, callback_data=data, style=style)

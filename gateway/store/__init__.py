@@ -348,11 +348,11 @@ class Store(Protocol):
 
     def pick(
         self, bot_id: int, chat_id: int, session_id: str, right: bool, now: int, pause: Pause
-    ) -> Literal["approved", "closed", "joined"] | None:
+    ) -> Literal["approved", "again", "closed", "joined"] | None:
         """A number was picked in a chat: the `right` one approves the session, once, a wrong one closes it.
 
-        `joined`: it is open, but no longer to one tap. None where no session is open to the bot and chat that
-        are linked to it, and active.
+        `again`: it was approved before; nothing changed. `joined`: it is open, but no longer to one tap. None
+        where the bot and chat are not linked to it, and active, or it is over.
         """
 
     def deny(self, bot_id: int, chat_id: int, session_id: str, now: int, pause: Pause) -> bool:

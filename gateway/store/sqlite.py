@@ -232,11 +232,11 @@ class SqliteStore:
 
     def pick(
         self, bot_id: int, chat_id: int, session_id: str, right: bool, now: int, pause: Pause
-    ) -> Literal["approved", "closed", "joined"] | None:
+    ) -> Literal["approved", "again", "closed", "joined"] | None:
         with _writing(self._connection) as db:
             press = sqlite_tap.values(bot_id, chat_id, session_id, now, self.void_before, pause)
             picked = sqlite_tap.pick(db, press, right)
-            if picked is None or picked == "joined":
+            if not isinstance(picked, tuple):
                 return picked
             state, project_id, destination = picked
             if state == "approved":

@@ -9,7 +9,8 @@ _LINKED = """
     EXISTS (SELECT 1 FROM activation a WHERE a.project_id = session.project_id
         AND a.destination = session.destination AND a.bot_id = :bot_id AND a.chat_id = :chat_id AND a.active = 1)
 """
-_OPEN = f"id = :id AND state = 'live' AND expires_at > :now AND created_at >= :void AND {_LINKED}"
+_THEIRS = f"id = :id AND expires_at > :now AND created_at >= :void AND {_LINKED}"
+_OPEN = f"{_THEIRS} AND state = 'live'"
 _REST = ":now + min(:first << min(strikes, 20), :longest)"
 # An approved session's code is forgotten: nothing opens it any more but its browser.
 _PICK = f"""
@@ -22,7 +23,7 @@ _PICK = f"""
     RETURNING state, project_id, destination
 """  # noqa: S608 - our own text
 _DENY = f"UPDATE session SET state = 'closed', strikes = strikes + 1, paused_until = {_REST} WHERE {_OPEN}"  # noqa: S608
-_JOINED = f"SELECT 1 FROM session WHERE {_OPEN} AND browser_mac <> x'' AND joined"  # noqa: S608
+_STANDS = f"SELECT state, code_mac = x'' FROM session WHERE {_THEIRS} AND browser_mac <> x''"  # noqa: S608
 _COLLECT = """
     UPDATE session SET state = 'used'
     WHERE id = ? AND project_id = ? AND state = 'approved' AND browser_mac = ? AND browser_mac <> x''
@@ -48,12 +49,17 @@ def values(
     }
 
 
-def pick(db: sqlite3.Connection, press: dict[str, int | str], right: bool) -> Picked | Literal["joined"] | None:
-    """What became of the session, with its project and destination; None: none is open to this chat."""
+def pick(
+    db: sqlite3.Connection, press: dict[str, int | str], right: bool
+) -> Picked | Literal["again", "joined"] | None:
+    """What became of the session, with its project and destination; otherwise as `Store.pick` says."""
     picked: Picked | None = db.execute(_PICK, {**press, "right": right}).fetchone()
-    if picked is None and db.execute(_JOINED, press).fetchone():
+    if picked:
+        return picked
+    state, approved = db.execute(_STANDS, press).fetchone() or ("", False)
+    if state == "live":
         return "joined"
-    return picked
+    return "again" if right and approved and state in ("approved", "used") else None
 
 
 def deny(db: sqlite3.Connection, press: dict[str, int | str]) -> bool:
