@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     messages_folder: Path | None = Field(
         None, description="your own texts before ours: <channel>/<lang>.txt, a project's <id>/<channel>/<lang>.txt"
     )
+    country_header: str = Field(
+        "", description="a header of your proxy's that tells the visitor's country, such as CF-IPCountry"
+    )
     limits: Literal["on", "off"] = Field("on", description="off drops cool-downs and pauses, for tests only")
 
     # Each of these is a default with its reason; none needs setting.

@@ -1,5 +1,6 @@
 """The conformance suite of the `Store` protocol: every store passes it. A second one is dropped in at STORES."""
 
+import itertools
 import multiprocessing
 import os
 import sqlite3
@@ -7,6 +8,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +35,7 @@ from gateway.store import (
     Tried,
     open_store,
 )
+from gateway.store.sqlite import MIGRATIONS
 from tests.world import START
 
 T = TypeVar("T")
@@ -473,7 +476,138 @@ def test_a_watch_notices_other_commits(store: Store) -> None:
     assert asyncio.run(look()) == [False, True, False]
 
 
+# One tap
+
+
+def tapped(store: Store, destination: bytes = HERE, now: int = START) -> str:
+    """A session of a browser `m`, whose phone is linked to chat 70 of bot 9; its id."""
+    store.activate(Link(1, destination, 9, 70, 70), now)
+    session = msgspec.structs.replace(new(destination, now), browser_mac=b"m" * 16, place="Europe/Berlin")
+    return opened(store, session, order(Channel.TELEGRAM)).session.id
+
+
+def picks(
+    store: Store, session_id: str, right: bool = True, now: int = START, chat: tuple[int, int] = (9, 70)
+) -> Any:
+    return store.pick(*chat, session_id, right, now, PAUSE)
+
+
+def test_a_session_keeps_its_browser_and_place(store: Store) -> None:
+    session_id = tapped(store)
+    row = store.session(1, session_id)
+    assert row
+    assert (row.browser_mac, row.place, row.joined) == (b"m" * 16, "Europe/Berlin", False)
+    [claimed] = store.claim(START, 1000, EVERY, 10)
+    assert (claimed.tap, claimed.place, claimed.browser) == (True, "Europe/Berlin", "Firefox, Linux")
+    store.finish([Outcome(claimed.id, "sent", "ref", tap=True)], START)
+    row = store.session(1, session_id)
+    assert row
+    assert [(send.channel, send.tap) for send in row.sends] == [(Channel.TELEGRAM, True)]
+
+
+@pytest.mark.parametrize("mac", [b"", b"x" * 16])
+def test_whoever_else_is_returned_a_browsers_session_joins_it(store: Store, mac: bytes) -> None:
+    session_id = tapped(store)
+    same = msgspec.structs.replace(new(), browser_mac=b"m" * 16)
+    assert not opened(store, same, None).session.joined
+    joined = opened(store, msgspec.structs.replace(new(), browser_mac=mac), None).session
+    assert (joined.id, joined.joined, joined.browser_mac) == (session_id, True, b"m" * 16)
+    assert opened(store, same, None).session.joined, "for good"
+    assert not store.claim(START, 1000, EVERY, 10)[0].tap
+    assert picks(store, session_id) == picks(store, session_id, right=False) == "joined"
+    assert opened(store, new(now=START + 3 * MINUTE), None).session.joined is False
+
+
+def test_nobody_joins_a_session_that_no_browser_created(store: Store) -> None:
+    first = opened(store, new(), None).session
+    again = opened(store, msgspec.structs.replace(new(), browser_mac=b"m" * 16), None).session
+    assert (again.id, again.joined, again.browser_mac) == (first.id, False, b"")
+    store.activate(Link(1, HERE, 9, 70, 70), START)
+    assert picks(store, first.id) is None
+    assert store.collect(1, first.id, b"", START) is None
+
+
+def test_a_right_pick_approves_and_its_browser_collects_once(store: Store) -> None:
+    session_id = tapped(store)
+    assert store.collect(1, session_id, b"m" * 16, START) is None
+    assert picks(store, session_id) == "approved"
+    assert picks(store, session_id) == "again"
+    assert picks(store, session_id, right=False) is None
+    assert guess(store, session_id, RIGHT) is None
+    assert store.queue(1, session_id, Channel.SMS, START, MINUTE) is None
+    row = store.session(1, session_id)
+    assert row
+    assert row.state == "approved"
+    for project_id, mac, now in ((2, b"m" * 16, START), (1, b"x" * 16, START), (1, b"", START)):
+        assert store.collect(project_id, session_id, mac, now) is None
+    assert store.collect(1, session_id, b"m" * 16, START + 3 * MINUTE) is None
+    assert store.collect(1, session_id, b"m" * 16, START + 1) == b"sealed"
+    assert store.collect(1, session_id, b"m" * 16, START + 1) is None
+    assert opened(store, new(), None).session.last_channel is Channel.TELEGRAM
+
+
+def test_a_provider_is_not_told_that_an_approved_sessions_code_was_entered(store: Store) -> None:
+    session_id = tapped(store)
+    [claimed] = store.claim(START, 1000, EVERY, 10)
+    store.finish([Outcome(claimed.id, "sent", "ref")], START)
+    assert picks(store, session_id) == "approved"
+    assert store.ended_sends(session_id) == []
+    store.collect(1, session_id, b"m" * 16, START)
+    assert [ended.state for ended in store.ended_sends(session_id)] == ["closed"]
+
+
+def test_a_wrong_pick_and_a_denial_make_the_destination_rest(store: Store) -> None:
+    session_id = tapped(store)
+    assert picks(store, session_id, right=False) == "closed"
+    assert picks(store, session_id) is None
+    assert store.open_session(new(now=START + 29_999), None) == Paused(START + 30_000)
+    later = START + 30_000
+    session_id = tapped(store, now=later)
+    assert store.deny(9, 70, session_id, later, PAUSE)
+    assert not store.deny(9, 70, session_id, later, PAUSE)
+    assert store.open_session(new(now=later), None) == Paused(later + 60_000)
+
+
+def test_only_the_linked_active_chat_of_the_same_bot_presses(store: Store) -> None:
+    session_id = tapped(store)
+    for chat in ((9, 71), (8, 70)):
+        assert picks(store, session_id, chat=chat) is None
+        assert picks(store, session_id, right=False, chat=chat) is None
+        assert not store.deny(*chat, session_id, START, PAUSE)
+    store.deactivate(9, 70, START)
+    assert picks(store, session_id) is None
+    assert not store.deny(9, 70, session_id, START, PAUSE)
+    store.reactivate(9, 70, START)
+    assert picks(store, session_id, now=START + 3 * MINUTE) is None
+    assert picks(store, session_id) == "approved"
+
+
+def test_an_approved_session_gives_way_to_a_new_one(store: Store) -> None:
+    session_id = tapped(store)
+    assert picks(store, session_id) == "approved"
+    assert opened(store, new(), None).session.id != session_id
+    assert store.collect(1, session_id, b"m" * 16, START) is None
+
+
 # Races
+
+
+def test_of_all_presses_and_codes_one_decides(store: Store) -> None:
+    for round_ in range(20):
+        session_id = tapped(store, bytes([round_]) * 16)
+        before = store.last_event()
+        acts: list[Callable[[], Any]] = [
+            partial(picks, store, session_id),
+            partial(picks, store, session_id, right=False),
+            partial(store.deny, 9, 70, session_id, START, PAUSE),
+            partial(guess, store, session_id, RIGHT),
+        ]
+        turn = itertools.count()
+        answers = together(40, lambda acts=acts, turn=turn: acts[next(turn) % 4]())  # type: ignore[misc]
+        deciding = [one for one in answers if one in ("approved", "closed", True) or isinstance(one, Tried)]
+        assert len(deciding) == len(store.events_since(before, 100)) == 1
+        collected = together(10, partial(store.collect, 1, session_id, b"m" * 16, START))
+        assert [one for one in collected if one] == [b"sealed"] * ("approved" in answers)
 
 
 def test_one_of_many_right_codes_wins(store: Store) -> None:
@@ -516,8 +650,21 @@ def test_processes_race_like_threads(store: Store, url: str) -> None:
     with context.Pool(4) as pool:
         right = pool.starmap(_guess_in_a_process, [(url, session.id)] * 16, chunksize=1)
         sessions = pool.starmap(_open_in_a_process, [(url,)] * 16, chunksize=1)
+        approved = tapped(store, b"t" * 16)
+        picked = pool.starmap(_pick_in_a_process, [(url, approved)] * 16, chunksize=1)
+        collected = pool.starmap(_collect_in_a_process, [(url, approved)] * 16, chunksize=1)
     assert sum(right) == 1
     assert len(set(sessions)) == 1
+    assert sorted(picked) == ["again"] * 15 + ["approved"]
+    assert sum(collected) == 1
+
+
+def _pick_in_a_process(url: str, session_id: str) -> str:
+    return str(picks(open_store(url), session_id))
+
+
+def _collect_in_a_process(url: str, session_id: str) -> bool:
+    return open_store(url).collect(1, session_id, b"m" * 16, START) is not None
 
 
 def _guess_in_a_process(url: str, session_id: str) -> bool:
@@ -559,6 +706,44 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(StoreError, match="newer Kodgate"):
         store.migrate()
+
+
+def test_sessions_from_before_one_tap_live_on(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "store.sqlite3")
+    old.execute("CREATE TABLE migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL)")
+    for file in sorted(MIGRATIONS.glob("000[123]_*.sql")):
+        old.executescript(file.read_text("utf-8"))
+        old.execute("INSERT INTO migration VALUES (?, ?)", (int(file.name[:4]), file.stem))
+    session = new()
+    row = (
+        1,
+        HERE,
+        session.id,
+        b"sealed",
+        RIGHT,
+        6,
+        None,
+        "phone",
+        "en",
+        "",
+        "live",
+        5,
+        0,
+        0,
+        START,
+        START + MINUTE,
+    )
+    old.execute(f"INSERT INTO session VALUES ({', '.join('?' * 16)})", row)  # noqa: S608 - marks
+    old.commit()
+    old.close()
+    store = open_store(f"sqlite:///{tmp_path}/store.sqlite3")
+    assert store.migrate() == 1
+    kept = store.session(1, session.id)
+    assert kept
+    assert (kept.state, kept.browser_mac, kept.joined) == ("live", b"", False)
+    tried = guess(store, session.id, RIGHT)
+    assert tried
+    assert tried.right
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from gateway.tap import Numbers, derive_numbers, read_press, tap_data
 from gateway.tokens import write_payload
 from gateway.verbs import Caller, Checked, Progress
 from tests.world import BOT_ID, World, make_world, new_phone
+from web.visitor import place_of
 
 CHAT, ANOTHER_CHAT = 7, 8
 MINE, THEIRS = "the browser's own secret", "somebody else's"
@@ -482,6 +483,12 @@ def test_places_are_countries_and_time_zones_and_nothing_else() -> None:
         "Я",
     ):
         assert known_place(claimed) == "", claimed
+
+
+def test_the_proxys_country_comes_before_the_browsers_time_zone() -> None:
+    assert place_of("DE", "Europe/Moscow") == "DE"
+    assert place_of("XX", "Europe/Moscow") == place_of(None, "Europe/Moscow") == "Europe/Moscow"
+    assert place_of("", "") == place_of("Europe/Berlin, DE", "nowhere") == ""
 
 
 def test_a_place_is_named_in_the_readers_language() -> None:

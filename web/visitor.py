@@ -1,8 +1,10 @@
-"""What a request tells of the visitor: the browser, and the country their phone is likely from."""
+"""What a request tells of the visitor: the browser, the place, and the country their phone is likely from."""
 
 import re
 
 from werkzeug.datastructures import LanguageAccept
+
+from gateway.place import known_place
 
 _BROWSERS = (
     ("YaBrowser", "Yandex Browser"),
@@ -42,6 +44,14 @@ def home_region(languages: LanguageAccept) -> str | None:
         if home := _HOME.get(tag.lower()):
             return home
     return None
+
+
+def place_of(country: str | None, time_zone: str) -> str:
+    """Where the visitor is, as `Caller.place` wants it; empty where nobody knows.
+
+    `country` is what the operator's proxy says (`COUNTRY_HEADER`), `time_zone` what the browser claims.
+    """
+    return known_place(country or "") or known_place(time_zone)
 
 
 def _first(names: tuple[tuple[str, str], ...], user_agent: str) -> str:
