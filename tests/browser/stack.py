@@ -41,7 +41,7 @@ class Stack:
         self.sandbox = f"http://127.0.0.1:{sandbox_port}"
         self.runs: tuple[str, ...] = ("web", "sandbox", "bot")
         self._folder = folder
-        self._database = f"sqlite:///{folder}/kodgate.sqlite3"
+        self.database_url = f"sqlite:///{folder}/kodgate.sqlite3"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "VIRTUAL_ENV") if name in os.environ},
@@ -53,7 +53,7 @@ class Stack:
             "SANDBOX_PORT": str(sandbox_port),
             "PUBLIC_URL": self.web,
             "LIVE_URL": self.live,
-            "DATABASE_URL": self._database,
+            "DATABASE_URL": self.database_url,
             "SANDBOX_STATE": str(folder / "sandbox.json"),
             "KODGATE_ENV": "development",
             **settings,
@@ -108,7 +108,7 @@ class Stack:
 
     def add_project(self, public_key: str, **settings: Any) -> None:
         """Another project with the sandbox's bot; a running web finds it at the first sight of its key."""
-        store = open_store(self._database)
+        store = open_store(self.database_url)
         chosen = ProjectSettings(**settings, bot_id=BOT_ID, bot_username=SANDBOX_BOT)
         made = store.add_project(chosen, int(time.time() * 1000))
         secret_key = public_key.replace("pk_", "sk_")
