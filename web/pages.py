@@ -10,7 +10,7 @@ from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 
 from gateway import errors
-from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES, catalogue, pick_language, wished_language
+from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES, catalogue, direction, pick_language, wished_language
 from gateway.settings import ROOT, Settings
 from gateway.store import Busy
 from gateway.verbs import Gateway
@@ -19,7 +19,16 @@ from web.developers import developers
 from web.site import site
 from web.widget import Widget, way_on, widget
 
-LANGUAGE_NAMES = {"en": "English", "ru": "Русский"}
+LANGUAGE_NAMES = {
+    "en": "English",
+    "ru": "Русский",
+    "uk": "Українська",
+    "kk": "Қазақша",
+    "uz": "Oʻzbekcha",
+    "es": "Español",
+    "de": "Deutsch",
+    "tr": "Türkçe",
+}
 LANGUAGE_COOKIE = "kodgate_lang"
 _YEAR = 365 * 24 * 3600
 _WORTH_ZIPPING = 600  # bytes: below, the headers outweigh the gain
@@ -48,11 +57,13 @@ def make_site(gateway: Gateway, config: Settings, assets: Assets) -> Flask:
     )
     app.jinja_env.globals.update(
         asset=assets.url,
+        direction=direction,
         icon=lambda name: Markup(assets.text(f"icons/{name}.svg")),  # noqa: S704 - our own files
         language_names=LANGUAGE_NAMES,
         sandbox_url=config.sandbox_url if config.sandbox else "",
         with_lang=_with_lang,
     )
+    app.jinja_env.filters["ltr"] = _left_to_right
     app.register_blueprint(site)
     app.register_blueprint(developers)
     app.register_blueprint(widget)
@@ -85,6 +96,11 @@ def _with_lang(lang: str) -> str:
     """This page's address in another language."""
     args = {name: value for name, value in request.args.items() if name != "lang"}
     return "?" + urlencode({**args, "lang": lang})
+
+
+def _left_to_right(text: str) -> Markup:
+    """A number or a mask, which reads from left to right whatever language stands around it."""
+    return Markup('<bdi dir="ltr">{}</bdi>').format(text)
 
 
 def _finish(response: Response) -> Response:
