@@ -36,10 +36,15 @@ bench: .venv/test
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
-# After changing a text: collects it into the catalogues, where its translation is then written.
+# After changing a text: collects it into the catalogues, where its translation is then written. Their heads stay as they are:
+# Babel would put the time into each, and places for names that nobody fills in.
 translations: .venv/run
 	$(BIN)/pybabel --quiet extract --mapping babel.cfg --keyword N_ --no-location --no-wrap --sort-output --omit-header --output templates/locale/kodgate.pot .
-	$(BIN)/pybabel --quiet update --domain kodgate --input-file templates/locale/kodgate.pot --output-dir templates/locale --no-wrap --no-fuzzy-matching --ignore-obsolete
+	@for catalogue in $(CATALOGUES); do \
+	  lang=$$(basename $${catalogue%/LC_MESSAGES/*}) && head=$$(sed '/^$$/q' $$catalogue) && \
+	  $(BIN)/pybabel --quiet update --locale $$lang --input-file templates/locale/kodgate.pot --output-file $$catalogue --no-wrap --omit-header --no-fuzzy-matching --ignore-obsolete && \
+	  body=$$(cat $$catalogue) && printf '%s\n\n%s\n' "$$head" "$$body" > $$catalogue || exit 1; \
+	done
 
 # After changing a dependency: needs pip-tools.
 lock:

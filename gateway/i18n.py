@@ -7,9 +7,11 @@ known. The catalogues are `templates/locale/<lang>/LC_MESSAGES/kodgate.po`; `mak
 import gettext
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
-LANGUAGES = ("en", "ru")
+LANGUAGES = ("en", "ru", "uk", "kk", "uz", "es", "de", "tr")
 DEFAULT_LANGUAGE = "en"
+RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})  # none is ours yet; the pages are ready for them
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
@@ -30,6 +32,11 @@ def translate(lang: str, text: str, **values: object) -> str:
     return translated % values if values else translated
 
 
+def direction(lang: str) -> Literal["ltr", "rtl"]:
+    """Where a line of this language begins: what HTML's `dir` says."""
+    return "rtl" if lang in RIGHT_TO_LEFT else "ltr"
+
+
 def pick_language(*wishes: str | None) -> str:
     """The first of our languages that a wish names; English otherwise."""
     return wished_language(*wishes) or DEFAULT_LANGUAGE
@@ -38,7 +45,8 @@ def pick_language(*wishes: str | None) -> str:
 def wished_language(*wishes: str | None) -> str | None:
     """The first of our languages that a wish names, if any does.
 
-    A wish is a `lang` parameter (`ru`, `RU`, `ru-RU`, `ru_RU`) or an `Accept-Language` header with weights.
+    A wish is a `lang` parameter or Telegram's code (`ru`, `RU`, `ru_RU`, `uz-Latn-UZ`) or an
+    `Accept-Language` header with weights.
     """
     for wish in wishes:
         if wish and (lang := _best(wish)):

@@ -115,7 +115,8 @@ def render_email(lang: str, *, code: str, project: str, minutes: int, host: str,
 
 def render_bot_text(name: str, lang: str, **values: object) -> str:
     """What the bot says, from `templates/bot/<lang>/<name>.txt`."""
-    return _TEXTS.get_template(f"bot/{lang}/{name}.txt").render(**values).strip()
+    ours = [f"bot/{lang}/{name}.txt", f"bot/{DEFAULT_LANGUAGE}/{name}.txt"]
+    return _TEXTS.select_template(ours).render(**values).strip()
 
 
 def _values(

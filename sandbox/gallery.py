@@ -10,7 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 _MESSAGES = Path(__file__).resolve().parent.parent / "templates" / "messages"
 CHANNELS = ("telegram", "whatsapp", "viber", "sms", "email")
 SAMPLE = {"code": "482173", "project": "Shop", "minutes": 3, "host": "shop.example.com", "brief": 0}
-ONE_SMS = {True: 160, False: 70}  # characters, in ASCII or not
+ONE_SMS = {True: 160, False: 70}  # characters, of GSM's own letters or not
+_GSM_LETTERS = set("@£$¥èéùìòÇØøÅåÆæßÉÄÖÑÜ§¿äöñüà¡")  # what a text may have besides ASCII
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class Gallery:
         self._texts = _environment(autoescape=False)
         self._pages = _environment(autoescape=True)
 
-    def samples(self, languages: tuple[str, ...]) -> list[Sample]:
-        return [self._sample(channel, lang) for channel in CHANNELS for lang in languages]
+    def samples(self) -> list[Sample]:
+        return [self._sample(channel, lang) for channel in CHANNELS for lang in languages()]
 
     def letter(self, lang: str) -> str:
         """An email's HTML part."""
@@ -45,11 +46,20 @@ class Gallery:
         if channel != "sms":
             return Sample(channel, lang, self._text(channel, lang))
         texts = [self._text(channel, lang, brief) for brief in range(4)]
-        fitting = [text for text in texts if len(text) <= ONE_SMS[text.isascii()]]
+        fitting = [text for text in texts if len(text) <= ONE_SMS[_is_gsm(text)]]
         return Sample(channel, lang, (fitting or texts[-1:])[0], too_long=not fitting)
 
     def _text(self, channel: str, lang: str, brief: int = 0) -> str:
         return self._texts.get_template(f"{channel}/{lang}.txt").render({**SAMPLE, "brief": brief}).strip()
+
+
+def languages() -> list[str]:
+    """The languages that there are messages in, which are more than the sandbox's pages speak."""
+    return sorted(file.stem for file in (_MESSAGES / "sms").glob("*.txt"))
+
+
+def _is_gsm(text: str) -> bool:
+    return all(letter.isascii() or letter in _GSM_LETTERS for letter in text)
 
 
 def _environment(*, autoescape: bool) -> Environment:

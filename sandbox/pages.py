@@ -11,7 +11,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sandbox import bots
-from sandbox.gallery import Gallery
+from sandbox.gallery import Gallery, languages
 from sandbox.inbox import CHANNELS, Inbox, Letter
 from sandbox.people import DEFAULT_PHONE, Person, parse_phone
 from sandbox.state import World
@@ -56,7 +56,7 @@ class Pages:
         return [
             web.get("/", self.show_inbox),
             web.get("/messages", self.show_messages),
-            web.get("/messages/email/{lang:en|ru}.html", self.show_letter),
+            web.get("/messages/email/{lang}.html", self.show_letter),
             web.get("/{bot:[A-Za-z][A-Za-z0-9_]{1,60}[Bb][Oo][Tt]}", self.show_chat),
             web.get("/favicon.ico", self.favicon),
             web.static("/static/sandbox", _STATIC),
@@ -94,10 +94,13 @@ class Pages:
         )
 
     async def show_messages(self, request: web.Request) -> web.Response:
-        return self._page("messages.html", language(request), samples=self.gallery.samples(LANGUAGES))
+        return self._page("messages.html", language(request), samples=self.gallery.samples())
 
     async def show_letter(self, request: web.Request) -> web.Response:
-        html = self.gallery.letter(request.match_info["lang"])
+        lang = request.match_info["lang"]
+        if lang not in languages():
+            raise web.HTTPNotFound
+        html = self.gallery.letter(lang)
         return web.Response(
             text=html, content_type="text/html", headers={**_HEADERS, "Content-Security-Policy": _LETTER_POLICY}
         )

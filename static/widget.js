@@ -32,6 +32,7 @@
     shown++;
     document.title = page.title;
     document.documentElement.lang = page.documentElement.lang;
+    document.documentElement.dir = page.documentElement.dir;
     document.body.className = page.body.className;
     document.body.replaceChildren(...page.body.children);
     start();

@@ -93,8 +93,8 @@ def test_an_unknown_language_is_curl(servers: Servers) -> None:
 
 def test_it_is_english_under_a_header_of_the_visitors_language(servers: Servers) -> None:
     text = page(servers, "?lang=ru")
-    assert '<html lang="ru">' in text
-    assert '<main class="page" lang="en">' in text
+    assert '<html lang="ru" dir="ltr">' in text
+    assert '<main class="page" lang="en" dir="ltr">' in text
 
 
 def test_the_home_page_leads_there(servers: Servers) -> None:

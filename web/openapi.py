@@ -14,6 +14,7 @@ import msgspec
 from gateway import errors
 from gateway.channels import Channel, SessionChannel
 from gateway.codes import LONGEST, SHORTEST
+from gateway.i18n import LANGUAGES
 from gateway.verbs import Checked, Created, MessageStatus, Sent, SettingsAnswer, Verified
 from web import api, fields, legacy, manual
 
@@ -97,7 +98,8 @@ _PROVIDER: Schema = {"title": "number", "type": "integer", "minimum": 1, "maximu
 
 _TO = Field(_CONTACT, "phone in E.164 (spaces, dashes, brackets are fine) or email", required=True)
 _SESSION = Field(_SESSION_ID, "the session", required=True)
-_LANG = Field({}, "`en` or `ru`, before the Accept-Language header")
+_SPOKEN = ", ".join(f"`{lang}`" for lang in LANGUAGES)
+_LANG = Field({}, f"{_SPOKEN}; before the Accept-Language header")
 _OWN_CODE = Field(
     _optional({"anyOf": [_CODE, _ENCRYPTED]}),
     "the caller's own code: in the open with the secret key, or encrypted",

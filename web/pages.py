@@ -11,7 +11,7 @@ from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 
 from gateway import errors
-from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES, catalogue, pick_language, wished_language
+from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES, catalogue, direction, pick_language, wished_language
 from gateway.settings import ROOT, Settings
 from gateway.store import Busy
 from gateway.verbs import Gateway
@@ -22,7 +22,16 @@ from web.widget import Widget, way_on, widget
 from web.widget.embedding import frame_ancestors
 from web.widget.theme import Theme
 
-LANGUAGE_NAMES = {"en": "English", "ru": "Русский"}
+LANGUAGE_NAMES = {
+    "en": "English",
+    "ru": "Русский",
+    "uk": "Українська",
+    "kk": "Қазақша",
+    "uz": "Oʻzbekcha",
+    "es": "Español",
+    "de": "Deutsch",
+    "tr": "Türkçe",
+}
 LANGUAGE_COOKIE = "kodgate_lang"
 _YEAR = 365 * 24 * 3600
 _WORTH_ZIPPING = 600  # bytes: below, the headers outweigh the gain
@@ -51,11 +60,13 @@ def make_site(gateway: Gateway, config: Settings, assets: Assets) -> Flask:
     )
     app.jinja_env.globals.update(
         asset=assets.url,
+        direction=direction,
         icon=lambda name: Markup(assets.text(f"icons/{name}.svg")),  # noqa: S704 - our own files
         language_names=LANGUAGE_NAMES,
         sandbox_url=config.sandbox_url if config.sandbox else "",
         with_lang=_with_lang,
     )
+    app.jinja_env.filters["ltr"] = _left_to_right
     app.register_blueprint(site)
     app.register_blueprint(developers)
     app.register_blueprint(widget)
@@ -91,6 +102,11 @@ def _with_lang(lang: str) -> str:
     """This page's address in another language."""
     args = {name: value for name, value in request.args.items() if name != "lang"}
     return "?" + urlencode({**args, "lang": lang})
+
+
+def _left_to_right(text: str) -> Markup:
+    """A number or a mask, which reads from left to right whatever language stands around it."""
+    return Markup('<bdi dir="ltr">{}</bdi>').format(text)
 
 
 def _finish(response: Response) -> Response:
@@ -143,10 +159,10 @@ def _zip(response: Response) -> Response:
 
 
 def _refused(refusal: errors.GatewayError) -> Response:
-    if request.blueprint != "widget":
-        page = render_template("site/problem.html", text=refusal.text(g.lang))
-    elif isinstance(refusal, errors.Unavailable):
+    if request.blueprint == "widget" and isinstance(refusal, errors.Unavailable):
         page = render_template("widget/away.html", text=refusal.text(g.lang), again=way_on())
+    elif not _is_framed():
+        page = render_template("site/problem.html", text=refusal.text(g.lang))
     else:
         g.refused = True  # it holds nothing to be clicked, so that any page may show what is wrong with its frame
         page = render_template("widget/problem.html", text=refusal.text(g.lang))
@@ -154,6 +170,12 @@ def _refused(refusal: errors.GatewayError) -> Response:
     if "timeout" in refusal.params:
         response.headers["Retry-After"] = str(refusal.params["timeout"])
     return response
+
+
+def _is_framed() -> bool:
+    """Whether the widget is shown in a frame, as the browser says, or the address."""
+    framed = request.headers.get("Sec-Fetch-Dest") == "iframe" or "origin" in request.args or g.framed_by
+    return request.blueprint == "widget" and bool(framed)
 
 
 def _http_error(problem: HTTPException) -> Response:

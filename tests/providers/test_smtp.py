@@ -2,6 +2,7 @@
 
 import asyncio
 import email
+import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,6 +20,7 @@ import msgspec
 import pytest
 
 from gateway.channels import Channel
+from gateway.i18n import LANGUAGES
 from gateway.providers import (
     Message,
     Options,
@@ -147,7 +149,7 @@ def test_a_letter_goes_over_starttls_with_auth(submission: MailServer, certifica
     assert "List-Unsubscribe" not in letter
 
 
-@pytest.mark.parametrize("lang", ["en", "ru"])
+@pytest.mark.parametrize("lang", LANGUAGES)
 def test_both_parts_hold_the_code_in_the_visitors_language(relay: MailServer, lang: str) -> None:
     message = make_message(lang=lang, project="Магазин «Ёлка»")
     send(relay_url(relay), message)
@@ -157,12 +159,12 @@ def test_both_parts_hold_the_code_in_the_visitors_language(relay: MailServer, la
     assert ">123456<" in parts["html"]
     assert "Магазин «Ёлка»" in parts["html"]
     assert f'<html lang="{lang}">' in parts["html"]
-    assert {"en": "valid for 3 minutes", "ru": "действует 3 мин"}[lang] in parts["html"]
-    assert letter["Subject"].startswith("123456 ")
-    assert letter["Subject"].endswith("Магазин «Ёлка»")
+    assert re.search(r"\b3 (min|мин|хв|Min|daq|dak)", parts["html"])
+    assert letter["Subject"].startswith("123456")
+    assert "Магазин «Ёлка»" in letter["Subject"]
 
 
-@pytest.mark.parametrize("lang", ["en", "ru"])
+@pytest.mark.parametrize("lang", LANGUAGES)
 def test_the_html_loads_and_links_nothing(relay: MailServer, lang: str) -> None:
     send(relay_url(relay), make_message(lang=lang))
     html = parts_of(relay.box.letters[0])["html"]
