@@ -56,6 +56,7 @@ class Stack:
             "DATABASE_URL": self._database,
             "SANDBOX_STATE": str(folder / "sandbox.json"),
             "KODGATE_ENV": "development",
+            "SUSPICION_SESSIONS": "1000000",  # tests begin far more sessions than they complete
             **settings,
         }
 
