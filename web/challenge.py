@@ -1,5 +1,6 @@
-"""The challenge on the widget's pages: what the form needs of it, and what the page's policy must allow for that."""
+"""The challenge on the widget's pages: what the form needs of it, and what the page's policy must allow."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -48,3 +49,21 @@ class Challenges:
             (f"{parts.scheme}://{parts.netloc}", *service.sources),
             service.inline_styles,
         )
+
+
+def foreign_script(offer: Offer | None, policy: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """What a page's policy becomes for a CAPTCHA of somebody else's; an empty directive is left out.
+
+    Their scripts write markup of their own, so such a page goes without Trusted Types.
+    """
+    if offer is None or not offer.sources:
+        return {}
+    more = {name: [*policy[name], *offer.sources] for name in ("script-src", "connect-src", "img-src")}
+    styles = ["'unsafe-inline'"] if offer.inline_styles else []
+    return {
+        **more,
+        "frame-src": [*offer.sources],
+        "style-src-attr": styles,
+        "require-trusted-types-for": [],
+        "trusted-types": [],
+    }

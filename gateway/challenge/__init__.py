@@ -1,8 +1,8 @@
-"""The challenge: what a visitor shows before `create`, so that programs can't make messages go out by the thousand.
+"""The challenge: what a visitor shows before `create`, so that programs can't make messages go out in thousands.
 
-Only `create` asks, and of the public key alone. It asks each time, a returned session included, so whoever knows a
-session's id has passed it, or is the site's own server: `send` need not ask again, and what one solution can send is
-bounded by the session's life and the channels' cool-downs. A server with the secret key answers for its visitors.
+Only `create` asks, and of the public key alone. It asks each time, a returned session included, so whoever knows
+a session's id has passed it, or is the site's own server: `send` need not ask again, and what one solution can
+send is bounded by the session's life and the channels' cool-downs. A site's server answers for its own visitors.
 """
 
 import logging

@@ -1,8 +1,8 @@
 """ALTCHA, proof of work v2 (altcha.org), on our own server: no network, no third party, no cookie.
 
 The browser looks for the counter whose PBKDF2 begins as we say; WebCrypto does that natively, so that a program of
-an attacker's is not much faster. The counter is drawn beforehand, which bounds the longest search and makes checking
-one HMAC. What a challenge is for stands signed in it: the project, and a ULID that is spent like a verify token.
+an attacker's is not much faster. The counter is drawn beforehand, which bounds the longest search and makes
+checking one HMAC. What a challenge is for is signed in it: the project, and a ULID, spent like a verify token.
 """
 
 import base64
