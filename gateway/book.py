@@ -18,6 +18,7 @@ MAX_AGE = 5.0  # seconds until a change made by another process is seen here
 UNKNOWN_KEY_AGE = 1.0  # and sooner for a key never seen, but not at every guess
 _CODE_KEY = "code key"  # what a sealed code key is bound to, so that it opens as nothing else
 _OWN_BOT = "bot token"  # and a bot's
+_CHALLENGE = "challenge secret"  # and a CAPTCHA provider's
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,21 @@ class ProjectBook:
         sealed = project.settings.bot_token
         return self._keyring.open(base64.b64decode(sealed), _OWN_BOT) if sealed else ""
 
+    def challenge_secret(self, project: Project) -> str:
+        """The secret of the project's CAPTCHA provider, "" where it has none. Raises `Unsealable`."""
+        sealed = project.settings.challenge_secret
+        return self._keyring.open(base64.b64decode(sealed), _CHALLENGE) if sealed else ""
+
+    def set_challenge_secret(self, project: Project, secret: str) -> None:
+        """From now on this is the secret of the project's CAPTCHA provider; "": none."""
+        changed = msgspec.structs.replace(project.settings, challenge_secret=self._seal(secret, _CHALLENGE))
+        self._store.change_project(project.id, changed)
+        self.forget()
+
     def set_bot(self, project: Project, token: str, bot_id: int) -> None:
         """From now on the project has this bot; token "" and id 0: the server's, as soon as that says its name."""
         changed = msgspec.structs.replace(
-            project.settings, bot_token=self._seal_token(token), bot_id=bot_id, bot_username=""
+            project.settings, bot_token=self._seal(token, _OWN_BOT), bot_id=bot_id, bot_username=""
         )
         self._store.change_project(project.id, changed)
         self.forget()
@@ -89,10 +101,13 @@ class ProjectBook:
                 code_key = self._keyring.open(key.code_key, _CODE_KEY)
                 self._store.reseal_key(key.hash, self._keyring.seal(code_key, _CODE_KEY))
         for project in self._store.projects():
-            sealed = base64.b64decode(project.settings.bot_token)
-            if sealed and self._keyring.is_outdated(sealed):
-                token = self._seal_token(self.bot_token(project))
-                self._store.change_project(project.id, msgspec.structs.replace(project.settings, bot_token=token))
+            renewed = {
+                name: self._renewed(sealed, bound_to)
+                for name, bound_to in (("bot_token", _OWN_BOT), ("challenge_secret", _CHALLENGE))
+                if self._is_outdated(sealed := getattr(project.settings, name))
+            }
+            if renewed:
+                self._store.change_project(project.id, msgspec.structs.replace(project.settings, **renewed))
 
     def ensure_first(self, settings: ProjectSettings, keys: KeyPair) -> None:
         """The first project exists and has these keys. Raises `StoreError` where another one has them."""
@@ -119,8 +134,14 @@ class ProjectBook:
         except Unsealable:
             return None
 
-    def _seal_token(self, token: str) -> str:
-        return base64.b64encode(self._keyring.seal(token, _OWN_BOT)).decode() if token else ""
+    def _seal(self, secret: str, bound_to: str) -> str:
+        return base64.b64encode(self._keyring.seal(secret, bound_to)).decode() if secret else ""
+
+    def _is_outdated(self, sealed: str) -> bool:
+        return bool(sealed) and self._keyring.is_outdated(base64.b64decode(sealed))
+
+    def _renewed(self, sealed: str, bound_to: str) -> str:
+        return self._seal(self._keyring.open(base64.b64decode(sealed), bound_to), bound_to)
 
     def _hashed(self, keys: KeyPair) -> tuple[bytes, bytes, bytes]:
         sealed = self._keyring.seal(code_key(keys.secret).decode(), _CODE_KEY)

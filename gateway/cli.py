@@ -15,7 +15,15 @@ from gateway.doctor import Finding, examine
 from gateway.errors import BadRequest
 from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES
 from gateway.local import LocalGateway
-from gateway.projects import KeyPair, Project, ProjectSettings, bot_id_of, change_settings, new_keys
+from gateway.projects import (
+    KeyPair,
+    Project,
+    ProjectSettings,
+    bot_id_of,
+    change_settings,
+    missing_of_challenge,
+    new_keys,
+)
 from gateway.run import run_all
 from gateway.settings import Settings, SettingsError, load_settings
 from gateway.store import Busy, StoreError, open_store
@@ -130,7 +138,8 @@ def show_project(project_id: int) -> None:
     """Show a project's settings."""
     made = _project(build_gateway(load_settings()), project_id)
     shown = msgspec.to_builtins(made.settings)
-    shown["bot_token"] = "(set)" if made.settings.bot_token else ""
+    for name in ("bot_token", "challenge_secret"):
+        shown[name] = "(set)" if shown[name] else ""
     for name, value in shown.items():
         plain = "" if value is None else value
         click.echo(f"{name}={','.join(value) if isinstance(value, (list, tuple)) else plain}")
@@ -164,7 +173,7 @@ def set_bot(project_id: int, remove: bool) -> None:
     made = _project(gateway, project_id)
     token, bot_id = "", 0
     if not remove:
-        token = _read_token()
+        token = _read_secret("The token from @BotFather")
         try:
             bot_id = bot_id_of(token, sandbox=not config.production)
         except ValueError as problem:
@@ -172,6 +181,27 @@ def set_bot(project_id: int, remove: bool) -> None:
     gateway.projects.set_bot(made, token, bot_id)
     whose = "the server's bot" if remove else "its own bot"
     click.echo(f"Project {made.id} has {whose}; a running bot process follows within {MAX_AGE:.0f} s.")
+
+
+@project.command("set-challenge-secret")
+@click.argument("project_id", type=int)
+@click.option("--remove", is_flag=True, help="forget it")
+def set_challenge_secret(project_id: int, remove: bool) -> None:
+    """Give a project the secret of its CAPTCHA provider (Turnstile, SmartCaptcha, reCAPTCHA).
+
+    It is asked for, or read from standard input; as an argument, everybody on the machine could see it.
+    """
+    gateway = build_gateway(load_settings())
+    made = _project(gateway, project_id)
+    secret = "" if remove else _read_secret("The secret that goes with the site key")
+    if not remove and not secret:
+        raise click.ClickException("the secret is empty")
+    changed = msgspec.structs.replace(made.settings, challenge_secret=secret)
+    if missing := missing_of_challenge(changed):
+        raise click.ClickException(f"{missing}; or first: kodgate project set {made.id} challenge_provider=altcha")
+    gateway.projects.set_challenge_secret(made, secret)
+    what = "no challenge secret" if remove else "a challenge secret"
+    click.echo(f"Project {made.id} has {what}; running processes follow within {MAX_AGE:.0f} s.")
 
 
 @project.command("rotate-keys")
@@ -199,10 +229,10 @@ def _project(gateway: LocalGateway, project_id: int) -> Project:
     return made
 
 
-def _read_token() -> str:
+def _read_secret(what: str) -> str:
     if sys.stdin.isatty():
-        token: str = click.prompt("The token from @BotFather", hide_input=True)
-        return token.strip()
+        typed: str = click.prompt(what, hide_input=True)
+        return typed.strip()
     return sys.stdin.readline().strip()
 
 

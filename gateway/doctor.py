@@ -14,6 +14,7 @@ from gateway.channels import NAMES, Channel
 from gateway.errors import BadRequest, GatewayError, SessionExpired
 from gateway.lines import Line
 from gateway.opening import open_lines
+from gateway.projects import missing_of_challenge
 from gateway.providers import Provider, SendError, TransientError
 from gateway.settings import Settings, SettingsError
 from gateway.store import Busy, StoreError
@@ -39,6 +40,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield _upstream(settings)
         return
     yield _store(settings)
+    yield from _challenges(settings)
     yield _telegram(settings)
     try:
         lines = open_lines(settings, None)
@@ -78,6 +80,31 @@ def _store(settings: Settings) -> Finding:
     except (StoreError, Busy) as problem:
         return Finding("store", False, str(problem))
     return Finding("store", True, f"{settings.database_url}, {len(store.projects())} project(s)")
+
+
+def _challenges(settings: Settings) -> Iterator[Finding]:
+    """Where a CAPTCHA provider is asked, web's only thread would wait for it."""
+    try:
+        projects = build_gateway(settings).store.projects()
+    except (StoreError, Busy):
+        return  # said already
+    for project in projects:
+        chosen = project.settings
+        if chosen.challenge == "off" or chosen.challenge_provider == "altcha":
+            continue
+        subject = f"challenge of project {project.id}"
+        if missing := missing_of_challenge(chosen):
+            yield Finding(subject, False, missing)
+        elif settings.web_threads == 1:
+            patience = settings.challenge_timeout_seconds
+            yield Finding(
+                subject,
+                False,
+                f"{chosen.challenge_provider} may take {patience:g} s, and web's only thread would serve nobody "
+                "meanwhile: set WEB_THREADS=4",
+            )
+        else:
+            yield Finding(subject, True, f"{chosen.challenge_provider}, when it is {chosen.challenge}")
 
 
 def _public_url(settings: Settings) -> Finding:

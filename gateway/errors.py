@@ -90,6 +90,17 @@ class WrongCode(GatewayError):
         self.count = count
 
 
+class ChallengeRequired(GatewayError):
+    """The challenge is missing, wrong, too old or used; `provider` and `api_key` say which one to solve."""
+
+    status = 403
+    sys_message = "ERROR_CHALLENGE"
+    message = N_("Please confirm that you are not a robot, then try again.")
+
+    def __init__(self, reason: str, provider: str, api_key: str | None, challenge_url: str | None) -> None:
+        super().__init__(reason=reason, provider=provider, api_key=api_key, challenge_url=challenge_url)
+
+
 class TooSoon(GatewayError):
     """Too soon or too often; `timeout` seconds until it may be tried again."""
 
@@ -156,3 +167,9 @@ class Unavailable(GatewayError):
     status = 503
     sys_message = "ERROR_UNAVAILABLE"
     message = N_("We can't do that right now. Please try again in a moment.")
+
+
+class ChallengeUnavailable(Unavailable):
+    """The challenge's provider does not answer, so nobody can be told from a robot. Nothing was done."""
+
+    message = N_("We can't check just now that you are not a robot. Please try again in a moment.")

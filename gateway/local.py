@@ -1,21 +1,22 @@
 """`LocalGateway`: the verbs on our own store."""
 
 import hmac
-import os
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
-from ulid import ULID
 
 from gateway import aes256, codes, errors
 from gateway.addresses import is_callable_url
 from gateway.book import ProjectBook
+from gateway.challenge import Gate
 from gateway.channels import DESCRIPTIONS, NAMES, Channel, SessionChannel
 from gateway.clock import Clock, system_clock, to_iso
 from gateway.contact import Contact
 from gateway.i18n import N_, translate
+from gateway.ids import new_ulid
 from gateway.keyring import Destinations, Keyring, Unsealable
 from gateway.manual import ManualSends
 from gateway.place import known_place
@@ -94,6 +95,7 @@ class LocalGateway:
         self._configured = frozenset(settings.provider_urls)
         self._parks = Channel.TELEGRAM not in self._configured  # else Telegram is reached without its bot, too
         self._manual = ManualSends(store, self.keyring, self._destinations)
+        self._gate = Gate(store, self.keyring, self.projects, settings, clock)
         self._faces: dict[tuple[Channel, str], _Face] = {}
 
     def authenticate(self, key: str | None) -> tuple[Project, bool]:
@@ -118,6 +120,7 @@ class LocalGateway:
             raise errors.NoChannels
         if channel:
             self._must_reach(project, to.kind, channel)
+        self._gate.admit(caller)  # last, as what it takes is good once
         new = self._new_session(caller, to, now, legacy)
         order = None
         if send:
@@ -202,7 +205,13 @@ class LocalGateway:
         language = self._live(caller, session_id, self.clock()).lang if session_id else caller.lang
         chosen = caller.project.settings
         code = CodeForm(chosen.code_length, chosen.digits, chosen.letters)
-        return SettingsAnswer(language, ProjectName(chosen.name), code, Challenge())
+        return SettingsAnswer(language, ProjectName(chosen.name), code, self._gate.challenge_of(caller.project))
+
+    def challenge_of(self, project: Project) -> Challenge:
+        return self._gate.challenge_of(project)
+
+    def new_challenge(self, project: Project) -> dict[str, Any]:
+        return self._gate.new_challenge(project)
 
     def manual_send(self, caller: Caller, draft: Draft) -> ManualSent:
         if not caller.secret:
@@ -211,7 +220,7 @@ class LocalGateway:
         if draft.callback_url and not is_callable_url(draft.callback_url, self._config.callback_networks):
             raise errors.BadRequest("callback_url", N_("must be a public http(s) address"))
         now = self.clock()
-        ulid = _new_ulid(now)
+        ulid = new_ulid(now)
         own = self._own_code(caller, ulid, draft.code) if draft.code is not None else None
         return self._manual.send(caller.project, draft, own, ulid, caller.lang, now)
 
@@ -245,6 +254,7 @@ class LocalGateway:
         return None
 
     def close(self) -> None:
+        self._gate.close()
         self.store.close()
 
     def linked_session(self, bot_id: int, payload: str) -> LinkedSession:
@@ -324,7 +334,7 @@ class LocalGateway:
             return None
 
     def _new_session(self, caller: Caller, to: Contact, now: int, legacy: bool) -> NewSession:
-        project, session_id = caller.project, _new_ulid(now)
+        project, session_id = caller.project, new_ulid(now)
         chosen = project.settings
         length = chosen.legacy_code_length if legacy else chosen.code_length
         code = codes.derive_code(self.keyring.first.code, session_id, chosen.alphabet, length)
@@ -477,11 +487,6 @@ def _pepper(store: Store, keyring: Keyring) -> bytes:
     if keyring.sealed_with(kept) is not keyring.first:
         store.replace("pepper", keyring.seal(pepper, "pepper"))
     return bytes.fromhex(pepper)
-
-
-def _new_ulid(now: int) -> str:
-    """80 random bits each: the library's own generator counts up within a millisecond, which can be guessed."""
-    return str(ULID.from_bytes(now.to_bytes(6) + os.urandom(10)))
 
 
 def _default(project: Project, reachable: tuple[Channel, ...], preferred: Channel | None) -> Channel:

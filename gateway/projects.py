@@ -36,6 +36,11 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     bot_id: int = 0
     bot_username: str = ""
     bot_token: str = ""  # sealed (`ProjectBook.bot_token` opens it); none: the server's bot, TELEGRAM_BOT_TOKEN
+    challenge: Literal["off", "suspicious", "always"] = "suspicious"
+    challenge_provider: Literal["altcha", "turnstile", "smartcaptcha", "recaptcha"] = "altcha"
+    challenge_site_key: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    challenge_secret: str = ""  # sealed (`ProjectBook.challenge_secret` opens it)
+    challenge_when_down: Literal["closed", "open"] = "closed"
 
     @property
     def alphabet(self) -> str:
@@ -83,7 +88,8 @@ def bot_id_of(token: str, *, sandbox: bool) -> int:
 
 
 _SPOKEN = {"yes": True, "on": True, "no": False, "off": False}
-_BY_THE_BOT = ("bot_id", "bot_username", "bot_token")
+_SET_ELSEWHERE = ("bot_id", "bot_username", "bot_token", "challenge_secret")  # by commands of their own
+_MAY_BE_EMPTY = ("challenge_site_key",)
 _ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?")
 
 
@@ -92,15 +98,15 @@ def change_settings(settings: ProjectSettings, changes: Iterable[str]) -> Projec
     fields = msgspec.to_builtins(settings)
     for change in changes:
         name, equals, value = change.partition("=")
-        if not equals or name not in fields or name in _BY_THE_BOT:
-            known = ", ".join(field for field in fields if field not in _BY_THE_BOT)
+        if not equals or name not in fields or name in _SET_ELSEWHERE:
+            known = ", ".join(field for field in fields if field not in _SET_ELSEWHERE)
             raise ValueError(f"{change!r}: write NAME=VALUE; the names are {known}")
         if isinstance(fields[name], (list, tuple)):
             fields[name] = [part.strip().rstrip("/") for part in value.split(",") if part.strip()]
         elif isinstance(fields[name], bool):
             fields[name] = _SPOKEN.get(value.lower(), value)
         else:
-            fields[name] = value or None
+            fields[name] = value or (None if name not in _MAY_BE_EMPTY else "")
     try:
         changed = msgspec.convert(fields, ProjectSettings, strict=False)
     except msgspec.ValidationError as problem:
@@ -112,9 +118,23 @@ def change_settings(settings: ProjectSettings, changes: Iterable[str]) -> Projec
         raise ValueError("digits and letters can't both be off: a code is made of something")
     if unknown := [lang for lang in changed.languages if lang not in LANGUAGES]:
         raise ValueError(f"{unknown[0]!r} is no language of ours; there are {', '.join(LANGUAGES)}")
+    if missing := missing_of_challenge(changed):
+        raise ValueError(missing)
     for origin in changed.origins:
         if not _ORIGIN.fullmatch(origin):
             raise ValueError(
                 f"{origin!r} is no origin; an example: https://shop.example.com or https://*.example.com"
             )
     return changed
+
+
+def missing_of_challenge(settings: ProjectSettings) -> str:
+    """What the chosen challenge still needs, as a sentence; empty where it is complete."""
+    provider = settings.challenge_provider
+    if provider == "altcha":
+        return ""
+    if not settings.challenge_secret:
+        return f"challenge_provider: {provider} needs a secret first: kodgate project set-challenge-secret ID"
+    if not settings.challenge_site_key:
+        return f"challenge_provider: {provider} needs challenge_site_key, the key that stands in pages"
+    return ""

@@ -24,7 +24,11 @@ SANDBOX_TOKEN = "1:sandbox"  # noqa: S105
 SANDBOX_BOT = "kodgate_sandbox_bot"
 SHORTEST_SECRET = 32
 _BOT_TOKEN = re.compile(r"\d{1,16}:[A-Za-z0-9_-]+", re.ASCII)
-ADDRESSES = ("public_url", "live_url", "telegram_api_url", "kodmobi_url")
+ADDRESSES = (
+    *("public_url", "live_url", "telegram_api_url", "kodmobi_url"),
+    *("turnstile_url", "turnstile_script_url", "smartcaptcha_url", "smartcaptcha_script_url"),
+    *("recaptcha_url", "recaptcha_script_url"),
+)
 HOSTED_THREADS = 32  # a worker's, where every verb waits some 100 ms for the upstream: 300 verbs a second
 PROVIDER_SETTINGS = {
     Channel.TELEGRAM: "telegram_url",
@@ -88,6 +92,36 @@ class Settings(BaseSettings):
     pause_seconds: int = Field(30, ge=0, description="first rest after a session's last wrong code; doubles")
     pause_longest_seconds: int = Field(3600, ge=0, description="the rests stop growing here")
     verify_token_seconds: int = Field(300, ge=1, description="a verify token's life (contract: 5 minutes)")
+    challenge_seconds: int = Field(
+        600, ge=30, le=3600, description="a challenge's life: a form left open for longer fetches another"
+    )
+    challenge_tries: int = Field(
+        600, ge=2, le=1_000_000, description="of a proof of work, at most; 0.1 s on a desktop, some 0.5 on a phone"
+    )
+    challenge_cost: int = Field(
+        1000, ge=1, le=100_000, description="PBKDF2 rounds a try; making a challenge costs one try of our own"
+    )
+    challenge_timeout_seconds: float = Field(3, gt=0, description="a CAPTCHA provider that says nothing is down")
+    challenge_failures: int = Field(5, ge=1, description="in a row; then the provider rests, answers come at once")
+    challenge_rest_seconds: float = Field(10, gt=0, description="of that rest; then one request tries again")
+    suspicion_sessions: int = Field(
+        100, ge=1, description="with fewer in the window, a bad day of a small site would look like abuse"
+    )
+    suspicion_share: float = Field(
+        0.1, ge=0, le=1, description="completed logins below this look like abuse; a real site has half or more"
+    )
+    suspicion_window_seconds: int = Field(600, ge=1, description="looked back at; abuse that ended is forgotten")
+    suspicion_settle_seconds: int = Field(
+        60, ge=0, description="a session younger than this may still be completed: it does not count"
+    )
+    suspicion_sample: int = Field(1000, ge=1, description="newest sessions looked at: 1 ms, however busy the site")
+    suspicion_look_seconds: float = Field(5, ge=0, description="a process looks at most this often a project")
+    turnstile_url: str = Field("", description="Cloudflare Turnstile's siteverify, where it is not the usual one")
+    turnstile_script_url: str = Field("", description="and its script")
+    smartcaptcha_url: str = Field("", description="Yandex SmartCaptcha's validate")
+    smartcaptcha_script_url: str = Field("", description="and its script")
+    recaptcha_url: str = Field("", description="Google reCAPTCHA's siteverify, such as recaptcha.net's")
+    recaptcha_script_url: str = Field("", description="and its script")
     keep_hours: int = Field(24, ge=1, description="sealed destinations and messages are purged after this")
     web_workers: int = Field(1, ge=1, le=64, description="web processes; each takes about one core when busy")
     web_threads: int = Field(1, ge=1, le=64, description="1 on SQLite: a second thread only fights for the GIL")

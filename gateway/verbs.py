@@ -4,7 +4,7 @@
 The answers are the contract's own JSON objects; msgspec encodes them as they are.
 """
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 
@@ -38,6 +38,7 @@ class Caller(msgspec.Struct, frozen=True):
     `key` is the API key itself, where one was shown: what is encrypted for its holder needs it. `browser_key` is
     a random secret that only this login's browser holds: whoever shows it can collect the session's approval.
     `place` is a time zone's IANA name or a country's code (gateway.place), rendered for whoever reads it.
+    `challenge` is what was shown of a challenge (gateway.challenge), where the project asks for one.
     """
 
     project: Project
@@ -47,6 +48,7 @@ class Caller(msgspec.Struct, frozen=True):
     key: str = ""
     browser_key: str = ""
     place: str = ""
+    challenge: str = ""
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -116,8 +118,11 @@ class CodeForm(msgspec.Struct, frozen=True):
 
 
 class Challenge(msgspec.Struct, frozen=True):
+    """Whether `create` asks the public key's holders for a challenge just now, whose, and with which site key."""
+
     enabled: bool = False
     api_key: str | None = None
+    provider: str | None = None
 
 
 class SettingsAnswer(msgspec.Struct, frozen=True):
@@ -211,7 +216,8 @@ class Gateway(Protocol):
         """Create, or return, the live session of a contact, and send the code unless told not to.
 
         `code` is the caller's own: encrypted (gateway.aes256), or in the open with the secret key. `legacy`
-        is the Message API's way: shorter codes, and the channel used most, else whatsapp, by default.
+        is the Message API's way: shorter codes, and the channel used most, else whatsapp, by default. Raises
+        `ChallengeRequired` or `ChallengeUnavailable` where the project asks for one.
         """
 
     def send(self, caller: Caller, session_id: str, channel: Channel, *, code: str | None = None) -> Sent:
@@ -231,6 +237,12 @@ class Gateway(Protocol):
 
     def settings(self, caller: Caller, session_id: str | None = None) -> SettingsAnswer:
         """How the project's forms look."""
+
+    def challenge_of(self, project: Project) -> Challenge:
+        """What the project's own pages have to ask of a visitor before `create`."""
+
+    def new_challenge(self, project: Project) -> dict[str, Any]:
+        """An ALTCHA challenge (PoW v2), to be solved for `create`. Raises `NotFound` where it is not that."""
 
     def manual_send(self, caller: Caller, draft: Draft) -> ManualSent:
         """Queue a server's own message, with the secret key. Raises `AccessDenied`, `ChannelCannotReach`."""

@@ -70,13 +70,20 @@
     form.submit();
   }
 
-  document.addEventListener("submit", (event) => {
+  // Where a page asks for a challenge, its script is loaded and begins; `waiting`: the form waits for it.
+  const solve = (asks, waiting) => asks && import(asks.dataset.challenge)
+    .then((it) => it.solve(asks, waiting)).catch(() => {}); // without, the server says what is missing
+
+  document.addEventListener("submit", async (event) => {
     const form = event.target;
     if (form.method !== "post") return;
     event.preventDefault();
     const button = event.submitter || form.querySelector("button");
     if (button?.getAttribute("aria-busy")) return;
     button?.setAttribute("aria-busy", "true");
+    const challenge = form.querySelector("[data-challenge]");
+    if (challenge) await solve(challenge, true);
+    if (!form.isConnected) return; // another page came meanwhile
     const body = new URLSearchParams(new FormData(form, event.submitter));
     step(form.action, { method: "POST", body, form, button, action: new URL(form.action).pathname });
   });
@@ -187,6 +194,7 @@
     if (expiresIn) timers.push(setTimeout(refresh, expiresIn * 1000 + 1100));
     const form = document.querySelector("form[data-code]");
     if (form) code(form);
+    solve(document.querySelector("[data-challenge]"));
     document.querySelector("form[data-by-itself]")?.requestSubmit();
     if (framedBy) tellDone();
     count();

@@ -64,6 +64,7 @@ class Servers:
             "PUBLIC_URL": self.web,
             "DATABASE_URL": self.database_url,
             "SANDBOX_STATE": str(folder / "sandbox.json"),
+            "SUSPICION_SESSIONS": "1000000",  # tests begin far more sessions than they complete
             **environment,
         }
 

@@ -72,6 +72,11 @@ def settings(gateway: Gateway, caller: Caller, given: Fields) -> msgspec.Struct:
     return gateway.settings(caller, fields.session_id(given) if given.get("session_id") else None)
 
 
+def challenge(gateway: Gateway, caller: Caller, given: Fields) -> dict[str, Any]:  # noqa: ARG001
+    """Ours: `GET /session/challenge`, an ALTCHA challenge."""
+    return gateway.new_challenge(caller.project)
+
+
 _SESSION_VERBS: dict[str, Verbs] = {
     "create": {"POST": create},
     "send": {"POST": send},
@@ -83,6 +88,7 @@ _SESSION_VERBS: dict[str, Verbs] = {
 PREFIXES = ("/session/", "/v2/", "/v2.1/")  # the last two are the SDK's; it asks for the same six
 VERBS: dict[str, Verbs] = {
     **{prefix + name: verbs for prefix in PREFIXES for name, verbs in _SESSION_VERBS.items()},
+    "/session/challenge": {"GET": challenge},
     **manual.VERBS,
     **legacy.VERBS,
 }
@@ -142,7 +148,8 @@ class Api:
         given = _fields(environ, verb, self._body_limit)
         wished = wished_language(_text_or_none(given.get("lang")), environ.get("HTTP_ACCEPT_LANGUAGE"))
         lang = environ["kodgate.lang"] = project.settings.language(wished)
-        return verb(self._gateway, Caller(project, secret, lang, key=key or ""), given)
+        shown = environ.get("HTTP_X_CHALLENGE_TOKEN") or environ.get("HTTP_X_CF_TURNSTILE_TOKEN") or ""
+        return verb(self._gateway, Caller(project, secret, lang, key=key or "", challenge=shown), given)
 
     def _refuse(
         self, environ: Environ, refusal: errors.GatewayError, headers: Headers, request_id: str

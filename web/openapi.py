@@ -124,13 +124,29 @@ _PHONE = "+79522966236"
 _TOKEN_EXAMPLE = "<verify_token>"  # noqa: S105
 _CHANNEL_REFUSALS = (errors.NoChannel, errors.ChannelCannotReach)
 
+_CHALLENGE_HEADERS = {
+    "x-challenge-token": Field(
+        {"minLength": 1},
+        "what solves the challenge, where `settings` says that one is on and the key is the public one: ALTCHA's "
+        "payload, or the CAPTCHA's token",
+    ),
+    "x-cf-turnstile-token": Field({"minLength": 1}, "the same, under kod.mobi's name"),
+}
+
 CREATE = Operation(
     "Create a session",
     "Creates the contact's session, or returns the one that lives (3 minutes), and sends its code.",
     {"to": _TO, "type": _TYPE, "send": _SEND, "lang": _LANG},
     Created,
-    (errors.NoChannels, *_CHANNEL_REFUSALS, errors.DestinationBlocked, errors.ForeignOrigin),
+    (
+        errors.NoChannels,
+        *_CHANNEL_REFUSALS,
+        errors.DestinationBlocked,
+        errors.ForeignOrigin,
+        errors.ChallengeRequired,
+    ),
     {"to": _PHONE, "type": "telegram", "send": True},
+    headers=_CHALLENGE_HEADERS,
 )
 SEND = Operation(
     "Send the code again",
@@ -171,6 +187,16 @@ SETTINGS = Operation(
     {"session_id": _MAYBE_SESSION, "lang": _LANG},
     SettingsAnswer,
     (errors.SessionExpired, errors.ForeignOrigin),
+    {},
+)
+CHALLENGE = Operation(
+    "Fetch a challenge",
+    "An ALTCHA challenge (proof of work, version 2). Its solution, in base64 as ALTCHA's clients write it, goes "
+    "with `create` in the header x-challenge-token: once, within 10 minutes. 404 where the project's challenge is "
+    "another.",
+    {"lang": _LANG},
+    {"$ref": _REF.format(name="AltchaChallenge")},
+    (errors.NotFound, errors.ForeignOrigin),
     {},
 )
 MANUAL_SEND = Operation(
@@ -242,6 +268,7 @@ _LEGACY: dict[Any, Operation] = {
         CREATE.refusals,
         {"phone": "79522966236", "type": "telegram"},
         wrapped=True,
+        headers=_CHALLENGE_HEADERS,
     ),
     legacy.send: Operation(
         "Send (legacy)",
@@ -289,6 +316,7 @@ OPERATIONS: dict[Any, Operation] = {
     api.check: CHECK,
     api.verify: VERIFY,
     api.settings: SETTINGS,
+    api.challenge: CHALLENGE,
     manual.send: MANUAL_SEND,
     **_LEGACY,
 }
@@ -468,6 +496,9 @@ def _refusal(refusals: list[type[errors.GatewayError]]) -> Schema:
     }
 
 
+_HEX: Schema = {"type": "string", "pattern": "^[0-9a-f]+$"}
+
+
 def _components() -> dict[str, Schema]:
     answers: list[Any] = [Created, Sent, Checked, Verified, SettingsAnswer, MessageStatus, SessionChannel]
     _, components = msgspec.json.schema_components(answers, ref_template=_REF)
@@ -486,6 +517,20 @@ def _components() -> dict[str, Schema]:
             message={"type": "string"},
             code={"type": "string", "pattern": "^aes256:[0-9a-f]{32}:[0-9a-f]{32}:[0-9a-f]{8}$"},
             message_id={"type": "integer", "minimum": 1},
+        ),
+        "AltchaChallenge": _answer_object(
+            parameters=_answer_object(
+                algorithm={"const": "PBKDF2/SHA-256"},
+                cost={"type": "integer", "description": "rounds a try"},
+                nonce=_HEX,
+                salt=_HEX,
+                keyLength={"type": "integer", "description": "bytes"},
+                keyPrefix=_HEX,
+                keySignature=_HEX,
+                expiresAt={"type": "integer", "description": "seconds since the epoch"},
+                data={"type": "object"},
+            ),
+            signature=_HEX,
         ),
         "LegacyCreated": _answer_object(
             session_id=session_id,
@@ -507,6 +552,10 @@ def _components() -> dict[str, Schema]:
                     "fields": {"type": "object", "additionalProperties": {"type": "string"}},
                     "count": {"type": "integer", "description": "attempts left"},
                     "timeout": {"type": "integer", "description": "seconds until it may be tried again"},
+                    "provider": {"type": "string", "description": "whose challenge it is; `altcha` is ours"},
+                    "api_key": {"type": ["string", "null"], "description": "the CAPTCHA's site key"},
+                    "challenge_url": {"type": ["string", "null"], "description": "where ALTCHA's is fetched"},
+                    "reason": {"type": "string", "description": "of a challenge: `missing` or `wrong`"},
                 },
             },
         ),

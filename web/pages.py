@@ -16,6 +16,7 @@ from gateway.settings import ROOT, Settings
 from gateway.store import Busy
 from gateway.verbs import Gateway
 from web.assets import Assets
+from web.challenge import foreign_script
 from web.developers import developers
 from web.site import site
 from web.widget import Widget, way_on, widget
@@ -139,7 +140,8 @@ def _policy() -> str:
         "require-trusted-types-for": ["'script'"],
         "trusted-types": ["'none'"],
     }
-    return "; ".join(f"{directive} {' '.join(sources)}" for directive, sources in policy.items())
+    policy |= foreign_script(getattr(g, "challenge", None), policy)
+    return "; ".join(" ".join([directive, *sources]) for directive, sources in policy.items() if sources)
 
 
 def _ancestors() -> str:

@@ -6,7 +6,7 @@ Nothing is stored here: sessions, codes, delivery and the bot are the upstream's
 import secrets
 import time
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
@@ -21,6 +21,7 @@ from gateway.projects import Project, ProjectSettings
 from gateway.settings import Settings
 from gateway.verbs import (
     Caller,
+    Challenge,
     Checked,
     Created,
     Draft,
@@ -109,6 +110,12 @@ class HostedGateway:
 
     def settings(self, caller: Caller, session_id: str | None = None) -> SettingsAnswer:
         return self._ask(asks.settings(caller, session_id, self._project.settings.name))
+
+    def challenge_of(self, project: Project) -> Challenge:  # noqa: ARG002
+        return Challenge()  # the account's own is between the upstream and API clients, who may send its header
+
+    def new_challenge(self, project: Project) -> dict[str, Any]:  # noqa: ARG002
+        raise errors.NotFound
 
     def manual_send(self, caller: Caller, draft: Draft) -> ManualSent:
         _must_be_secret(caller)

@@ -130,7 +130,11 @@ def settings(caller: Caller, session_id: str | None, otherwise: str) -> Ask[Sett
                 digits=code.get("digits") is not False,
                 letters=code.get("letters") is True,
             ),
-            challenge=Challenge(challenge.get("enabled") is True, text_or_none(challenge, "api_key")),
+            challenge=Challenge(
+                challenge.get("enabled") is True,
+                text_or_none(challenge, "api_key"),
+                text_or_none(challenge, "provider"),
+            ),
         )
 
     fields = {"session_id": session_id}
@@ -238,4 +242,13 @@ def answer_part(answer: Any, name: str) -> dict[str, Any]:
 
 
 def _post(caller: Caller, path: str, fields: dict[str, Any], read: Any, *, wrapped: bool = False) -> Ask[Any]:
-    return Ask("POST", path, fields, caller.lang, read, secret=caller.secret, wrapped=wrapped)
+    return Ask(
+        "POST",
+        path,
+        fields,
+        caller.lang,
+        read,
+        secret=caller.secret,
+        wrapped=wrapped,
+        challenge=caller.challenge,
+    )

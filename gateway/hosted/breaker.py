@@ -13,10 +13,13 @@ log = logging.getLogger(__name__)
 class Breaker:
     """Safe to share between threads. While it is open, one request at a time goes through as a trial."""
 
-    def __init__(self, failures: int, rest: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, failures: int, rest: float, clock: Callable[[], float] = time.monotonic, what: str = "the upstream"
+    ) -> None:
         self._most = failures
         self._rest = rest
         self._clock = clock
+        self._what = what
         self._lock = threading.Lock()
         self._failed = 0
         self._rests_until = 0.0
@@ -41,7 +44,7 @@ class Breaker:
         """The upstream answered as the contract says, a refusal included."""
         with self._lock:
             if self._failed >= self._most:
-                log.warning("the upstream answers again")
+                log.warning("%s answers again", self._what)
             self._failed, self._trial = 0, False
 
     def failed(self, reason: object) -> None:
@@ -51,6 +54,6 @@ class Breaker:
             self._trial = False
             if self._failed >= self._most:
                 self._rests_until = self._clock() + self._rest
-                log.warning("the upstream is down, asked again in %s s: %s", self._rest, reason)
+                log.warning("%s is down, asked again in %s s: %s", self._what, self._rest, reason)
             else:
-                log.warning("the upstream failed: %s", reason)
+                log.warning("%s failed: %s", self._what, reason)

@@ -44,6 +44,7 @@ class Ask(Generic[T]):
     secret: bool = False
     wrapped: bool = False
     repeat_key: str | None = None
+    challenge: str = ""
 
 
 class Down(Exception):
@@ -127,6 +128,8 @@ class Upstream:
         }
         if ask.repeat_key:
             headers["idempotency-key"] = ask.repeat_key
+        if ask.challenge:
+            headers |= {"x-challenge-token": ask.challenge, "x-cf-turnstile-token": ask.challenge}
         given = {name: value for name, value in ask.fields.items() if value is not None}
         extensions = {"timeout": self.timeout.as_dict()}
         url = self._url + ask.path

@@ -362,7 +362,10 @@ class Store(Protocol):
         """Use up an approved session for the browser that created it, once: the sealed contact."""
 
     def spend(self, session_id: str) -> bool:
-        """Spend a session's verify token: True for the first to come."""
+        """Spend a session's verify token, or a challenge (by its own ULID): True for the first to come."""
+
+    def turnout(self, project_id: int, after: int, before: int, most: int) -> tuple[int, int]:
+        """Of the newest `most` sessions begun from `after` to `before`: how many there are, and were completed."""
 
     def activate(self, link: Link, now: int) -> tuple[bool, int]:
         """Link the chat, durably, and release parked codes; whether it was news, and how many codes went."""

@@ -1,5 +1,6 @@
 """Kodgate as `make run` starts it: three real processes, on free ports, with a database of their own."""
 
+import base64
 import os
 import signal
 import subprocess
@@ -11,9 +12,9 @@ from typing import Any
 import httpx
 
 from bench.processes import free_ports
-from gateway.keyring import hash_api_key
+from gateway.keyring import Keyring, hash_api_key
 from gateway.projects import ProjectSettings
-from gateway.settings import SANDBOX_BOT
+from gateway.settings import DEVELOPMENT_SECRET, SANDBOX_BOT
 from gateway.store import open_store
 from tests.servers import until
 
@@ -56,6 +57,7 @@ class Stack:
             "DATABASE_URL": self.database_url,
             "SANDBOX_STATE": str(folder / "sandbox.json"),
             "KODGATE_ENV": "development",
+            "SUSPICION_SESSIONS": "1000000",  # tests begin far more sessions than they complete
             **settings,
         }
 
@@ -114,6 +116,18 @@ class Stack:
         secret_key = public_key.replace("pk_", "sk_")
         store.set_keys(made.id, hash_api_key(public_key), hash_api_key(secret_key), b"", 0)
         store.close()
+
+    def add_guarded_project(self, public_key: str, provider: str, secret: str) -> None:
+        """Another project whose challenge is always on and somebody else's."""
+        sealed = base64.b64encode(Keyring([DEVELOPMENT_SECRET]).seal(secret, "challenge secret")).decode()
+        self.add_project(
+            public_key,
+            name=provider,
+            challenge="always",
+            challenge_provider=provider,
+            challenge_site_key="site-key",
+            challenge_secret=sealed,
+        )
 
     # The sandbox
 

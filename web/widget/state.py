@@ -10,6 +10,7 @@ from gateway.projects import Project
 from gateway.settings import Settings
 from gateway.tokens import InvalidToken, LiveClaim, Tokens, live_tokens
 from gateway.verbs import Gateway
+from web.challenge import Challenges
 from web.widget.theme import Theme
 
 STATE_SECONDS = 24 * 3600  # a page left open over night still says what happened, instead of "not ours"
@@ -56,6 +57,7 @@ class Widget:
         self.example_phone = "+7 952 296-62-36" if config.sandbox else ""
         self.demo_key = config.project_public_key
         self.demo_secret = config.project_secret_key
+        self.challenges = Challenges(gateway, config)
         self._states = Tokens(gateway.keyring, "widget", WidgetState, STATE_SECONDS, gateway.clock)
         self._live = live_tokens(gateway.keyring, gateway.clock)
 
@@ -92,10 +94,11 @@ def this_widget() -> Widget:
 
 
 def enter(state: WidgetState, project: Project) -> None:
-    """From here on, this request's page is the project's: in its languages, its partner's colours and frames."""
+    """From here on, this request's page is the project's: its languages, challenge, colours and frames."""
     wished = g.wished if g.lang_asked or not state.lang else state.lang
     g.lang = project.settings.language(wished)
     g.languages = project.settings.languages or LANGUAGES
     g.theme = state.theme
     g.framed_by = state.origin
     g.project = project
+    g.challenge = this_widget().challenges.offer(project)

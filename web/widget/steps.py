@@ -73,13 +73,16 @@ def start() -> Any:
     try:
         contact = _read_contact(typed, by)
         chosen = Channel(state.channel) if state.channel else None
-        created = this_widget().gateway.create(_caller(project, state), contact, chosen)
+        caller = msgspec.structs.replace(_caller(project, state), challenge=request.form.get("challenge", ""))
+        created = this_widget().gateway.create(caller, contact, chosen)
     except (
         errors.BadRequest,
         errors.DestinationBlocked,
         errors.NoChannels,
         errors.NoChannel,
         errors.ChannelCannotReach,
+        errors.ChallengeRequired,
+        errors.ChallengeUnavailable,
     ) as refusal:
         again = msgspec.structs.replace(state.fresh, channel=state.channel, kind=state.kind)
         return _entry_page(again, project, by=by, typed=typed, refusal=refusal)
@@ -90,6 +93,13 @@ def start() -> Any:
             state, session_id=created.session_id, mask=contact.mask, kind=contact.kind, channel=sent_to
         ),
     )
+
+
+@widget.get("/challenge")
+def challenge() -> Any:
+    """An ALTCHA challenge for the form's script."""
+    _, project = _asked_state()
+    return this_widget().gateway.new_challenge(project)
 
 
 # The code, or a tap in Telegram
