@@ -42,10 +42,18 @@
     if (next.elsewhere && mine === shown) return location.assign(next.elsewhere);
     busy--;
     if (mine !== shown) return;
+    if (lacks(next.page)) return location.assign(next.address);
     if (next.address !== location.href && !next.address.endsWith(options?.action || "\0")) {
       history.pushState(null, "", next.address);
     }
     show(next.page);
+  }
+
+  // Whether a step comes with a script that this page was loaded without: then the browser loads it all.
+  function lacks(page) {
+    const sources = (from) => [...from.scripts].map((script) => script.getAttribute("src"));
+    const held = sources(document);
+    return sources(page).some((source) => source && !held.includes(source));
   }
 
   // The plain way, when the request did not come through.
@@ -171,6 +179,7 @@
     const form = document.querySelector("form[data-code]");
     if (form) code(form);
     count();
+    document.dispatchEvent(new Event("kodgate:step"));
   }
 
   start();

@@ -20,7 +20,8 @@ from gateway.settings import Settings
 from gateway.tokens import InvalidToken, LiveClaim, Tokens, live_tokens
 from gateway.verbs import Caller, Delivery, Gateway, Progress
 from web import fields
-from web.visitor import browser_name, home_region
+from web.phone_entry import phone_field, visitor_region
+from web.visitor import browser_name
 
 widget = Blueprint("widget", __name__, url_prefix="/widget")
 
@@ -225,6 +226,7 @@ def _entry_page(
         kinds=kinds,
         typed=typed,
         example=this_widget().example_phone,
+        phone=phone_field() if by == "phone" else None,
         problem=_sentence(refusal),
         start_url=url_for("widget.entry"),
     )
@@ -341,15 +343,10 @@ def _address(view: str, state: WidgetState) -> str:
 def _read_contact(typed: str, by: str) -> Contact:
     """What stands in the field, a phone or an email as `by` says. Raises `BadRequest`."""
     if by != "email":
-        return parse_contact(typed, region=_region(typed))
+        return parse_contact(typed, region=visitor_region())
     if typed and "@" not in typed:
         raise errors.BadRequest("to", N_("is not an email address"))
     return parse_contact(typed)
-
-
-def _region(typed: str) -> str | None:
-    """National numbers are read as of the visitor's country; a plus says it all itself."""
-    return None if typed.strip().startswith("+") else home_region(request.accept_languages)
 
 
 def _carrier(chosen: str, instead_of: dict[Channel, Channel]) -> str:
