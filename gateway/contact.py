@@ -8,13 +8,13 @@ import phonenumbers
 
 from gateway.errors import BadRequest
 from gateway.i18n import N_
+from gateway.phones import read_phone
 
 _LONGEST = 254  # RFC 5321: the longest address that SMTP can carry
 _EMAIL = re.compile(
     r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]"
     r"(?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 )
-_PHONE = re.compile(r"\+[0-9 ().\-\u00a0\u2010-\u2015\u202f/]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class Contact:
 def parse_contact(text: object, *, region: str | None = None, field: str = "to") -> Contact:
     """Read what a person or a program typed.
 
-    A phone is taken in E.164 with spaces, dashes and brackets, or, where `region` (`RU`) is given, in that
-    country's own form. Raises `BadRequest` on `field` with the reason.
+    A phone is taken in E.164 with spaces, dashes and brackets, or, where `region` (`RU`) is given, as people
+    write it in that country, among other words too. Raises `BadRequest` on `field` with the reason.
     """
     if not isinstance(text, str):
         raise BadRequest(field, N_("must be a text"))
@@ -78,12 +78,4 @@ def _email(text: str, field: str) -> Contact:
 
 
 def _phone(text: str, region: str | None, field: str) -> Contact:
-    if region is None and not _PHONE.fullmatch(text):
-        raise BadRequest(field, N_("is not a phone number with a country code, such as +7 952 296-62-36"))
-    try:
-        number = phonenumbers.parse(text, region)
-    except phonenumbers.NumberParseException:
-        raise BadRequest(field, N_("is not a phone number")) from None
-    if number.extension or not phonenumbers.is_valid_number(number):
-        raise BadRequest(field, N_("is not a phone number that exists"))
-    return Contact("phone", phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+    return Contact("phone", read_phone(text, region, field))

@@ -53,10 +53,18 @@
     if (next.elsewhere && mine === shown) return location.assign(next.elsewhere);
     busy--;
     if (mine !== shown) return;
+    if (lacks(next.page)) return location.assign(next.address);
     if (next.address !== location.href && !next.address.endsWith(options?.action || "\0")) {
       history.pushState(null, "", next.address);
     }
     show(next.page);
+  }
+
+  // Whether a step comes with a script that this page was loaded without: then the browser loads it all.
+  function lacks(page) {
+    const sources = (from) => [...from.scripts].map((script) => script.getAttribute("src"));
+    const held = sources(document);
+    return sources(page).some((source) => source && !held.includes(source));
   }
 
   // The plain way, when the request did not come through.
@@ -198,6 +206,7 @@
     document.querySelector("form[data-by-itself]")?.requestSubmit();
     if (framedBy) tellDone();
     count();
+    document.dispatchEvent(new Event("kodgate:step"));
   }
 
   // A frame: the page around it is the one that the signed state names, and no other hears or says anything.

@@ -18,6 +18,7 @@ from gateway.verbs import Gateway
 from web.assets import Assets
 from web.challenge import foreign_script
 from web.developers import developers
+from web.phone_entry import phone_entry
 from web.site import site
 from web.widget import Widget, way_on, widget
 from web.widget.embedding import frame_ancestors
@@ -71,6 +72,7 @@ def make_site(gateway: Gateway, config: Settings, assets: Assets) -> Flask:
     app.register_blueprint(site)
     app.register_blueprint(developers)
     app.register_blueprint(widget)
+    app.register_blueprint(phone_entry)
     app.before_request(_choose_language)
     app.after_request(_finish)
     app.register_error_handler(errors.GatewayError, _refused)

@@ -5,6 +5,7 @@ import re
 from werkzeug.datastructures import LanguageAccept
 
 from gateway.place import known_place
+from web.countries import is_country, zone_country
 
 _BROWSERS = (
     ("YaBrowser", "Yandex Browser"),
@@ -36,14 +37,21 @@ def browser_name(user_agent: str) -> str:
     return ", ".join(name for name in names if name)
 
 
-def home_region(languages: LanguageAccept) -> str | None:
-    """The country (`RU`) that a number typed without its code most likely belongs to."""
+def home_region(languages: LanguageAccept, zone: str = "", lang: str = "") -> str | None:
+    """The country (`RU`) that a number typed without its code most likely belongs to.
+
+    Where the clock is set tells most: browsers say en-US in all the world and ru-RU from Riga to Tashkent. Then
+    come the languages' own territories and homes, then the home of the page's language `lang`.
+    """
+    if country := zone_country(zone):
+        return country
     for tag in languages.values():
-        if territory := _TERRITORY.search(tag):
+        territory = _TERRITORY.search(tag)
+        if territory and is_country(territory.group(1)):
             return territory.group(1)
         if home := _HOME.get(tag.lower()):
             return home
-    return None
+    return _HOME.get(lang)
 
 
 def place_of(country: str | None, time_zone: str) -> str:

@@ -1,4 +1,4 @@
-"""A partner's site that embeds the widget, with a session of its own; reached by every name that leads to loopback."""
+"""A partner's site that embeds the widget, with a session of its own, under every name that leads to loopback."""
 
 import secrets
 import threading
@@ -27,7 +27,7 @@ class Shop:
     state is the visitor's own. `/` then greets by the contact.
     """
 
-    def __init__(self, kodgate: str, secret_key: str = "sk_development") -> None:
+    def __init__(self, kodgate: str, secret_key: str) -> None:
         self.pages: dict[str, str] = {}
         self.policy = ""
         shop = self

@@ -54,6 +54,7 @@ class Widget:
         self.live_url = config.live_url
         self.public_url = config.public_url
         self.production = config.production
+        self.country_header = config.country_header
         self.example_phone = "+7 952 296-62-36" if config.sandbox else ""
         self.demo_key = config.project_public_key
         self.demo_secret = config.project_secret_key

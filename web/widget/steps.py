@@ -13,7 +13,8 @@ from gateway.i18n import N_, translate
 from gateway.projects import Project
 from gateway.verbs import Caller, Progress
 from web import fields
-from web.visitor import browser_name, home_region
+from web.phone_entry import phone_field, visitor_region
+from web.visitor import browser_name, place_of
 from web.widget.embedding import allow_form_target, first_state, way_back
 from web.widget.qr import qr_code
 from web.widget.state import WidgetState, this_widget
@@ -201,6 +202,7 @@ def _entry_page(
         channel=state.channel,
         typed=typed,
         example=this_widget().example_phone,
+        phone=phone_field() if by == "phone" else None,
         problem=_sentence(refusal),
     )
     response = make_response(page, refusal.status if refusal else 200)
@@ -286,7 +288,7 @@ def _caller(project: Project, state: WidgetState) -> Caller:
         lang=g.lang,
         browser=browser_name(request.headers.get("User-Agent", "")),
         browser_key=state.browser_key,
-        place=state.time_zone,
+        place=place_of(request.headers.get(this_widget().country_header), state.time_zone),
     )
 
 
@@ -306,15 +308,10 @@ def _beginning(state: WidgetState) -> str:
 def _read_contact(typed: str, by: str) -> Contact:
     """What stands in the field, a phone or an email as `by` says. Raises `BadRequest`."""
     if by != "email":
-        return parse_contact(typed, region=_region(typed))
+        return parse_contact(typed, region=visitor_region())
     if typed and "@" not in typed:
         raise errors.BadRequest("to", N_("is not an email address"))
     return parse_contact(typed)
-
-
-def _region(typed: str) -> str | None:
-    """National numbers are read as of the visitor's country; a plus says it all itself."""
-    return None if typed.strip().startswith("+") else home_region(request.accept_languages)
 
 
 def _carrier(chosen: str, instead_of: dict[Channel, Channel]) -> str:

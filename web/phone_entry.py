@@ -1,0 +1,98 @@
+"""The phone field: what its template shows at first, and what its script fetches when it comes to that.
+
+Everything fetched is the same for all visitors and holds its version in the address: browsers and proxies keep it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response, g, request, url_for
+
+from gateway import errors
+from web import countries
+from web.visitor import home_region
+
+phone_entry = Blueprint("phone_entry", __name__, url_prefix="/widget/countries/<lang>/<version>")
+
+_FOREVER = "public, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneField:
+    """The country that a national number is read as of, and what the script needs to go on from there."""
+
+    region: str
+    code: str
+    country: str
+    example: str
+    plan: str
+    zones: str  # of the country: a browser in another one asks for a better guess; empty where none is wanted
+    address: str
+
+
+def phone_field() -> PhoneField:
+    """The field of the request's visitor."""
+    region = visitor_region()
+    code = countries.calling_code(region)
+    settled = _chosen_region() or _claimed_zone()
+    return PhoneField(
+        region=region,
+        code=code,
+        country=countries.name(region, g.lang),
+        example=countries.example(region),
+        plan=msgspec.json.encode(countries.plan(code, g.lang)).decode(),
+        zones="" if settled else " ".join(countries.country_zones(region)),
+        address=url_for("phone_entry.listing", lang=g.lang, version=countries.VERSION),
+    )
+
+
+def visitor_region() -> str:
+    """The country chosen in the form that was posted; else the likeliest one."""
+    guess = home_region(request.accept_languages, _claimed_zone(), g.lang)
+    return _chosen_region() or guess or countries.FALLBACK
+
+
+def _chosen_region() -> str:
+    chosen = request.form.get("region", "")
+    return chosen if countries.is_country(chosen) else ""
+
+
+def _claimed_zone() -> str:
+    return request.form.get("time_zone") or request.args.get("tz") or ""
+
+
+@phone_entry.get("/")
+def listing(lang: str, version: str) -> Any:
+    """`{frequent: [ISO code], countries: [[ISO code, calling code, name]]}`."""
+    return _kept(version, {"frequent": countries.frequent(lang), "countries": countries.listing(_known(lang))})
+
+
+@phone_entry.get("/<int:code>")
+def plan(lang: str, version: str, code: int) -> Any:
+    """How numbers of a calling code are written: `countries.Plan`, as an array."""
+    found = countries.plan(str(code), _known(lang))
+    if found is None:
+        raise errors.NotFound
+    return _kept(version, found)
+
+
+@phone_entry.get("/zone/<path:zone>")
+def zone(lang: str, version: str, zone: str) -> Any:
+    """`[ISO code, plan]` of the country of a time zone; null for a zone of none."""
+    region = countries.zone_country(zone)
+    if not region:
+        return _kept(version, None)
+    return _kept(version, [region, countries.plan(countries.calling_code(region), _known(lang))])
+
+
+def _known(lang: str) -> str:
+    if lang not in g.languages:
+        raise errors.NotFound
+    return lang
+
+
+def _kept(version: str, found: Any) -> Response:
+    lasting = _FOREVER if version == countries.VERSION else "no-store"
+    headers = {"Cache-Control": lasting}
+    return Response(msgspec.json.encode(found), content_type="application/json", headers=headers)
