@@ -78,6 +78,8 @@
           if (place.open) frame.contentWindow.postMessage({ kodgate: "focus" }, home);
         } else if (data.kodgate === "height" && data.height > 0) {
           frame.style.height = `${Math.min(data.height, 4000)}px`;
+        } else if (data.kodgate === "close") {
+          place.close?.();
         } else if (data.kodgate === "done" && data.state === (options.state || "")) {
           done({ verify_token: data.verify_token, state: data.state });
         }

@@ -235,6 +235,7 @@
 
   if (framedBy) {
     addEventListener("message", hear);
+    addEventListener("keydown", (event) => event.key !== "Escape" || event.defaultPrevented || tell("close"));
     new ResizeObserver(() => tell("height", { height: Math.ceil(document.body.getBoundingClientRect().height) }))
       .observe(document.body);
     tell("ready");

@@ -1,0 +1,341 @@
+"""The widget on a partner's site, on an origin of its own, where third-party cookies are blocked."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import FrameLocator, Page, expect
+
+from .conftest import Visits, Watch
+from .people import DESKTOP, PHONE, PHONE_PLAIN, Face
+from .shop import Shop
+from .stack import Stack
+from .test_looks import violations
+
+SCRIPT = '<script src="{kodgate}/static/embed.js" data-key="pk_development" {more} async></script>'
+BACK = 'data-return-to="/done" data-state="{state}"'
+FORM = """<form action="{kodgate}/widget/" method="get">
+<input type="hidden" name="key" value="pk_development"><input type="hidden" name="return_to" value="{shop}/done">
+<input type="hidden" name="state" value="{state}"><button>Log in</button>{script}</form>"""
+
+
+@pytest.fixture(scope="module")
+def shop(stack: Stack) -> Iterator[Shop]:
+    with Shop(stack.web, "sk_development") as shop:
+
+        def tag(more: str) -> str:
+            return SCRIPT.replace("{kodgate}", stack.web).replace("{more}", more)
+
+        form = FORM.replace("{kodgate}", stack.web).replace("{shop}", shop.origin())
+        shop.pages |= {
+            "/welcome": "<p>Welcome</p>",
+            "/modal": tag(BACK),
+            "/inline": tag(f'data-mode="inline" {BACK}'),
+            "/redirect": tag(f'data-mode="redirect" data-return-to="{shop.origin()}/done" data-state="{{state}}"'),
+            "/form": form.replace("{script}", tag("")),
+            "/promise": tag('data-mode="none"'),
+            "/channel-first": tag(f'data-mode="inline" data-flow="channel-first" {BACK}'),
+            "/plain": f'<iframe title="Log in" width="400" height="700" src="{stack.web}/widget/'
+            f'?key=pk_development&origin={shop.origin()}&return_to={shop.origin()}/done&state={{state}}"></iframe>',
+        }
+        yield shop
+
+
+class Guest:
+    """Somebody who logs in on the shop's page."""
+
+    def __init__(self, page: Page, shop: Shop) -> None:
+        self.page = page
+        self.shop = shop
+
+    @property
+    def widget(self) -> FrameLocator | Page:
+        return self.page.frame_locator("iframe") if self.page.locator("iframe").count() else self.page
+
+    def opens(self, path: str) -> None:
+        self.page.goto(self.shop.origin() + path)
+        if path in ("/modal", "/form", "/redirect"):
+            self.page.get_by_role("button", name="Log in").click()
+        if path not in ("/redirect",):
+            self.page.locator("iframe").wait_for()
+        else:
+            self.page.wait_for_url("**/widget/**")
+        expect(self.widget.locator("#to")).to_be_visible()
+
+    def gives(self, phone: str) -> None:
+        self.widget.locator("#to").fill(phone)
+        self.widget.locator("form .primary").click()
+        expect(self.widget.locator("#code")).to_be_visible()
+
+    def takes(self, channel: str) -> None:
+        self.widget.locator(f".way[value={channel}]").click()
+        expect(self.widget.locator(f"#region-delivery[data-channel={channel}]")).to_be_visible()
+
+    def is_greeted_as(self, contact: str) -> None:
+        expect(self.page.locator("h1")).to_have_text(f"Hello, {contact}")
+        expect(self.page).to_have_url(f"{self.shop.origin()}/welcome")
+
+
+Guests = Callable[..., Guest]
+EVERY_WAY = ["/modal", "/inline", "/redirect", "/form"]
+
+
+@pytest.fixture
+def guests(visits: Visits, shop: Shop) -> Guests:
+    def guest(face: Face = PHONE, **options: object) -> Guest:
+        return Guest(visits.page(face, **options), shop)
+
+    return guest
+
+
+def test_third_party_cookies_are_blocked_in_this_browser(guests: Guests, shop: Shop) -> None:
+    """The control of all that follows: a shop's cookie comes with its own page, and not in another's frame."""
+    page = guests().page
+    shop.pages["/framing"] = f'<iframe src="{shop.origin("other.localhost")}/welcome"></iframe>'
+    page.goto(shop.origin("other.localhost") + "/welcome")
+    with page.expect_request("**/welcome") as own:
+        page.reload()
+    assert "shop=" in own.value.all_headers().get("cookie", "")
+    with page.expect_request("**/welcome") as framed:
+        page.goto(shop.origin() + "/framing")
+    assert "cookie" not in framed.value.all_headers()
+
+
+@pytest.mark.parametrize("face", [PHONE, DESKTOP], ids=str)
+@pytest.mark.parametrize("path", EVERY_WAY)
+def test_a_login_by_sms(guests: Guests, stack: Stack, phone: str, path: str, face: Face) -> None:
+    guest = guests(face)
+    guest.opens(path)
+    guest.gives(phone)
+    guest.takes("sms")
+    guest.widget.locator("#code").fill(stack.code(phone))
+    guest.is_greeted_as(phone)
+
+
+@pytest.mark.parametrize("path", EVERY_WAY)
+def test_a_login_by_a_code_in_telegram(guests: Guests, stack: Stack, phone: str, path: str) -> None:
+    stack.connect(phone)
+    guest = guests()
+    guest.opens(path)
+    guest.gives(phone)
+    text = stack.person(phone).reads("login code")
+    guest.widget.locator("#code").fill(text[:6])
+    guest.is_greeted_as(phone)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["returning", "new"])
+@pytest.mark.parametrize("path", EVERY_WAY)
+def test_a_login_by_one_tap(
+    guests: Guests, visits: Visits, stack: Stack, phone: str, path: str, known: bool
+) -> None:
+    if known:
+        stack.connect(phone)
+    guest = guests(DESKTOP)
+    guest.opens(path)
+    guest.gives(phone)
+    if not known:
+        link = guest.widget.locator("a.telegram").get_attribute("href")
+        chat = visits.chat(f"{link}&phone={phone[1:]}")
+        chat.presses_start()
+        chat.shares_contact()
+    else:
+        chat = visits.chat(f"{stack.chat_url}?phone={phone[1:]}")
+    number = guest.widget.locator("#region-number .big").inner_text()
+    chat.page.locator(".inline .key", has_text=number).click()
+    guest.is_greeted_as(phone)
+
+
+def test_without_a_script_the_form_leads_to_the_page_and_back(guests: Guests, stack: Stack, phone: str) -> None:
+    guest = guests(PHONE_PLAIN)
+    page = guest.page
+    page.goto(guest.shop.origin() + "/form")
+    page.get_by_role("button", name="Log in").click()
+    guest.gives(phone)
+    guest.takes("sms")
+    page.locator("#code").fill(stack.code(phone))
+    page.locator("form[data-code] button").click()
+    guest.is_greeted_as(phone)
+
+
+@pytest.mark.parametrize("face", [PHONE, PHONE_PLAIN], ids=str)
+def test_a_plain_frame_ends_with_a_link_to_the_partner(
+    guests: Guests, stack: Stack, phone: str, face: Face
+) -> None:
+    guest = guests(face)
+    guest.page.goto(guest.shop.origin() + "/plain")
+    guest.gives(phone)
+    guest.takes("sms")
+    guest.widget.locator("#code").fill(stack.code(phone))
+    if not face.script:
+        guest.widget.locator("form[data-code] button").click()
+    guest.widget.get_by_role("link", name="Continue").click()
+    guest.is_greeted_as(phone)
+
+
+def test_channel_first(guests: Guests, stack: Stack, phone: str) -> None:
+    guest = guests()
+    guest.page.goto(guest.shop.origin() + "/channel-first")
+    guest.widget.locator(".channel[data-channel=whatsapp]").click()
+    expect(guest.widget.locator(".lead")).to_contain_text("By WhatsApp")
+    guest.gives(phone)
+    guest.widget.locator("#code").fill(stack.code(phone, "whatsapp"))
+    guest.is_greeted_as(phone)
+    assert stack.letters(phone, "sms") == []
+
+
+def test_a_promise_gives_the_token_or_says_that_it_was_closed(guests: Guests, stack: Stack, phone: str) -> None:
+    guest = guests(DESKTOP)
+    page = guest.page
+    page.goto(guest.shop.origin() + "/promise")
+    page.wait_for_function("window.Kodgate")
+    opened = "Kodgate.open({state: 'mine'}).then((won) => window.won = won, (no) => window.won = no.name)"
+    page.evaluate(f"void {opened}")
+    expect(guest.widget.locator("#to")).to_be_focused()
+    page.get_by_role("button", name="Close").click()
+    page.wait_for_function("window.won === 'KodgateClosed'")
+    expect(page.locator("dialog, iframe")).to_have_count(0)
+
+    page.evaluate(f"window.won = null; void {opened}")
+    expect(guest.widget.locator("#to")).to_be_focused()
+    page.keyboard.press("Escape")
+    page.wait_for_function("window.won === 'KodgateClosed'")
+
+    page.evaluate(f"window.won = null; void {opened}")
+    guest.gives(phone)
+    guest.takes("sms")
+    guest.widget.locator("#code").fill(stack.code(phone))
+    page.wait_for_function("window.won?.verify_token")
+    assert page.evaluate("window.won.state") == "mine"
+
+
+def test_a_partner_s_strict_policy_is_enough(guests: Guests, stack: Stack, shop: Shop, phone: str) -> None:
+    shop.policy = f"default-src 'none'; img-src data:; script-src {stack.web}; frame-src {stack.web}"
+    try:
+        guest = guests(DESKTOP)
+        guest.opens("/modal")
+        assert guest.page.locator("dialog").bounding_box()["width"] < 440  # type: ignore[index]
+        guest.gives(phone)
+        guest.takes("sms")
+        guest.widget.locator("#code").fill(stack.code(phone))
+        guest.is_greeted_as(phone)
+    finally:
+        shop.policy = ""
+
+
+# What is forged, foreign or in the way
+
+
+FORGED = """(home) => {
+  const seen = window.seen = [];
+  addEventListener("kodgate:done", ({ detail }) => seen.push(detail));
+  const forged = { kodgate: "done", verify_token: "forged", state: "" };
+  postMessage(forged, "*");
+  const frame = document.createElement("iframe");
+  frame.srcdoc = `<script>parent.postMessage(${JSON.stringify(forged)}, "*")</scr` + "ipt>";
+  document.body.append(frame);
+  return new Promise((done) => setTimeout(() => done([...seen, location.pathname]), 500));
+}"""
+
+
+def test_forged_messages_are_not_believed(guests: Guests, shop: Shop, stack: Stack) -> None:
+    guest = guests(DESKTOP)
+    guest.opens("/inline")
+    assert guest.page.evaluate(FORGED, stack.web) == ["/inline"]
+
+
+def test_the_frame_hears_only_its_own_page(guests: Guests, shop: Shop, stack: Stack) -> None:
+    guest = guests(DESKTOP)
+    shop.pages["/liar"] = (
+        f'<iframe title="Log in" src="{stack.web}/widget/?key=pk_development&origin=http://localhost:1"></iframe>'
+    )
+    guest.page.goto(shop.origin() + "/liar")
+    expect(guest.widget.locator("#to")).to_be_visible()
+    dark = guest.widget.locator("link[data-dark]").first
+    before = dark.get_attribute("media")
+    told = "(theme) => document.querySelector('iframe').contentWindow.postMessage(theme, '*')"
+    guest.page.evaluate(told, {"kodgate": "theme", "scheme": "dark"})
+    guest.page.wait_for_timeout(300)  # a message that is not heard announces nothing
+    assert dark.get_attribute("media") == before
+
+    guest.opens("/inline")
+    guest.page.evaluate("Kodgate.theme('dark')")
+    expect(guest.widget.locator("link[data-dark]").first).to_have_attribute("media", "all")
+
+
+def test_a_token_of_another_login_is_refused_by_the_partner(guests: Guests, watch: Watch) -> None:
+    watch.expects(400)
+    guest = guests(DESKTOP)
+    page = guest.page
+    page.goto(guest.shop.origin() + "/promise")
+    page.goto(guest.shop.origin() + "/done?verify_token=x&state=of-another-browser")
+    expect(page.locator("h1")).to_have_text("This login was not begun here")
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("key=pk_unknown", "Access denied"),
+        ("key=sk_development&theme=pink", "must be light, dark or auto"),
+        ("key=pk_development&accent=red", "must be a colour such as #3b3fd8"),
+        ("key=pk_development&radius=99", "must be a number of pixels up to 24"),
+        ("key=pk_development&font=%3B}body{", "must be the names of fonts"),
+        ("key=pk_development&flow=backwards", "must be sending-first or channel-first"),
+        ("key=pk_development&origin=https://evil.example", "origin is not one of the project"),
+        ("key=pk_development&return_to=https://evil.example/", "is not an address of this project"),
+        ("key=pk_development&return_to=//evil.example/", "is not an address of this project"),
+        ("key=pk_development&return_to=javascript:alert(1)", "is not an address of this project"),
+        ("key=pk_development&return_to=https://shop.example@evil.example/", "is not an address of this project"),
+        ("w=forged", "This session has expired"),
+    ],
+)
+def test_what_is_wrong_with_a_frame_is_said_in_it(
+    guests: Guests, shop: Shop, stack: Stack, watch: Watch, query: str, words: str
+) -> None:
+    watch.expects(r"status of 4\d\d")
+    guest = guests(DESKTOP)
+    shop.pages["/wrong"] = f'<iframe title="Log in" src="{stack.web}/widget/?{query}"></iframe>'
+    guest.page.goto(shop.origin() + "/wrong")
+    expect(guest.widget.locator("h1")).to_have_text("Something is in the way")
+    expect(guest.widget.locator(".lead")).to_contain_text(words)
+    assert guest.widget.locator("a:not(.languages a), form").count() == 0
+
+
+def test_storage_that_throws_and_a_clock_that_is_off_change_nothing(
+    guests: Guests, stack: Stack, phone: str
+) -> None:
+    guest = guests(DESKTOP)
+    guest.page.context.add_init_script(NOTHING_KEPT)
+    guest.page.context.add_init_script(f"if (location.origin === '{stack.web}') {{ {TEN_MINUTES_FAST} }}")
+    guest.opens("/modal")
+    guest.gives(phone)
+    guest.takes("sms")
+    expect(guest.widget.locator(".way[value=sms] .wait")).to_contain_text("in ")
+    guest.widget.locator("#code").fill(stack.code(phone))
+    guest.is_greeted_as(phone)
+
+
+NOTHING_KEPT = """for (const name of ["localStorage", "sessionStorage", "indexedDB", "caches"]) {
+  Object.defineProperty(window, name, { get() { throw new DOMException("blocked", "SecurityError"); } });
+}"""
+TEN_MINUTES_FAST = "const now = Date.now; Date.now = () => now() + 600_000;"
+
+
+@pytest.mark.parametrize("accent", ["#ffee00", "#000000", "#ffffff", "#777777", "#d94a00"])
+@pytest.mark.parametrize("scheme", ["light", "dark", "auto"])
+def test_every_accent_stays_legible(guests: Guests, shop: Shop, stack: Stack, accent: str, scheme: str) -> None:
+    guest = guests(DESKTOP, color_scheme="dark")
+    shop.pages["/coloured"] = (
+        f'<main><script src="{stack.web}/static/embed.js" data-key="pk_development" data-mode="inline" '
+        f'data-accent="{accent}" data-theme="{scheme}" data-radius="2" async></script></main>'
+    )
+    guest.page.goto(shop.origin() + "/coloured")
+    expect(guest.widget.locator("#to")).to_be_visible()
+    expect(guest.page.locator("iframe")).not_to_have_attribute("style", "height: 27rem")
+    guest.page.evaluate("() => document.fonts.ready")
+    [frame] = guest.page.frames[1:]
+    radius = frame.evaluate("() => getComputedStyle(document.querySelector('.primary')).borderRadius")
+    ground = frame.evaluate("() => getComputedStyle(document.body).backgroundColor")
+    assert radius == "2px"
+    assert ground == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(25, 28, 47)")
+    page = guest.page.context.new_page()
+    page.goto(frame.url)
+    assert violations(page) == []
