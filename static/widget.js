@@ -89,6 +89,7 @@
     const button = event.submitter || form.querySelector("button");
     if (button?.getAttribute("aria-busy")) return;
     button?.setAttribute("aria-busy", "true");
+    button?.setAttribute("aria-disabled", "true");
     const challenge = form.querySelector("[data-challenge]");
     if (challenge) await solve(challenge, true);
     if (!form.isConnected) return; // another page came meanwhile

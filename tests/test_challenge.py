@@ -13,17 +13,20 @@ import altcha
 import httpx
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from gateway import errors
 from gateway.bootstrap import build_gateway
+from gateway.cli import main
 from gateway.contact import parse_contact
+from gateway.doctor import examine
 from gateway.keyring import Keyring
 from gateway.local import LocalGateway
 from gateway.projects import Project, ProjectSettings, change_settings
 from gateway.settings import DEVELOPMENT_SECRET, Settings
 from gateway.verbs import Caller, Challenge
 from tests.captcha import Captcha, drips, says, slow
-from tests.servers import PUBLIC, SECRET, Servers
+from tests.servers import PUBLIC, SECRET, Servers, hosted_by
 from tests.world import World, make_world, new_phone
 
 QUICK: dict[str, Any] = {"challenge_cost": 2, "challenge_tries": 8}
@@ -569,3 +572,64 @@ def test_the_signing_key_has_one_purpose() -> None:
     keyring = Keyring([DEVELOPMENT_SECRET])
     purposes = ("altcha", "altcha solution", "verify", "widget", "live", "cookie", "providers")
     assert len({keyring.tokens(purpose)[0] for purpose in purposes}) == len(purposes)
+
+
+# The operator's side
+
+
+@pytest.fixture
+def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/site.sqlite3")
+    return tmp_path
+
+
+def kodgate(*words: str, typed: str = "") -> tuple[int, str]:
+    ended = CliRunner().invoke(main, words, input=typed)
+    return ended.exit_code, ended.output
+
+
+def test_an_operator_chooses_a_provider(operator: Path) -> None:
+    turnstile = ("project", "set", "1", "challenge_provider=turnstile", "challenge_site_key=site-key")
+    code, said = kodgate(*turnstile)
+    assert code == 1
+    assert "set-challenge-secret" in said
+    assert kodgate("project", "set-challenge-secret", "1", typed="\n")[0] == 1
+    assert kodgate("project", "set-challenge-secret", "1", typed="captcha-secret\n")[0] == 0
+    assert kodgate(*turnstile)[0] == 0
+    shown = kodgate("project", "show", "1")[1].splitlines()
+    assert {"challenge_provider=turnstile", "challenge_site_key=site-key", "challenge_secret=(set)"} <= set(shown)
+    assert all(b"captcha-secret" not in file.read_bytes() for file in operator.rglob("*.sqlite3*"))
+    code, said = kodgate("project", "set-challenge-secret", "1", "--remove")
+    assert code == 1
+    assert "challenge_provider=altcha" in said
+    assert kodgate("project", "set", "1", "challenge_provider=altcha")[0] == 0
+    assert kodgate("project", "set-challenge-secret", "1", "--remove")[0] == 0
+    assert "challenge_secret=" in kodgate("project", "show", "1")[1].splitlines()
+
+
+@pytest.mark.parametrize(("threads", "well"), [(1, False), (4, True)])
+def test_doctor_wants_threads_for_a_provider(
+    guard: Guard, captcha: Captcha, tmp_path: Path, threads: int, well: bool
+) -> None:
+    site = guard("turnstile")
+    settings = site.world.settings.model_copy(update={"web_threads": threads})
+    [found] = [finding for finding in examine(settings) if finding.subject.startswith("challenge")]
+    assert found.well is well
+    assert ("WEB_THREADS" in found.text) is not well
+    assert captcha.asked == []
+    site.set(challenge_provider="altcha")
+    assert not [finding for finding in examine(settings) if finding.subject.startswith("challenge")]
+
+
+def test_an_accounts_site_passes_the_header_on(guarded: Servers, tmp_path: Path) -> None:
+    with hosted_by(guarded, tmp_path) as site:
+        body = {"to": new_phone()}
+        refused = post(site, "/session/create", body)
+        assert (refused.status_code, refused.json()["sys_message"]) == (403, "ERROR_CHALLENGE")
+        assert refused.json()["error_params"]["provider"] == "altcha"
+        token = solve(fetched(guarded))
+        assert post(site, "/session/create", body, **{"x-challenge-token": token}).status_code == 200
+        assert site.http.get(f"{site.web}/session/challenge", headers=PUBLIC).status_code == 404
+        settings = site.http.get(f"{site.web}/session/settings", headers=PUBLIC).json()
+        assert settings["challenge"] == {"enabled": True, "api_key": None, "provider": "altcha"}

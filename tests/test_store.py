@@ -202,6 +202,20 @@ def test_a_live_session_is_returned_and_an_ended_one_replaced(store: Store) -> N
     assert store.session(2, second.id) is None
 
 
+def test_a_turnout_counts_what_began_and_was_completed_within_a_time(store: Store) -> None:
+    for number in range(6):
+        began = new(bytes([number]) * 16, now=START + number * 1000)
+        store.open_session(began, None)
+        if number % 2:
+            store.try_code(1, began.id, [RIGHT], began.now, PAUSE)
+    store.open_session(new(HERE, now=START, project_id=2), None)
+    assert store.turnout(1, START, START + 6000, 100) == (6, 3)
+    assert store.turnout(1, START + 1000, START + 5000, 100) == (4, 2)
+    assert store.turnout(1, START, START + 6000, 1) == (1, 1)  # the newest
+    assert store.turnout(2, START, START + 6000, 100) == (1, 0)
+    assert store.turnout(3, START, START + 6000, 100) == (0, 0)
+
+
 def test_the_same_destination_of_another_project_is_another_one(store: Store) -> None:
     assert opened(store, new(), None).session.id != opened(store, new(project_id=2), None).session.id
 

@@ -96,6 +96,10 @@ _PARAMS: tuple[tuple[Refusal, str], ...] = (
     (errors.WrongCode, "`error_params.count`: attempts left"),
     (errors.TooSoon, "`error_params.timeout`: seconds, also in Retry-After"),
     (errors.Unavailable, "`error_params.timeout`: seconds, also in Retry-After"),
+    (
+        errors.ChallengeRequired,
+        "`error_params.provider`, `api_key` or `challenge_url`: what to solve; `reason`: `missing` or `wrong`",
+    ),
     (errors.MethodNotAllowed, "`error_params.allow`: the methods, also in Allow"),
 )
 _MEANINGS: dict[Refusal, str] = {
@@ -104,7 +108,6 @@ _MEANINGS: dict[Refusal, str] = {
 }
 _FOREIGN = {
     "ERROR_BLOCKED": "this caller is blocked for a while",
-    "ERROR_CHALLENGE": "the CAPTCHA is missing or wrong",
     "ERROR_CHANNEL_NOT_ALLOWED_COUNTRY": "the project does not send to that country on this channel",
     "ERROR_WRONG_BALANCE": "kod.mobi or a provider is out of credit",
 }

@@ -47,6 +47,7 @@ def answers(public_url: str) -> dict[str, Any]:
         api.settings: SettingsAnswer(
             "en", ProjectName("Shop"), CodeForm(length=6, digits=True, letters=False), Challenge()
         ),
+        api.challenge: CHALLENGE,
         manual.send: {"message": "Sent to queue.", "code": CODE, "message_id": 1},
         legacy.create: _wrapped(
             {"session_id": SESSION_ID, "sent_to": Channel.TELEGRAM, "client_channels": created.channels}
@@ -67,6 +68,20 @@ def answers(public_url: str) -> dict[str, Any]:
     }
 
 
+CHALLENGE = {
+    "parameters": {
+        "algorithm": "PBKDF2/SHA-256",
+        "cost": 1000,
+        "keyLength": 32,
+        "keyPrefix": "b56e4c5c6b22bb0a2f4a2bfc0b8f1d37",
+        "nonce": "55ab6b0ff5d0e9c8c5d60a3c9c3ff2f3",
+        "salt": "8d2dbd4a2e93d08fe1ed13e5e5d4d24c",
+        "keySignature": "7f2a2fbb5c7e8ea1f0c37a6a5a7ce7c0cf8e0a9d4b5cfa0ce26b7d0d3d3e8b11",
+        "expiresAt": 1761644080,
+        "data": {"id": "01K8N1TVJ8KQ5B0WZ6E1N3M7XA", "project": 1},
+    },
+    "signature": "3bb9f0a1f1a8c7a1e4de11dd65f43b2a0b7d9a3c0a1fe07f1f3f1c6d2f5e7a90",
+}
 MESSAGE_STATUS = MessageStatus(1, "sent", Channel.EMAIL, "ann@example.com", "", "2025-10-28T09:20:02.417Z")
 
 
