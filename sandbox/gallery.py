@@ -9,7 +9,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 _MESSAGES = Path(__file__).resolve().parent.parent / "templates" / "messages"
 CHANNELS = ("telegram", "whatsapp", "viber", "sms", "email")
-SAMPLE = {"code": "482173", "project": "Shop", "minutes": 3, "host": "shop.example.com", "brief": 0}
+SAMPLE = {
+    "code": "482173",
+    "project": "Shop",
+    "minutes": 3,
+    "host": "shop.example.com",
+    "brief": 0,
+    "browser": "Chrome, Windows",
+    "place": "Germany (Berlin)",
+    "tap": True,
+}
 ONE_SMS = {True: 160, False: 70}  # characters, of GSM's own letters or not
 _GSM_LETTERS = set("@£$¥èéùìòÇØøÅåÆæßÉÄÖÑÜ§¿äöñüà¡")  # what a text may have besides ASCII
 

@@ -1,6 +1,8 @@
 """One tap through the bot process and the sandbox's Bot API: what the message shows, and what a press does."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -255,6 +257,25 @@ def test_the_greeting_names_the_place(servers: Servers, login: Login) -> None:
     person.hears(servers.code_of(created.session_id))
     numbers = derive_numbers(Keyring([DEVELOPMENT_SECRET]).first.tap, created.session_id)
     assert person.buttons()[:3] == [*map(str, numbers.shown)]
+
+
+@pytest.mark.parametrize(("header", "place"), [("DE", "DE"), ("XX", "Europe/Moscow"), ("", "Europe/Moscow")])
+def test_the_proxys_country_header_is_believed_where_it_is_set(tmp_path: Path, header: str, place: str) -> None:
+    with Servers(tmp_path, ("web",), COUNTRY_HEADER="CF-IPCountry") as site:
+        page = site.http.get(f"{site.web}/widget/?key=pk_development").text
+        found = re.search(r'name="w" value="([^"]+)"', page)
+        assert found
+        phone = new_phone()
+        form = {"w": found[1], "to": phone, "by": "phone", "time_zone": "Europe/Moscow"}
+        headers = {"CF-IPCountry": header} if header else {}
+        assert site.http.post(f"{site.web}/widget/start", data=form, headers=headers).status_code == 303
+        gateway = build_gateway(Settings(_env_file=None, database_url=site.database_url))
+        project, _ = gateway.authenticate("pk_development")
+        session_id = gateway.create(Caller(project), parse_contact(phone)).session_id
+        row = gateway.store.session(None, session_id)
+        assert row
+        assert (row.place, row.joined) == (place, True)
+        gateway.close()
 
 
 def test_presses_leave_no_number_and_no_session_in_the_log(servers: Servers, login: Login) -> None:
