@@ -6,8 +6,8 @@ const fold = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase
 function rank({ iso, code, words }, sought) {
   const number = sought.match(/^(?:\+|00)?(\d+)$/)?.[1];
   if (number) return code === number ? 0 : code.startsWith(number) ? 1 : 9;
-  if (words.some((word) => word.startsWith(sought))) return 0;
-  if (iso.toLowerCase() === sought) return 1;
+  if (iso.toLowerCase() === sought) return 0;
+  if (words.some((word) => word.startsWith(sought))) return 1;
   if (words.some((word) => word.split(/[^\p{L}]+/u).some((part) => part.startsWith(sought)))) return 2;
   return words.some((word) => word.includes(sought)) ? 3 : 9;
 }

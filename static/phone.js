@@ -95,7 +95,7 @@
     function planOf(code) {
       if (!plans.has(code)) {
         plans.set(code, null);
-        ask(code).then((plan) => { plans.set(code, plan); show(); }, () => plans.delete(code));
+        ask(code).then((plan) => { plans.set(code, plan); show(); past[now].value = field.value; }, () => plans.delete(code));
       }
       return plans.get(code);
     }

@@ -30,6 +30,7 @@ _FREQUENT = {
     "ar": ("EG", "SA", "AE", "MA", "IQ"),
 }
 _MASKABLE = re.compile(r"[ ().-]*\\1(?:[ ().-]*\\\d)*")  # groups in their order, and no digit besides
+_AREA = re.compile(r"(?:Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific)/")
 _PLAIN_TRUNK = 12  # characters: a longer pattern also undoes carrier codes, which nobody types to log in
 
 
@@ -107,9 +108,9 @@ def zone_country(zone: str) -> str:
 
 @cache
 def country_zones(region: str) -> list[str]:
-    """All names of the time zones of a country."""
+    """The names by which browsers know the time zones of a country: `Asia/Kolkata`, `Asia/Calcutta`."""
     zones = {*get_global("zone_territories"), *get_global("zone_aliases")}
-    return sorted(zone for zone in zones if zone_country(zone) == region)
+    return sorted(zone for zone in zones if _AREA.match(zone) and zone_country(zone) == region)
 
 
 # Formats

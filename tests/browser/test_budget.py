@@ -50,7 +50,7 @@ class Traffic:
 def test_every_step_weighs_little_and_needs_one_round_trip_after_the_html(
     visits: Visits, stack: Stack, phone: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    visitor = visits.visitor(PHONE)
+    visitor = visits.visitor(PHONE, timezone_id="America/New_York")  # no better guess is asked for
     page = visitor.page
     traffic = Traffic(page)
     weights = {}

@@ -192,7 +192,7 @@ def test_a_mistyped_number_is_changed(
     visitor = visits.visitor(face)
     visitor.begins()
     visitor.gives("+7 952")
-    expect(visitor.problem).to_have_text("This is not a phone number that exists.")
+    expect(visitor.problem).to_have_text("This is 7 digits short: it should look like +7 912 345-67-89.")
     expect(visitor.contact).to_have_value("+7 952")
     expect(visitor.contact).to_be_focused()
     visitor.gives("+79523999999")

@@ -31,6 +31,13 @@ def _entry(visitor: Visitor) -> Iterator[Stop]:
     visitor.begins()
     expect(visitor.contact).to_be_focused()
     yield "entry", page
+    page.locator("#country").click()
+    expect(page.locator("#country-list [data-active]")).to_be_visible()
+    yield "entry-countries", page
+    page.locator("#country-search").fill("atlantis")
+    expect(page.locator("#countries [role=status]")).not_to_be_empty()
+    yield "entry-no-country", page
+    page.keyboard.press("Escape")
     visitor.gives("12")
     expect(visitor.problem).to_be_visible()
     yield "entry-problem", page
