@@ -113,6 +113,11 @@ class Visitor:
         lang = self.page.locator("html").get_attribute("lang") or ""
         return re.compile(re.sub(r"%\\\(\w+\\\)s", ".+", re.escape(translate(lang, text))))
 
+    def speaks(self, language: str) -> None:
+        """Choose another language for this page, by its own name."""
+        self.page.locator(".languages summary").click()
+        self.page.get_by_role("link", name=language, exact=True).click()
+
     def reloads_until(self, sign: Locator) -> None:
         for _ in range(50):
             if sign.count():

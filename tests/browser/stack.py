@@ -158,9 +158,10 @@ class Stack:
     def empty_inbox(self) -> None:
         httpx.delete(f"{self.sandbox}/inbox.json").raise_for_status()
 
-    def person(self, phone: str) -> "Person":
+    def person(self, phone: str, language: str = "en") -> "Person":
         """The Telegram user with this phone, driven without a page."""
-        answer = httpx.post(f"{self.sandbox}/api/people", json={"phone": phone}).raise_for_status().json()
+        body = {"phone": phone, "language_code": language}
+        answer = httpx.post(f"{self.sandbox}/api/people", json=body).raise_for_status().json()
         return Person(f"{self.sandbox}/api/chats/{SANDBOX_BOT}/{answer['user_id']}")
 
     def connect(self, phone: str) -> None:

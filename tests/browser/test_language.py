@@ -1,14 +1,104 @@
-"""Russian, by the browser's language and by the switch."""
+"""Every language, by the browser's and by the switch; Russian all the way."""
 
 import re
 
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
+
+from gateway.i18n import LANGUAGES, translate
+from web.pages import LANGUAGE_NAMES
 
 from .conftest import Visits, Watch
-from .people import DESKTOP, DESKTOP_PLAIN, PHONE, PHONE_PLAIN, Face
+from .people import DESKTOP, DESKTOP_PLAIN, NARROW, PHONE, PHONE_PLAIN, Face
 from .stack import Stack
+from .test_keyboard import tab_to
+from .test_looks import STICKING_OUT, violations
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_browser_of_each_language_gets_it_on_every_step(
+    visits: Visits, stack: Stack, watch: Watch, phone: str, lang: str
+) -> None:
+    watch.expects(410)
+    visitor = visits.visitor(PHONE, locale=lang)
+
+    def says(heading: str) -> None:
+        expect(visitor.heading).to_have_text(translate(lang, heading))
+        root = visitor.page.locator("html")
+        expect(root).to_have_attribute("lang", lang)
+        expect(root).to_have_attribute("dir", "ltr")
+
+    visitor.begins("/widget?key=pk_development")
+    says("Log in")
+    visitor.gives(phone)
+    says("Where shall we send the code?")
+    visitor.chooses("sms")
+    says("Enter the code")
+    visitor.sees_code_sent()
+    page = visitor.page.url
+    visitor.types(stack.code(phone))
+    says("Done")
+    visitor.begins(page.removeprefix(stack.web))
+    says("This code has been used")
+
+
+def test_a_kazakh_reads_the_bot_in_kazakh(visits: Visits, stack: Stack, phone: str) -> None:
+    visitor = visits.visitor(PHONE, locale="kk-KZ")
+    visitor.goes_to_code(phone, "telegram")
+    link = visitor.page.locator("a.telegram").get_attribute("href") or ""
+    person = stack.person(phone, "kk")
+    person.does("start", payload=link.partition("start=")[2])
+    greeting = person.reads("Сәлеметсіз бе!")
+    assert f"\u00a0{phone[-2:]} нөмірімен" in greeting
+    person.is_asked_for_contact()
+    person.does("contact")
+    person.reads("Рахмет, бұл сіз екенсіз.")
+    code = re.findall(r"\d{6}", person.reads("Kodgate сайтына кіру кодыңыз"))[0]
+    visitor.sees_code_sent()
+    visitor.types(code)
+    visitor.is_logged_in_as(phone)
+
+
+@pytest.mark.parametrize("address", ["/", "/login"])
+def test_the_switch_is_small_and_whole_on_a_narrow_screen(visits: Visits, stack: Stack, address: str) -> None:
+    page = visits.page(NARROW)
+    page.goto(stack.web + address)
+    closed = page.locator(".languages summary").bounding_box()
+    assert closed
+    assert closed["height"] < 48
+    expect(page.locator(".languages a").first).not_to_be_visible()
+    page.locator(".languages summary").click()
+    for lang in LANGUAGES:
+        link = page.get_by_role("link", name=LANGUAGE_NAMES[lang], exact=True)
+        expect(link).to_be_visible()
+        box = link.bounding_box()
+        assert box
+        assert box["height"] >= 24  # WCAG 2.2, target size
+    assert page.evaluate(STICKING_OUT) == []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        assert violations(page) == []
+    page.emulate_media(forced_colors="active")
+    assert style(page, ".languages a[aria-current]", "borderTopStyle") == "solid"
+    assert style(page, ".languages a:not([aria-current])", "borderTopStyle") == "none"
+
+
+def style(page: Page, selector: str, name: str) -> str:
+    return str(page.locator(selector).first.evaluate("(node, name) => getComputedStyle(node)[name]", name))
+
+
+@pytest.mark.parametrize("face", [DESKTOP, DESKTOP_PLAIN], ids=str)
+def test_the_switch_is_worked_with_the_keyboard(visits: Visits, face: Face) -> None:
+    visitor = visits.visitor(face)
+    page = visitor.page
+    visitor.begins()
+    tab_to(page, ".languages summary")
+    page.keyboard.press("Enter")
+    tab_to(page, ".languages a[hreflang=tr]")
+    page.keyboard.press("Enter")
+    expect(visitor.heading).to_have_text("Giriş yap")
+    expect(page.locator(".languages details")).not_to_have_attribute("open", "")
 
 
 @pytest.mark.parametrize("face", [PHONE, DESKTOP_PLAIN], ids=str)
@@ -33,15 +123,16 @@ def test_a_russian_browser_gets_russian_and_may_type_a_national_number(
 def test_the_language_switch_stays_on_the_page_and_holds(visits: Visits, phone: str, face: Face) -> None:
     visitor = visits.visitor(face)
     visitor.begins("/")
-    visitor.page.get_by_role("link", name="Русский").click()
+    visitor.speaks("Русский")
     expect(visitor.heading).to_have_text("Вход по телефону за секунды")
     visitor.page.get_by_role("link", name="Войти").click()
     visitor.gives(phone)
     expect(visitor.heading).to_have_text("Введите код")
     visitor.chooses("sms")
-    visitor.page.get_by_role("link", name="English").click()
+    visitor.speaks("English")
     expect(visitor.heading).to_have_text("Enter the code")
-    expect(visitor.page.get_by_role("link", name="English")).to_have_attribute("aria-current", "true")
+    expect(visitor.page.locator(".languages summary")).to_have_text("English")
+    expect(visitor.page.locator(".languages a[aria-current]")).to_have_text("English")
     expect(visitor.code).to_be_visible()
 
 
@@ -54,13 +145,13 @@ def test_the_language_switch_works_on_the_answer_to_a_form(
     visitor.begins()
     visitor.gives("12")
     expect(visitor.problem).to_be_visible()
-    visitor.page.get_by_role("link", name="Русский").click()
+    visitor.speaks("Русский")
     expect(visitor.heading).to_have_text("Войти")
     visitor.gives(phone)
     visitor.chooses("sms")
     visitor.types("000000")
     expect(visitor.problem).to_have_text(re.compile("Неверный код"))
-    visitor.page.get_by_role("link", name="English").click()
+    visitor.speaks("English")
     expect(visitor.heading).to_have_text("Enter the code")
 
 
