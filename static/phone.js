@@ -236,7 +236,11 @@
       if (event.key === "ArrowDown") event.preventDefault();
       if (letter || event.key === "ArrowDown") open(); // a letter goes on into the search
     });
-    panel.addEventListener("keydown", (event) => event.key === "Escape" && close(button));
+    panel.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      event.preventDefault(); // the list's alone: another one closes the dialog around
+      close(button);
+    });
     panel.addEventListener("focusout", ({ relatedTarget: to }) => {
       if (to && to !== button && !panel.contains(to)) close();
     });
