@@ -21,6 +21,7 @@ from web.developers import developers
 from web.phone_entry import phone_entry
 from web.site import site
 from web.widget import Widget, way_on, widget
+from web.widget.browser import is_framed
 from web.widget.embedding import frame_ancestors
 from web.widget.theme import Theme
 
@@ -165,7 +166,7 @@ def _zip(response: Response) -> Response:
 def _refused(refusal: errors.GatewayError) -> Response:
     if request.blueprint == "widget" and isinstance(refusal, errors.Unavailable):
         page = render_template("widget/away.html", text=refusal.text(g.lang), again=way_on())
-    elif not _is_framed():
+    elif not is_framed():
         page = render_template("site/problem.html", text=refusal.text(g.lang))
     else:
         g.refused = True  # it holds nothing to be clicked, so that any page may show what is wrong with its frame
@@ -174,12 +175,6 @@ def _refused(refusal: errors.GatewayError) -> Response:
     if "timeout" in refusal.params:
         response.headers["Retry-After"] = str(refusal.params["timeout"])
     return response
-
-
-def _is_framed() -> bool:
-    """Whether the widget is shown in a frame, as the browser says, or the address."""
-    framed = request.headers.get("Sec-Fetch-Dest") == "iframe" or "origin" in request.args or g.framed_by
-    return request.blueprint == "widget" and bool(framed)
 
 
 def _http_error(problem: HTTPException) -> Response:

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.captcha import Captcha
 
-from .conftest import Visits, Watch, _running
+from .conftest import Visits, Watch, running
 from .people import DESKTOP, PHONE, PHONE_PLAIN, Face
 from .stack import Stack
 from .test_looks import violations
@@ -38,11 +38,11 @@ def captcha() -> Iterator[Captcha]:
 def guarded(tmp_path_factory: pytest.TempPathFactory, captcha: Captcha) -> Iterator[Stack]:
     """Projects that always ask, each with another provider."""
     stack = Stack(tmp_path_factory.mktemp("guarded"), WEB_THREADS="4", **captcha.settings)
-    for running in _running(stack):
-        running.add_project("pk_altcha", name="Guarded", challenge="always")
+    for guarded in running(stack):
+        guarded.add_project("pk_altcha", name="Guarded", challenge="always")
         for provider in captcha.providers:
-            running.add_guarded_project(f"pk_{provider}", provider, captcha.secret)
-        yield running
+            guarded.add_guarded_project(f"pk_{provider}", provider, captcha.secret)
+        yield guarded
 
 
 def logs_in(

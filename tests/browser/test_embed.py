@@ -339,3 +339,55 @@ def test_every_accent_stays_legible(guests: Guests, shop: Shop, stack: Stack, ac
     page = guest.page.context.new_page()
     page.goto(frame.url)
     assert violations(page) == []
+
+
+# One tap is for the browser that began the login
+
+
+def test_whoever_is_sent_the_page_s_address_sees_no_number_and_collects_nothing(
+    guests: Guests, visits: Visits, stack: Stack, watch: Watch, phone: str
+) -> None:
+    watch.expects(410)
+    stack.connect(phone)
+    attacker = guests(DESKTOP)
+    attacker.opens("/redirect")
+    attacker.gives(phone)
+    number = attacker.page.locator("#region-number .big").inner_text()
+
+    lured = guests(DESKTOP).page
+    lured.goto(attacker.page.url)
+    expect(lured.locator("#code")).to_be_visible()
+    expect(lured.locator("#region-delivery")).to_have_attribute("data-delivery", "sent")
+    expect(lured.locator("#region-number .big")).to_have_count(0)
+
+    chat = visits.chat(f"{stack.chat_url}?phone={phone[1:]}")
+    attacker.page.goto("about:blank")  # so that only the other browser could collect
+    chat.page.locator(".inline .key", has_text=number).click()
+    expect(lured.locator("main[data-over]")).to_have_attribute("data-over", "elsewhere")
+
+
+def test_typing_the_same_number_again_leaves_one_tap_on(guests: Guests, stack: Stack, phone: str) -> None:
+    stack.connect(phone)
+    guest = guests(DESKTOP)
+    guest.opens("/inline")
+    guest.gives(phone)
+    number = guest.widget.locator("#region-number .big").inner_text()
+    guest.widget.get_by_role("link", name="change").click()
+    guest.gives(phone)
+    expect(guest.widget.locator("#region-number .big")).to_have_text(number)
+
+
+def test_a_browser_that_keeps_no_cookie_gets_no_numbers_and_types_the_code(
+    guests: Guests, visits: Visits, stack: Stack, phone: str
+) -> None:
+    stack.connect(phone)
+    guest = guests(DESKTOP)
+    guest.opens("/modal")
+    guest.page.context.clear_cookies()
+    guest.gives(phone)
+    chat = visits.chat(f"{stack.chat_url}?phone={phone[1:]}")
+    code = chat.code()
+    expect(chat.page.locator(".inline .key")).to_have_count(1)
+    expect(guest.widget.locator("#region-number .big")).to_have_count(0)
+    guest.widget.locator("#code").fill(code)
+    guest.is_greeted_as(phone)

@@ -19,9 +19,8 @@ STATE_SECONDS = 24 * 3600  # a page left open over night still says what happene
 class WidgetState(msgspec.Struct, frozen=True, array_like=True):
     """Who embeds the widget, how it looks and where it returns to; then whose session it is.
 
-    `origin` is the page that shows the frame (`https://shop.example.com`), empty for a page of its own.
-    `browser_key` is a secret of the browser that began the session: a one-tap approval is for it alone. It is
-    drawn when the session begins and never taken from an address, so that no link can bring one along.
+    `origin` is the page that shows the frame (`https://shop.example.com`), empty for a page of its own. All of
+    this may be in an address, so none of it proves which browser it is (see web.widget.browser).
     """
 
     project_id: int
@@ -35,15 +34,12 @@ class WidgetState(msgspec.Struct, frozen=True, array_like=True):
     lang: str = ""
     flow: str = ""
     theme: Theme = Theme()
-    browser_key: str = ""
     time_zone: str = ""
 
     @property
     def fresh(self) -> "WidgetState":
         """The same without its session."""
-        return msgspec.structs.replace(
-            self, session_id="", mask="", kind="phone", channel="", browser_key="", time_zone=""
-        )
+        return msgspec.structs.replace(self, session_id="", mask="", kind="phone", channel="", time_zone="")
 
 
 class Widget:

@@ -1,6 +1,5 @@
 """The steps as a visitor meets them."""
 
-import secrets
 from typing import Any
 
 import msgspec
@@ -15,6 +14,7 @@ from gateway.verbs import Caller, Progress
 from web import fields
 from web.phone_entry import phone_field, visitor_region
 from web.visitor import browser_name, place_of
+from web.widget.browser import browser_key, remember_browser
 from web.widget.embedding import allow_form_target, first_state, way_back
 from web.widget.qr import qr_code
 from web.widget.state import WidgetState, this_widget
@@ -68,9 +68,7 @@ def choose() -> Any:
 def start() -> Any:
     state, project = _posted_state()
     typed, by = request.form.get("to", ""), request.form.get("by", "")
-    state = msgspec.structs.replace(
-        state, browser_key=secrets.token_urlsafe(16), time_zone=request.form.get("time_zone", "")[:64]
-    )
+    state = msgspec.structs.replace(state, time_zone=request.form.get("time_zone", "")[:64])
     try:
         contact = _read_contact(typed, by)
         chosen = Channel(state.channel) if state.channel else None
@@ -205,7 +203,7 @@ def _entry_page(
         phone=phone_field() if by == "phone" else None,
         problem=_sentence(refusal),
     )
-    response = make_response(page, refusal.status if refusal else 200)
+    response = remember_browser(make_response(page, refusal.status if refusal else 200))
     if isinstance(refusal, errors.TooSoon):
         response.headers["Retry-After"] = str(refusal.timeout)
     return response
@@ -287,7 +285,7 @@ def _caller(project: Project, state: WidgetState) -> Caller:
         project,
         lang=g.lang,
         browser=browser_name(request.headers.get("User-Agent", "")),
-        browser_key=state.browser_key,
+        browser_key=browser_key(),
         place=place_of(request.headers.get(this_widget().country_header), state.time_zone),
     )
 
