@@ -59,6 +59,6 @@ export const inline = ({ kodgate, publicKey, returnTo, state }) => page("Log in"
   data-return-to="${returnTo}" data-state="${state}" async></script>
 <noscript><p><a href="/">Log in without a script</a></p></noscript>`);
 
-export const problem = (text) => page("Not logged in", html`<h1>You are not logged in</h1>
+export const problem = (text) => page("That did not work", html`<h1>That did not work</h1>
 <p role="alert">${text}</p>
 <p><a href="/">Try again</a></p>`);

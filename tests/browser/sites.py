@@ -19,7 +19,13 @@ START_WITHIN = 100.0  # s: a first start installs packages, four sites at once o
 HOST = "partner.localhost"
 _PASSED = ("PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
 _PASSED_GROUPS = ("PIP_", "NPM_CONFIG_", "npm_config_")
-_NO_INDEX = ("No matching distribution", "Could not find a version", "NewConnectionError", "ENOTFOUND", "ENOTCACHED")
+_NO_INDEX = (
+    "No matching distribution",
+    "Could not find a version",
+    "NewConnectionError",
+    "ENOTFOUND",
+    "ENOTCACHED",
+)
 
 
 class NotInstalled(Exception):

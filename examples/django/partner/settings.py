@@ -49,12 +49,8 @@ TEMPLATES = [
     }
 ]
 ROOT_URLCONF = "partner.urls"
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": BASE_DIR / "db.sqlite3",
-    }
-}
+CSRF_FAILURE_VIEW = "partner.views.csrf_failure"
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"
 LOGOUT_REDIRECT_URL = "home"

@@ -66,5 +66,9 @@ def login_form(request):
     }
 
 
+def csrf_failure(request, reason=""):
+    return problem(request, "This form is out of date.", 403)
+
+
 def problem(request, text, status):
     return render(request, "problem.html", {"text": text}, status=status)

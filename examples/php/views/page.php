@@ -3,7 +3,7 @@
 <head>
   <meta charset="utf-8">
   <meta name="viewport" content="width=device-width, initial-scale=1">
-  <title><?= $view === 'problem' ? 'Not logged in' : 'Log in' ?> · Partner site</title>
+  <title><?= $view === 'problem' ? 'That did not work' : 'Log in' ?> · Partner site</title>
   <link rel="icon" href="/static/icon.svg">
   <link rel="stylesheet" href="/static/style.css">
 </head>
