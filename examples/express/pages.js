@@ -50,13 +50,13 @@ export const home = ({ kodgate, publicKey, returnTo, state }) => page("Log in", 
   <input type="hidden" name="return_to" value="${returnTo}">
   <input type="hidden" name="state" value="${state}">
   <button>Log in</button>
-  <script src="${kodgate}/static/embed.js" data-key="${publicKey}" async></script>
+  <script src="${kodgate}/static/embed.js" data-key="${publicKey}"
+    data-accent="#0b6e69" async></script>
 </form>`);
 
-export const inline = ({ kodgate, publicKey, returnTo, state }) => page("Log in", html`<h1>Log in</h1>
-<p>The widget is a part of this page.</p>
+export const inline = ({ kodgate, publicKey, returnTo, state }) => page("Log in", html`<h1>Your account</h1>
 <script src="${kodgate}/static/embed.js" data-key="${publicKey}" data-mode="inline"
-  data-return-to="${returnTo}" data-state="${state}" async></script>
+  data-return-to="${returnTo}" data-state="${state}" data-accent="#0b6e69" async></script>
 <noscript><p><a href="/">Log in without a script</a></p></noscript>`);
 
 export const problem = (text) => page("That did not work", html`<h1>That did not work</h1>

@@ -5,5 +5,6 @@
   <input type="hidden" name="return_to" value="<?= h($return_to) ?>">
   <input type="hidden" name="state" value="<?= h($state) ?>">
   <button>Log in</button>
-  <script src="<?= h(KODGATE_URL) ?>/static/embed.js" data-key="<?= h(PUBLIC_KEY) ?>" async></script>
+  <script src="<?= h(KODGATE_URL) ?>/static/embed.js" data-key="<?= h(PUBLIC_KEY) ?>"
+    data-accent="#0b6e69" async></script>
 </form>

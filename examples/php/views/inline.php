@@ -1,5 +1,4 @@
-<h1>Log in</h1>
-<p>The widget is a part of this page.</p>
+<h1>Your account</h1>
 <script src="<?= h(KODGATE_URL) ?>/static/embed.js" data-key="<?= h(PUBLIC_KEY) ?>" data-mode="inline"
-  data-return-to="<?= h($return_to) ?>" data-state="<?= h($state) ?>" async></script>
+  data-return-to="<?= h($return_to) ?>" data-state="<?= h($state) ?>" data-accent="#0b6e69" async></script>
 <noscript><p><a href="/">Log in without a script</a></p></noscript>
