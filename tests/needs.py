@@ -1,35 +1,42 @@
-"""What the tests need of the machine: Chromium. Installs it where that is allowed, else names the command."""
+"""What the tests need of the machine. Installs it where that is allowed, else names the command."""
 
 import os
 import shutil
 import subprocess
 import sys
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-COMMAND = ("apt-get", "install", "--yes", "--no-install-recommends", "chromium")
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+PACKAGES = {"php": "php-cli", "node": "nodejs", "npm": "npm"}  # what the sites of examples/ run on
 
 
 def find_chromium() -> str | None:
     """The browser's path: the environment's CHROMIUM, or the first one on the PATH."""
     named = os.environ.get("CHROMIUM")
-    return named or next((path for name in NAMES if (path := shutil.which(name))), None)
+    return named or next((path for name in CHROMIUM if (path := shutil.which(name))), None)
+
+
+def missing() -> list[str]:
+    """Debian's packages with the programs that this machine lacks."""
+    lacking = [package for program, package in PACKAGES.items() if not shutil.which(program)]
+    return lacking if find_chromium() else ["chromium", *lacking]
 
 
 def main() -> int:
     """0 where the tests can run (some of them skipped, loudly), 1 where CI lacks something."""
-    if find_chromium():
-        return 0
     may_install = hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get")
-    if may_install:
-        sys.stdout.write("The browser tests need Chromium: installing Debian's package.\n")
+    if may_install and (packages := missing()):
+        sys.stdout.write(f"The tests need {', '.join(packages)}: installing Debian's packages.\n")
         subprocess.run(["apt-get", "update", "--quiet=2"], check=False)
-        subprocess.run(
-            [*COMMAND, "--quiet=2"], check=False, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        )
-    if find_chromium():
-        return 0
-    sys.stdout.write(f"The browser tests need Chromium: sudo {' '.join(COMMAND)}\n")
-    return 1 if os.environ.get("CI") == "true" else 0
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run([*_command(packages), "--quiet=2"], check=False, env=environment)
+    if packages := missing():
+        sys.stdout.write(f"Some tests need more of this machine: sudo {' '.join(_command(packages))}\n")
+        return 1 if os.environ.get("CI") == "true" else 0
+    return 0
+
+
+def _command(packages: list[str]) -> list[str]:
+    return ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
 
 
 if __name__ == "__main__":
