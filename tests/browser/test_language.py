@@ -29,10 +29,11 @@ def test_a_browser_of_each_language_gets_it_on_every_step(
         expect(root).to_have_attribute("lang", lang)
         expect(root).to_have_attribute("dir", "ltr")
 
-    visitor.begins("/widget?key=pk_development")
+    visitor.begins("/widget/?key=pk_development&flow=channel-first")
+    says("Where shall we send the code?")
+    visitor.begins("/widget/?key=pk_development")
     says("Log in")
     visitor.gives(phone)
-    says("Where shall we send the code?")
     visitor.chooses("sms")
     says("Enter the code")
     visitor.sees_code_sent()

@@ -9,7 +9,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from playwright.sync_api import Page, expect
 
-from .conftest import Visits, Watch, running
+from .conftest import Visits, Watch, _running
 from .people import NARROW, PHONE_PLAIN, Face, Visitor
 from .stack import ROOT, Stack
 from .test_looks import STICKING_OUT, violations
@@ -30,7 +30,7 @@ def arabic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     catalogue.parent.mkdir(parents=True)
     with Path(__file__).with_name("ar.po").open("rb") as source, catalogue.open("wb") as compiled:
         write_mo(compiled, read_po(source, locale="ar"))
-    yield from running(Stack(folder, PYTHONPATH=str(tree)))
+    yield from _running(Stack(folder, PYTHONPATH=str(tree)))
 
 
 def add(path: Path, old: str, new: str) -> None:
@@ -43,12 +43,13 @@ def pages(visitor: Visitor, phone: str) -> Iterator[tuple[str, Page]]:
     page = visitor.page
     visitor.begins("/")
     yield "home", page
+    visitor.begins("/widget/?key=pk_development&flow=channel-first")
+    expect(page.locator(".channel").first).to_be_visible()
+    yield "channels", page
     visitor.begins()
     yield "entry", page
     visitor.gives(phone)
-    expect(page.locator(".channel").first).to_be_visible()
-    yield "channels", page
-    visitor.chooses("telegram")
+    visitor.is_asked_for_code("telegram")
     yield "code-telegram", page
     visitor.switches_to("sms")
     if not visitor.face.script:
@@ -94,13 +95,13 @@ def test_every_page_runs_from_right_to_left_and_holds_together(
 def test_what_stands_first_stands_on_the_right(visits: Visits, arabic: Stack, phone: str) -> None:
     visitor = visits.visitor(NARROW, stack=arabic, locale="ar")
     page = visitor.page
+    visitor.begins("/widget/?key=pk_development&flow=channel-first")
+    expect(page.locator(".channel").first).to_be_visible()
+    assert middle(page, ".channel svg") > middle(page, ".channel .channel-text")
     visitor.begins()
     assert visitor.contact.evaluate("(field) => getComputedStyle(field).direction") == "ltr"
     visitor.gives(phone)
-    button = page.locator(".channel").first
-    expect(button).to_be_visible()
-    assert middle(page, ".channel svg") > middle(page, ".channel .channel-text")
-    visitor.chooses("telegram")
+    visitor.is_asked_for_code("telegram")
     assert visitor.code.evaluate("(field) => getComputedStyle(field).direction") == "ltr"
     number = page.locator(".steps li").first.evaluate("""(item) => {
         const { right, left } = getComputedStyle(item, "::before");
