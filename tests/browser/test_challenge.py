@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.captcha import Captcha
 
-from .conftest import Visits, Watch, _running
+from .conftest import Visits, Watch, running
 from .people import DESKTOP, PHONE, PHONE_PLAIN, Face
 from .stack import Stack
 from .test_looks import violations
@@ -30,19 +30,19 @@ WITHOUT_WEBCRYPTO = "delete Crypto.prototype.subtle;"
 
 @pytest.fixture(scope="module")
 def captcha() -> Iterator[Captcha]:
-    with Captcha() as running:
-        yield running
+    with Captcha() as played:
+        yield played
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory, captcha: Captcha) -> Iterator[Stack]:
     """Projects that always ask, each with another provider."""
     stack = Stack(tmp_path_factory.mktemp("guarded"), WEB_THREADS="4", **captcha.settings)
-    for running in _running(stack):
-        running.add_project("pk_altcha", name="Guarded", challenge="always")
+    for started in running(stack):
+        started.add_project("pk_altcha", name="Guarded", challenge="always")
         for provider in captcha.providers:
-            running.add_guarded_project(f"pk_{provider}", provider, captcha.secret)
-        yield running
+            started.add_guarded_project(f"pk_{provider}", provider, captcha.secret)
+        yield started
 
 
 def logs_in(
