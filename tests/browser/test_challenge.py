@@ -30,19 +30,19 @@ WITHOUT_WEBCRYPTO = "delete Crypto.prototype.subtle;"
 
 @pytest.fixture(scope="module")
 def captcha() -> Iterator[Captcha]:
-    with Captcha() as running:
-        yield running
+    with Captcha() as played:
+        yield played
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory, captcha: Captcha) -> Iterator[Stack]:
     """Projects that always ask, each with another provider."""
     stack = Stack(tmp_path_factory.mktemp("guarded"), WEB_THREADS="4", **captcha.settings)
-    for guarded in running(stack):
-        guarded.add_project("pk_altcha", name="Guarded", challenge="always")
+    for started in running(stack):
+        started.add_project("pk_altcha", name="Guarded", challenge="always")
         for provider in captcha.providers:
-            guarded.add_guarded_project(f"pk_{provider}", provider, captcha.secret)
-        yield guarded
+            started.add_guarded_project(f"pk_{provider}", provider, captcha.secret)
+        yield started
 
 
 def logs_in(
@@ -108,6 +108,20 @@ def test_a_form_sent_at_once_waits_and_says_why(visits: Visits, guarded: Stack, 
     assert violations(page) == []
     held[0].continue_()
     visitor.is_asked_for_code("telegram")
+
+
+def test_a_form_left_open_fetches_another(visits: Visits, guarded: Stack, phone: str) -> None:
+    visitor = visits.visitor(PHONE, guarded)
+    fetched: list[str] = []
+    visitor.page.on(
+        "request", lambda request: fetched.append(request.url) if "/challenge?" in request.url else None
+    )
+    visitor.begins(ENTRY.format(key="pk_altcha"))
+    expect(visitor.page.locator("[name=challenge]")).not_to_have_value("")
+    visitor.page.evaluate(FROM_ANOTHER_TIME.format(ms=11 * 60_000))
+    visitor.gives(phone)
+    visitor.is_asked_for_code("telegram")
+    assert len([url for url in fetched if "/widget/challenge?" in url]) == 2
 
 
 def test_a_challenge_that_can_not_be_fetched_is_said_so(
