@@ -102,7 +102,7 @@ def test_check_verify_and_settings(servers: Servers) -> None:
         "language": "en",
         "project": {"name": "Kodgate"},
         "code": {"length": 6, "digits": True, "letters": False},
-        "challenge": {"enabled": False, "api_key": None},
+        "challenge": {"enabled": False, "api_key": None, "provider": None},
     }
 
 

@@ -126,11 +126,11 @@ _CHANNEL_REFUSALS = (errors.NoChannel, errors.ChannelCannotReach)
 
 _CHALLENGE_HEADERS = {
     "x-challenge-token": Field(
-        {"minLength": 1},
+        {},
         "what solves the challenge, where `settings` says that one is on and the key is the public one: ALTCHA's "
         "payload, or the CAPTCHA's token",
     ),
-    "x-cf-turnstile-token": Field({"minLength": 1}, "the same, under kod.mobi's name"),
+    "x-cf-turnstile-token": Field({}, "the same, under kod.mobi's name"),
 }
 
 CREATE = Operation(

@@ -110,6 +110,20 @@ def test_a_form_sent_at_once_waits_and_says_why(visits: Visits, guarded: Stack, 
     visitor.is_asked_for_code("telegram")
 
 
+def test_a_form_left_open_fetches_another(visits: Visits, guarded: Stack, phone: str) -> None:
+    visitor = visits.visitor(PHONE, guarded)
+    fetched: list[str] = []
+    visitor.page.on(
+        "request", lambda request: fetched.append(request.url) if "/challenge?" in request.url else None
+    )
+    visitor.begins(ENTRY.format(key="pk_altcha"))
+    expect(visitor.page.locator("[name=challenge]")).not_to_have_value("")
+    visitor.page.evaluate(FROM_ANOTHER_TIME.format(ms=11 * 60_000))
+    visitor.gives(phone)
+    visitor.is_asked_for_code("telegram")
+    assert len([url for url in fetched if "/widget/challenge?" in url]) == 2
+
+
 def test_a_challenge_that_can_not_be_fetched_is_said_so(
     visits: Visits, guarded: Stack, phone: str, watch: Watch
 ) -> None:
