@@ -99,7 +99,7 @@ def _choose_language() -> None:
     g.lang_asked = pick_language(asked) == g.lang if asked else False
     g.nonce = secrets.token_urlsafe(16)
     g.theme = Theme()
-    g.framed_by = ""
+    g.framed_by = g.time_zone = ""
 
 
 def _with_lang(lang: str) -> str:

@@ -59,7 +59,8 @@ def _chosen_region() -> str:
 
 
 def _claimed_zone() -> str:
-    return request.form.get("time_zone") or request.args.get("tz") or ""
+    zone: str = request.form.get("time_zone") or request.args.get("tz") or g.time_zone
+    return zone
 
 
 @phone_entry.get("/")

@@ -47,19 +47,19 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The product with its usual limits."""
-    yield from _running(Stack(tmp_path_factory.mktemp("stack")))
+    yield from running(Stack(tmp_path_factory.mktemp("stack")))
 
 
 @pytest.fixture(scope="package")
 def hasty_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The same in a hurry: cool-downs and pauses of 3 s, and a project `pk_brief` with sessions of 5 s."""
     hasty = Stack(tmp_path_factory.mktemp("hasty"), COOLDOWN_SECONDS="3", PAUSE_SECONDS="3")
-    for started in _running(hasty):
+    for started in running(hasty):
         started.add_project("pk_brief", name="Brief", session_seconds=5)
         yield started
 
 
-def _running(stack: Stack) -> Iterator[Stack]:
+def running(stack: Stack) -> Iterator[Stack]:
     try:
         stack.start()
         yield stack

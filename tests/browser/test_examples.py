@@ -30,7 +30,7 @@ def sites(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
     """All that this machine has the tools for, started at once, so that they install at the same time."""
     folder = tmp_path_factory.mktemp("sites")
     stack.add_project(FOREIGN_KEY, name="Somebody else")
-    yield from _running([Site(name, stack.web, folder) for name in TOOLS])
+    yield from running([Site(name, stack.web, folder) for name in TOOLS])
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +39,10 @@ def lonely_sites(sites: dict[str, Site], tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("lonely")
     [port] = free_ports(1)
     nobody = f"http://127.0.0.1:{port}"
-    yield from _running([Site(name, nobody, folder, SITE_URL=f"https://{HOST}") for name in sites])
+    yield from running([Site(name, nobody, folder, SITE_URL=f"https://{HOST}") for name in sites])
 
 
-def _running(sites: list[Site]) -> Iterator[dict[str, Site]]:
+def running(sites: list[Site]) -> Iterator[dict[str, Site]]:
     found: dict[str, Site] = {}
     with ExitStack() as stack:
         for site in sites:

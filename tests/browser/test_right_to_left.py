@@ -9,7 +9,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from playwright.sync_api import Page, expect
 
-from .conftest import Visits, Watch, _running
+from .conftest import Visits, Watch, running
 from .people import NARROW, PHONE_PLAIN, Face, Visitor
 from .stack import ROOT, Stack
 from .test_looks import STICKING_OUT, violations
@@ -30,7 +30,7 @@ def arabic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     catalogue.parent.mkdir(parents=True)
     with Path(__file__).with_name("ar.po").open("rb") as source, catalogue.open("wb") as compiled:
         write_mo(compiled, read_po(source, locale="ar"))
-    yield from _running(Stack(folder, PYTHONPATH=str(tree)))
+    yield from running(Stack(folder, PYTHONPATH=str(tree)))
 
 
 def add(path: Path, old: str, new: str) -> None:

@@ -16,6 +16,7 @@ from web.widget.theme import read_theme
 
 LONGEST_STATE = 500  # characters of a partner's own value, which travels in every address
 LONGEST_RETURN = 1000
+LONGEST_ZONE = 64  # no time zone's name is half as long
 _LOOPBACK = re.compile(r"https?://(localhost|([a-z0-9-]+\.)+localhost|127\.0\.0\.1)(:\d{1,5})?")
 _LOOPBACK_ANCESTORS = tuple(
     f"{scheme}://{host}:*" for scheme in ("http", "https") for host in ("localhost", "*.localhost", "127.0.0.1")
@@ -25,7 +26,7 @@ _LOOPBACK_ANCESTORS = tuple(
 def first_state(args: Mapping[str, str]) -> tuple[WidgetState, Project]:
     """The state that a partner's address asks for. Raises `AccessDenied`, `ForeignOrigin`, `BadRequest`.
 
-    `key`, and as they like `return_to`, `state`, `origin`, `flow`, `lang`, `theme`, `accent`, `radius`, `font`.
+    `key`, and as they like `return_to`, `state`, `origin`, `flow`, `lang`, `tz`, and those of `read_theme`.
     """
     project, _ = this_widget().gateway.authenticate(args.get("key"))
     origin, return_to, flow = args.get("origin", ""), args.get("return_to", ""), args.get("flow", "")
@@ -45,6 +46,7 @@ def first_state(args: Mapping[str, str]) -> tuple[WidgetState, Project]:
         lang=wished_language(args.get("lang")) or "",
         flow=flow or project.settings.flow,
         theme=read_theme(args),
+        time_zone=args.get("tz", "")[:LONGEST_ZONE],
     )
     enter(state, project)
     return state, project

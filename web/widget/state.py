@@ -39,7 +39,7 @@ class WidgetState(msgspec.Struct, frozen=True, array_like=True):
     @property
     def fresh(self) -> "WidgetState":
         """The same without its session."""
-        return msgspec.structs.replace(self, session_id="", mask="", kind="phone", channel="", time_zone="")
+        return msgspec.structs.replace(self, session_id="", mask="", kind="phone", channel="")
 
 
 class Widget:
@@ -97,5 +97,6 @@ def enter(state: WidgetState, project: Project) -> None:
     g.languages = project.settings.languages or LANGUAGES
     g.theme = state.theme
     g.framed_by = state.origin
+    g.time_zone = state.time_zone
     g.project = project
     g.challenge = this_widget().challenges.offer(project)

@@ -15,7 +15,7 @@ from web import fields
 from web.phone_entry import phone_field, visitor_region
 from web.visitor import browser_name, place_of
 from web.widget.browser import browser_key, remember_browser
-from web.widget.embedding import allow_form_target, first_state, way_back
+from web.widget.embedding import LONGEST_ZONE, allow_form_target, first_state, way_back
 from web.widget.qr import qr_code
 from web.widget.state import WidgetState, this_widget
 
@@ -68,7 +68,8 @@ def choose() -> Any:
 def start() -> Any:
     state, project = _posted_state()
     typed, by = request.form.get("to", ""), request.form.get("by", "")
-    state = msgspec.structs.replace(state, time_zone=request.form.get("time_zone", "")[:64])
+    zone = request.form.get("time_zone", "")[:LONGEST_ZONE]
+    state = msgspec.structs.replace(state, time_zone=zone or state.time_zone)
     try:
         contact = _read_contact(typed, by)
         chosen = Channel(state.channel) if state.channel else None
