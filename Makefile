@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CATALOGUES := $(wildcard templates/locale/*/LC_MESSAGES/kodgate.po)
 
-.PHONY: run test setup lint bench translations lock
+.PHONY: run test setup lint bench lighthouse translations lock
 
 run: .venv/run
 	@exec $(BIN)/kodgate run
@@ -23,6 +23,10 @@ lint: .venv/test
 
 bench: .venv/test
 	$(BIN)/python -m bench
+
+# Needs npm and Chromium; fails where a score is below 98.
+lighthouse: .venv/test
+	$(BIN)/python -m bench.lighthouse
 
 .venv/run: requirements.lock pyproject.toml $(CATALOGUES)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Kodgate needs Python 3.11 or newer; name one with make PYTHON=python3.11"; exit 2; }

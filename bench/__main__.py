@@ -18,6 +18,8 @@ from bench.processes import SECRET, Processes, free_ports
 BUDGETS = {False: 0.28, True: 0.65}  # CPU ms a login at 16 connections (issue 2)
 OTPGATEWAY = {False: 0.394, True: 0.507}  # knadh/otpgateway, Go and Redis, on the same kind of machine (MEASURED)
 LIVE_BUDGET_MS = 100
+WIDGETS = 2000  # open at once on one bot process, and what each may weigh (issue 5)
+WIDGET_BUDGET_KIB = 16
 RATE = 200  # logins a second, for what a message waits where nothing is crowded (issue 4: 10 / 50 ms)
 FLOOR_REQUESTS = 5000  # /proc counts in hundredths of a second
 LOAD_WITHIN = 300.0
@@ -60,8 +62,10 @@ def main(logins: int, rounds: int, quick: bool) -> None:
         floor = _floor(folder, max(logins, FLOOR_REQUESTS), rounds)
         rows = _logins(folder, logins, rounds)
         delays = live.measure(folder, 10 if quick else 100)
+        crowd = live.measure_crowd(folder, 100 if quick else WIDGETS, 20 if quick else 1000)
         costs = parts.measure(folder, logins)
     _summary(rows, floor, delays, costs)
+    _crowd(crowd)
 
 
 def _logins(folder: Path, logins: int, rounds: int) -> list[Row]:
@@ -166,6 +170,18 @@ def _summary(rows: list[Row], floor: float, delays: list[float], costs: dict[str
         f"contact to live event, {len(delays)} people: p50 {_at(delays, 0.5) * 1000:.1f} ms, "
         f"p99 {_at(delays, 0.99) * 1000:.1f} ms, longest {delays[-1] * 1000:.1f} ms; "
         f"budget p99 {LIVE_BUDGET_MS}: {verdict}"
+    )
+
+
+def _crowd(crowd: live.Crowd) -> None:
+    weight = "met" if crowd.kib_each <= WIDGET_BUDGET_KIB else "NOT met"
+    delay = "met" if _at(crowd.delays, 0.99) * 1000 <= LIVE_BUDGET_MS else "NOT met"
+    click.echo(
+        f"{crowd.widgets} open widgets: {crowd.kib_each:.1f} KiB each in the bot process; "
+        f"budget {WIDGET_BUDGET_KIB}: {weight}\n"
+        f"check to live event among them, {len(crowd.delays)} logins: p50 {_at(crowd.delays, 0.5) * 1000:.1f} ms, "
+        f"p99 {_at(crowd.delays, 0.99) * 1000:.1f} ms, longest {crowd.delays[-1] * 1000:.1f} ms; "
+        f"budget p99 {LIVE_BUDGET_MS}: {delay}"
     )
 
 

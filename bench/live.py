@@ -1,12 +1,17 @@
-"""From the contact that reaches the bot to the event that reaches the browser, through the sandbox."""
+"""Live streams: from a contact or a check to the event at the browser's end, and what an open stream weighs."""
 
 import asyncio
 import json
+import subprocess
+import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import msgspec
 
+from bench import widgets
 from bench.processes import SECRET, Processes, free_ports
 from gateway.clock import system_clock
 from gateway.keyring import Keyring
@@ -14,6 +19,53 @@ from gateway.settings import SANDBOX_BOT
 from gateway.tokens import LiveClaim, live_tokens
 
 STARTED_WITHIN = 10.0
+WARM = 100  # widgets opened and closed before the first weighing: what a first request loads is nobody's
+LOGINS_A_SECOND = 50.0  # of 2,000 open widgets: each is open for 40 s
+
+
+@dataclass
+class Crowd:
+    """Many widgets open at once: KiB that each adds to the bot process, and seconds from check to event, sorted."""
+
+    widgets: int
+    opened_in: float
+    kib_each: float
+    delays: list[float]
+
+
+def measure_crowd(folder: Path, count: int, logins: int) -> Crowd:
+    """One bot process, on SQLite, as in production."""
+    port, live_port, sink = free_ports(3)
+    environment = {
+        "KODGATE_ENV": "production",
+        "PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "PORT": str(port),
+        "LIVE_PORT": str(live_port),
+        "SECRET_KEYS": SECRET,
+        "PROJECT_PUBLIC_KEY": "pk_bench",
+        "PROJECT_SECRET_KEY": "sk_bench",
+        "DATABASE_URL": f"sqlite:///{folder}/crowd.sqlite3",
+        "SMS_URL": f"webhook+http://127.0.0.1:{sink}/",
+    }
+    with Processes(folder, environment) as processes:
+        processes.start("web", ["-m", "web"], f"http://127.0.0.1:{port}/healthz")
+        processes.start("bot", ["-m", "bot"], f"http://127.0.0.1:{live_port}/healthz")
+        _weigh(processes, widgets.Plan(port, live_port, WARM, WARM, 0, 1_000_000))
+        plan = widgets.Plan(port, live_port, count, logins, LOGINS_A_SECOND, 2_000_000)
+        return _weigh(processes, plan)
+
+
+def _weigh(processes: Processes, plan: widgets.Plan) -> Crowd:
+    before = processes.resident_kib("bot")
+    command = [sys.executable, "-m", "bench.widgets", msgspec.json.encode(plan).decode()]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as load:
+        opened = load.stdout.readline() if load.stdout else b""
+        weight = processes.resident_kib("bot") - before
+        told, _ = load.communicate(b"\n")
+    if load.returncode or not opened:
+        raise SystemExit("the widgets failed, see above")
+    delays = msgspec.json.decode(told, type=widgets.Told).delays
+    return Crowd(plan.widgets, msgspec.json.decode(opened, type=widgets.Opened).seconds, weight / plan.widgets, delays)
 
 
 def measure(folder: Path, people: int) -> list[float]:

@@ -99,7 +99,7 @@ async def _logs_in(plan: Plan, numbers: Any, sink: Sink, result: Result) -> None
         to = f"+7952{number}"
         arrival = sink.expect(to) if plan.sink else None
         began = time.perf_counter()
-        created = await _post(reader, writer, "create", {"to": to, "type": "sms", "send": bool(plan.sink)})
+        created = await post(reader, writer, "create", {"to": to, "type": "sms", "send": bool(plan.sink)})
         result.create.append(time.perf_counter() - began)
         if arrival:
             await asyncio.wait_for(arrival, DELIVERED_WITHIN)
@@ -107,7 +107,7 @@ async def _logs_in(plan: Plan, numbers: Any, sink: Sink, result: Result) -> None
         session_id = created["session_id"]
         code = derive_code(_KEY, session_id, DIGITS, 6)
         began = time.perf_counter()
-        checked = await _post(reader, writer, "check", {"session_id": session_id, "code": code})
+        checked = await post(reader, writer, "check", {"session_id": session_id, "code": code})
         result.check.append(time.perf_counter() - began)
         if not checked["verify_token"]:
             raise SystemExit("no verify_token")
@@ -126,9 +126,10 @@ async def _gets(plan: Plan, numbers: Any, _: Sink, result: Result) -> None:
     writer.close()
 
 
-async def _post(
+async def post(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, verb: str, fields: dict[str, Any]
 ) -> dict[str, Any]:
+    """A verb's answer. Raises `SystemExit` where it is refused."""
     body = msgspec.json.encode(fields)
     writer.write(
         b"POST /session/%s HTTP/1.1\r\nhost: bench\r\nx-api-key: pk_bench\r\n"

@@ -66,9 +66,13 @@ class Processes:
         """User and system time of each process with its children, since its start (/proc/<pid>/stat)."""
         return {name: sum(map(_cpu, _tree(process.pid))) for name, process in self._running.items()}
 
+    def resident_kib(self, name: str) -> int:
+        """The memory that a process with its children holds now (VmRSS)."""
+        return sum(_status(pid, "VmRSS") for pid in _tree(self._running[name].pid))
+
     def peak_mib(self) -> dict[str, float]:
         """The most memory that each process with its children ever held (VmHWM)."""
-        return {name: sum(map(_peak, _tree(process.pid))) / 1024 for name, process in self._running.items()}
+        return {name: sum(_status(pid, "VmHWM") for pid in _tree(process.pid)) / 1024 for name, process in self._running.items()}
 
 
 def _answers(url: str) -> bool:
@@ -89,6 +93,7 @@ def _cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def _peak(pid: int) -> int:
+def _status(pid: int, field: str) -> int:
+    """KiB."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(field))

@@ -5,19 +5,23 @@
   const LIVE_PATIENCE = 2000; // ms until a silent live stream is helped out by asking
   const ASK_EVERY = 2000;
   const LISTEN_AGAIN = 5000; // ms after an answer that was no stream: a browser does not try again by itself
-  let stream, asking, patience, timers = [], shown = 0, busy = 0;
+  const LOOK_PATIENCE = 10000; // ms: a request that began in another network never ends by itself
+  const TRIES = [500, 1000, 2000, 4000, 8000]; // ms before a lost form is sent again: a server restarts in less
+  let stream, asking, patience, timers = [], shown = 0, busy = 0, looking = false, again = false;
+  const waits = new Map(); // buttons that count down
 
   const main = () => document.querySelector("main");
   const regions = (page) => page.querySelectorAll("[id^=region-]");
 
   // A page is parsed by the browser itself, never written as markup by a script: Trusted Types allow none here.
-  function load(address, { method = "GET", body } = {}) {
+  function load(address, { method = "GET", body, timeout = 0 } = {}) {
     return new Promise((done, fail) => {
       const request = new XMLHttpRequest();
       request.open(method, address);
       request.responseType = "document";
+      request.timeout = timeout;
       request.setRequestHeader("X-Kodgate-Script", "1");
-      request.onerror = fail;
+      request.onerror = request.ontimeout = fail;
       request.onload = () => {
         const elsewhere = request.getResponseHeader("X-Kodgate-Location");
         const page = request.response;
@@ -46,9 +50,10 @@
     let next;
     busy++; // what arrives by itself meanwhile is about a page that is going
     try {
-      next = await load(address, options);
+      next = await insist(address, options);
     } catch {
-      return leave(address, options);
+      if (mine === shown) return leave(address, options);
+      next = {};
     }
     if (next.elsewhere && mine === shown) return location.assign(next.elsewhere);
     busy--;
@@ -65,6 +70,19 @@
     const sources = (from) => [...from.scripts].map((script) => script.getAttribute("src"));
     const held = sources(document);
     return sources(page).some((source) => source && !held.includes(source));
+  }
+
+  // A server that restarts or a phone without a network for a moment: what was typed stays until it's through.
+  async function insist(address, options) {
+    for (const pause of TRIES) {
+      try { return await load(address, options); } catch { await online(pause); }
+    }
+    return load(address, options);
+  }
+
+  async function online(pause) {
+    if (!navigator.onLine) await new Promise((done) => addEventListener("online", done, { once: true }));
+    await new Promise((done) => setTimeout(done, pause));
   }
 
   // The plain way, when the request did not come through.
@@ -108,44 +126,81 @@
 
   addEventListener("pageshow", (event) => event.persisted && location.reload());
   addEventListener("popstate", () => step(location.href));
-  addEventListener("online", () => main().dataset.live && refresh());
-  document.addEventListener("visibilitychange", () => document.hidden || main()?.dataset.live && refresh());
+  addEventListener("online", wake);
+  document.addEventListener("resume", wake);
+  document.addEventListener("visibilitychange", () => document.hidden || wake());
 
-  // What changes by itself: only the regions, so that a code being typed stays.
+  // After a sleep or in another network, a stream may be dead and not know it.
+  function wake() {
+    const { live } = main().dataset;
+    if (!live) return;
+    listen(live);
+    refresh();
+  }
+
+  // What changes by itself. One look at a time: answers that overtake each other would show what was.
   async function refresh() {
+    again = true;
+    if (looking) return;
+    looking = true;
+    let seen;
+    while (again) {
+      again = false;
+      seen = await look();
+    }
+    looking = false;
+    if (!seen) timers.push(setTimeout(refresh, ASK_EVERY)); // what came to tell of it will not come again
+  }
+
+  async function look() {
     const mine = shown;
     let next;
-    try { next = await load(location.href); } catch { return; }
-    if (busy || mine !== shown || next.failed || !next.page) return;
-    const fresh = next.page.querySelector("main");
-    if (!fresh?.dataset.live) return show(next.page);
-    for (const region of regions(next.page)) {
-      const old = document.getElementById(region.id);
-      if (!old || old.isEqualNode(region)) continue;
-      const had = old.contains(document.activeElement) && document.activeElement;
-      for (const { name } of [...old.attributes]) region.hasAttribute(name) || old.removeAttribute(name);
-      for (const { name, value } of region.attributes) old.setAttribute(name, value);
-      old.replaceChildren(...region.childNodes); // within the same element: else a role=status is not read out
-      if (had) (old.querySelector(`[value="${had.value}"]:enabled`) || document.getElementById("code"))?.focus();
-    }
+    try { next = await load(location.href, { timeout: LOOK_PATIENCE }); } catch { return false; }
+    if (busy || mine !== shown) return true;
+    if (next.failed) return false;
+    if (!next.page.querySelector("main").dataset.live) show(next.page);
+    else for (const region of regions(next.page)) become(document.getElementById(region.id), region);
     count();
+    return true;
+  }
+
+  // Only what differs is touched, in the same elements: so that a click, the focus and what is typed stay, nothing
+  // flickers, and a role=status is read out.
+  function become(old, next) {
+    if (!old || old.isEqualNode(next)) return;
+    if (old.nodeName !== next.nodeName) return old.replaceWith(next);
+    if (!old.attributes) return void (old.data = next.data);
+    for (const { name } of [...old.attributes]) next.hasAttribute(name) || old.removeAttribute(name);
+    for (const { name, value } of next.attributes) old.getAttribute(name) === value || old.setAttribute(name, value);
+    const [before, after] = [[...old.childNodes], [...next.childNodes]];
+    if (before.length === after.length) return before.forEach((child, place) => become(child, after[place]));
+    const had = old.contains(document.activeElement) && document.activeElement;
+    old.replaceChildren(...after);
+    if (had) (old.querySelector(`[value="${had.value}"]:enabled`) || document.getElementById("code"))?.focus();
   }
 
   function ask() {
     if (!asking) asking = setInterval(() => document.hidden || refresh(), ASK_EVERY);
   }
 
+  function quiet() {
+    clearTimeout(patience);
+    clearInterval(asking);
+    asking = patience = undefined;
+  }
+
   function listen(address) {
     let last;
-    stream = new EventSource(address);
-    patience = setTimeout(ask, LIVE_PATIENCE);
-    stream.onopen = () => { clearTimeout(patience); clearInterval(asking); asking = undefined; };
-    stream.onerror = ({ target }) => {
-      clearTimeout(patience);
-      patience = setTimeout(ask, LIVE_PATIENCE);
-      if (target.readyState === EventSource.CLOSED) timers.push(setTimeout(() => listen(address), LISTEN_AGAIN));
+    stream?.close();
+    const mine = stream = new EventSource(address);
+    patience ??= setTimeout(ask, LIVE_PATIENCE);
+    mine.onopen = quiet;
+    mine.onerror = () => {
+      patience ??= setTimeout(ask, LIVE_PATIENCE); // not anew at every error: a browser tries more often than that
+      if (mine.readyState !== EventSource.CLOSED) return;
+      timers.push(setTimeout(() => mine === stream && listen(address), LISTEN_AGAIN));
     };
-    stream.addEventListener("progress", (event) => {
+    mine.addEventListener("progress", (event) => {
       if (last !== event.data) refresh();
       last = event.data;
     });
@@ -154,19 +209,19 @@
   // Countdowns: the page says how many seconds were left when it was made.
   function count() {
     for (const button of document.querySelectorAll("[data-wait]")) {
-      const end = Date.now() + button.dataset.wait * 1000;
-      const label = button.querySelector(".wait");
-      const words = label.textContent;
-      const tick = () => {
-        const left = Math.ceil((end - Date.now()) / 1000);
-        button.disabled = left > 0;
-        label.textContent = left > 0 ? words.replace(/\d+/, left) : "";
-        if (left <= 0) clearInterval(timer);
-      };
-      const timer = setInterval(tick, 1000);
-      timers.push(timer);
+      waits.set(button, { end: Date.now() + button.dataset.wait * 1000, words: button.querySelector(".wait").textContent });
       delete button.dataset.wait;
-      tick();
+    }
+    tick();
+  }
+
+  function tick() {
+    for (const [button, { end, words }] of waits) {
+      const left = Math.ceil((end - Date.now()) / 1000);
+      const label = button.querySelector(".wait");
+      button.disabled = left > 0;
+      if (label) label.textContent = left > 0 ? words.replace(/\d+/, left) : "";
+      if (left <= 0 || !button.isConnected) waits.delete(button);
     }
   }
 
@@ -193,12 +248,12 @@
 
   function start() {
     stream?.close();
-    clearTimeout(patience);
-    clearInterval(asking);
-    asking = undefined;
+    quiet();
     timers.forEach(clearTimeout);
-    timers = [];
-    const { live, expiresIn } = main().dataset;
+    waits.clear();
+    timers = [setInterval(tick, 1000)];
+    const { live, expiresIn, here } = main().dataset;
+    if (here && location.pathname !== here.split("?")[0]) history.replaceState(null, "", here); // after a plain POST
     if (live) listen(live);
     if (expiresIn) timers.push(setTimeout(refresh, expiresIn * 1000 + 1100));
     const form = document.querySelector("form[data-code]");

@@ -18,6 +18,8 @@ def test_the_bench_runs_and_prints_every_figure() -> None:
         "The floor",
         "sending off",
         "contact to live event",
+        "100 open widgets",
+        "check to live event among them, 20 logins",
         "at 200 logins",
     ):
         assert part in ended.stdout

@@ -165,6 +165,7 @@ class SqliteStore:
             if old and old[0] == "live" and old[1] > new.now and old[2] >= self.void_before:
                 if old[5] and old[5] != new.browser_mac and not old[6]:
                     db.execute("UPDATE session SET joined = 1 WHERE id = ?", (old[4],))
+                    _announce(db, old[4], new.now)  # the first browser's number is worth nothing from now on
                 session = _session(db, old[4])
             elif old and old[3] > new.now:
                 return Paused(old[3])

@@ -179,7 +179,7 @@ class Person:
     def __init__(self, chat: str) -> None:
         self._chat = chat
 
-    def does(self, action: str, **body: str) -> None:
+    def does(self, action: str, **body: str | int) -> None:
         httpx.post(f"{self._chat}/{action}", json=body).raise_for_status()
 
     def shares_contact(self) -> float:
@@ -191,6 +191,18 @@ class Person:
 
     def is_asked_for_contact(self) -> None:
         until(lambda: self._view()["keyboard"], "the bot asks for the contact")
+
+    def taps(self, words: str) -> None:
+        """A button below a message, once there is one with these words."""
+        key = until(lambda: self._key(words), f"a button {words!r}")
+        self.does("callback", **key)
+
+    def _key(self, words: str) -> dict[str, str | int] | None:
+        for message in reversed(self._view()["messages"]):
+            for key in (one for row in message.get("reply_markup", {}).get("inline_keyboard", []) for one in row):
+                if key["text"] == words and "callback_data" in key:
+                    return {"message_id": message["message_id"], "data": key["callback_data"]}
+        return None
 
     def reads(self, words: str) -> str:
         """The newest message of the bot's with these words in it."""
