@@ -21,7 +21,9 @@ VERSION = "13.5.0"
 FOLDER = ROOT / "build" / "lighthouse"
 LEAST = 98
 CATEGORIES = ("performance", "accessibility", "best-practices")
-CHROME_FLAGS = "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+CHROME_FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+)
 WITHIN = 180.0
 
 
@@ -50,9 +52,9 @@ def main() -> None:
                 processes.start(process, ["-m", process], f"http://127.0.0.1:{its_port}/healthz")
             for page, address in _pages(web).items():
                 scores, costs = _scores(lighthouse, chromium, address)
-                print(f"{page:<14}" + "  ".join(f"{name} {score}" for name, score in scores.items()))  # noqa: T201
+                print(f"{page:<14}" + "  ".join(f"{name} {score}" for name, score in scores.items()))
                 for cost in costs:
-                    print(f"    {cost}")  # noqa: T201
+                    print(f"    {cost}")
                 low += [page for score in scores.values() if score < LEAST]
     if low:
         raise SystemExit(f"below {LEAST}: {', '.join(sorted(set(low)))}")

@@ -25,7 +25,7 @@ LOGINS_A_SECOND = 50.0  # of 2,000 open widgets: each is open for 40 s
 
 @dataclass
 class Crowd:
-    """Many widgets open at once: KiB that each adds to the bot process, and seconds from check to event, sorted."""
+    """Many widgets open at once: KiB that each adds to the bot process; seconds from check to event, sorted."""
 
     widgets: int
     opened_in: float
@@ -65,7 +65,9 @@ def _weigh(processes: Processes, plan: widgets.Plan) -> Crowd:
     if load.returncode or not opened:
         raise SystemExit("the widgets failed, see above")
     delays = msgspec.json.decode(told, type=widgets.Told).delays
-    return Crowd(plan.widgets, msgspec.json.decode(opened, type=widgets.Opened).seconds, weight / plan.widgets, delays)
+    return Crowd(
+        plan.widgets, msgspec.json.decode(opened, type=widgets.Opened).seconds, weight / plan.widgets, delays
+    )
 
 
 def measure(folder: Path, people: int) -> list[float]:

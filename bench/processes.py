@@ -72,7 +72,10 @@ class Processes:
 
     def peak_mib(self) -> dict[str, float]:
         """The most memory that each process with its children ever held (VmHWM)."""
-        return {name: sum(_status(pid, "VmHWM") for pid in _tree(process.pid)) / 1024 for name, process in self._running.items()}
+        return {
+            name: sum(_status(pid, "VmHWM") for pid in _tree(process.pid)) / 1024
+            for name, process in self._running.items()
+        }
 
 
 def _answers(url: str) -> bool:

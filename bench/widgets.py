@@ -122,7 +122,7 @@ async def run(plan: Plan) -> None:
 
 
 async def _log_in(plan: Plan, web: Web, widgets: list[Widget], numbers: Iterator[int]) -> list[float]:
-    order = random.Random(plan.first)  # noqa: S311 - which of them is next, the same at every run
+    order = random.Random(plan.first)
     began = time.perf_counter()
     delays = []
     for number in range(plan.logins):

@@ -39,8 +39,8 @@
   }
 
   function inkOn(accent = "#3b3fd8") {
-    const [red, green, blue] = [1, 3, 5].map((place) => parseInt(accent.slice(place, place + 2), 16));
-    return 299 * red + 587 * green + 114 * blue > 140_000 ? "#111" : "#fff";
+    const [red, green, blue] = [1, 3, 5].map((at) => (parseInt(accent.slice(at, at + 2), 16) / 255) ** 2.2);
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.18 ? "#000" : "#fff";
   }
 
   const page = (options) => address({ ...options, returnTo: options.returnTo || location.href.split("#")[0] });
@@ -100,7 +100,7 @@
   function modal(options) {
     const [label, close] = words(options.lang);
     const dialog = make("dialog", "box-sizing:border-box;width:min(27rem,calc(100vw - 1rem));max-width:none;"
-      + "max-height:calc(100dvh - 1rem);padding:0;border:0;border-radius:20px;overflow:auto;background:Canvas;"
+      + "max-height:calc(100dvh - 1rem);padding:0;border:1px solid transparent;border-radius:20px;overflow:auto;background:Canvas;"
       + "box-shadow:0 0 0 100vmax rgb(0 0 0/45%)", { ariaLabel: label });
     dialog.style.colorScheme = { light: "light", dark: "dark" }[options.theme] || "light dark";
     document.body.append(dialog);
@@ -108,7 +108,7 @@
       let why = "KodgateClosed";
       const { outcome, remove } = show(options, dialog);
       dialog.append(make("button", "position:absolute;inset-block-start:.4rem;inset-inline-end:.4rem;width:2.75rem;"
-        + "height:2.75rem;padding:0;border:0;border-radius:50%;background:none;color:CanvasText;cursor:pointer;"
+        + "height:2.75rem;padding:0;border:1px solid transparent;border-radius:50%;background:none;color:CanvasText;cursor:pointer;"
         + "font:1.6rem/1 system-ui,sans-serif", {
         type: "button", textContent: "×", ariaLabel: close, onclick: () => dialog.close(),
       }));
@@ -164,7 +164,7 @@
     } else if (options.mode === "inline") {
       run(options, script);
     } else if (options.key) {
-      const button = make("button", `padding:.75em 1.5em;border:0;border-radius:${options.radius || 12}px;`
+      const button = make("button", `padding:.75em 1.5em;border:1px solid transparent;border-radius:${options.radius || 12}px;`
         + `background:${options.accent || "#3b3fd8"};color:${inkOn(options.accent)};cursor:pointer;`
         + `font:600 1em ${options.font || "system-ui"},sans-serif`, {
         type: "button", textContent: options.label || words(options.lang)[0],

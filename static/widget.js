@@ -190,7 +190,6 @@
   }
 
   function listen(address) {
-    let last;
     stream?.close();
     const mine = stream = new EventSource(address);
     patience ??= setTimeout(ask, LIVE_PATIENCE);
@@ -200,10 +199,7 @@
       if (mine.readyState !== EventSource.CLOSED) return;
       timers.push(setTimeout(() => mine === stream && listen(address), LISTEN_AGAIN));
     };
-    mine.addEventListener("progress", (event) => {
-      if (last !== event.data) refresh();
-      last = event.data;
-    });
+    mine.addEventListener("progress", refresh); // even with the same words: not all that a page shows is in them
   }
 
   // Countdowns: the page says how many seconds were left when it was made.

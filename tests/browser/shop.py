@@ -15,8 +15,10 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width">
 <title>A shop</title>
 <link rel="icon" href="data:,">
+<main>
 <h1>{heading}</h1>
 {body}
+</main>
 </html>"""
 
 

@@ -3,14 +3,17 @@
 import math
 from typing import Any
 
+import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
 
 from .conftest import Visits
 from .people import DESKTOP, PHONE
+from .shop import Shop
 from .stack import Stack
 
 HEAVIEST = 20 * 1024  # bytes as they travel, headers and all
+HEAVIEST_EMBED = 3 * 1024  # bytes of embed.js, compressed: every page of a partner's carries it
 ROUNDS = 20
 ACTIVATION_BUDGET = 100  # ms, p99: reported; a shared machine's hiccup shall not fail the test
 TOO_LATE = 5000
@@ -79,6 +82,36 @@ def test_every_step_weighs_little_and_needs_one_round_trip_after_the_html(
     with capsys.disabled():
         print("\nwidget, compressed bytes with headers:", weights)
     assert max(weights.values()) <= HEAVIEST
+
+
+def test_a_frame_weighs_little_and_so_does_what_opens_it(
+    visits: Visits, stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = httpx.get(f"{stack.web}/static/embed.js", headers={"accept-encoding": "gzip"})
+    assert script.headers["content-encoding"] == "gzip"
+    embed = int(script.headers["content-length"])
+    page = visits.page(PHONE)
+    with Shop(stack.web, "sk_development") as shop:
+        shop.pages["/"] = f'<script src="{stack.web}/static/embed.js" data-key="pk_development" async></script>'
+        ours: dict[str, int] = {}
+        page.on("requestfinished", lambda request: ours.update(weight_of(request, stack.web)))
+        page.goto(shop.origin())
+        page.get_by_role("button", name="Log in").click()
+        expect(page.frame_locator("iframe").locator("#to")).to_be_visible()
+        page.wait_for_load_state("networkidle")
+    with capsys.disabled():
+        print(f"\nembed.js, compressed: {embed} bytes; with a frame's first load: {sum(ours.values())}", ours)
+    assert any(url.endswith("/widget/") for url in ours), ours
+    assert embed <= HEAVIEST_EMBED
+    assert sum(ours.values()) <= HEAVIEST
+
+
+def weight_of(request: Request, origin: str) -> dict[str, int]:
+    """A frame of another site is another process of the browser's: only Playwright's own events tell of both."""
+    if not request.url.startswith(origin):
+        return {}
+    sizes = request.sizes()
+    return {request.url.partition("?")[0]: sizes["responseHeadersSize"] + sizes["responseBodySize"]}
 
 
 def test_activation_reaches_the_widget(visits: Visits, stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:

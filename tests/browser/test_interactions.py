@@ -18,7 +18,7 @@ NEW, RETURNING = 6, 3  # interactions at most, from the typed phone to being log
 _COUNT = """(() => {
   let typedIn;
   const note = (what) => { typedIn = what.field; notedInteraction(`${what.kind} ${what.on}`); };
-  const name = (node) => (node.closest?.("a, button, label, input") ?? node).textContent?.trim().slice(0, 40) || node.id;
+  const name = (node) => (node.closest?.("a, button, label") ?? node).textContent?.trim().slice(0, 40) || node.id;
   addEventListener("click", (event) => {
     if (event.isTrusted && event.detail) note({ kind: "press", on: name(event.target) });
   }, true);

@@ -150,9 +150,7 @@ def approve(visitor: Visitor, stack: Stack, phone: str) -> None:
 # What the page keeps
 
 
-def test_looking_again_and_again_moves_nothing(
-    visits: Visits, stack: Stack, watch: Watch, phone: str
-) -> None:
+def test_looking_again_and_again_moves_nothing(visits: Visits, stack: Stack, watch: Watch, phone: str) -> None:
     watch.expects(CUT_OFF)
     visitor = visits.visitor(DESKTOP)
     page = visitor.page
@@ -208,7 +206,9 @@ def test_an_answer_that_is_overtaken_does_not_show_what_was(visits: Visits, stac
     held: list[Route] = []
     page.route("**/widget/code?*", lambda route: held.append(route), times=1)
     stack.connect(phone)  # several events, one after the other
-    until(lambda: page.wait_for_timeout(20) or held, "the page asks")
+
+    while not held:
+        page.wait_for_timeout(20)
     before = held[0].fetch()
     stack.person(phone).reads("code")
     page.wait_for_timeout(500)
@@ -261,7 +261,9 @@ def test_timers_that_jump_by_minutes_do_no_harm(visits: Visits, stack: Stack, ph
     visitor.goes_to_code(phone, "whatsapp")
     expect(visitor.way("whatsapp")).to_be_disabled()
     visitor.code.fill("12")
-    visitor.page.clock.fast_forward("10:00")  # as after a laptop's lid; the server's clock says 3 minutes are not over
+    visitor.page.clock.fast_forward(
+        "10:00"
+    )  # as after a laptop's lid; the server's clock says 3 minutes are not over
     visitor.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(visitor.way("whatsapp")).to_be_disabled()
     expect(visitor.code).to_have_value("12")
@@ -425,17 +427,17 @@ def test_two_tabs_of_one_login_live_together_and_one_of_them_collects(
     assert sorted(one.over.count() for one in (first, second)) == [0, 1]
 
 
-def test_a_login_begun_in_a_second_tab_takes_the_first_ones_number_away(
+def test_a_login_begun_in_another_browser_takes_the_first_ones_number_away(
     visits: Visits, stack: Stack, phone: str
 ) -> None:
-    """Its message was about one browser's login; with two, the code alone decides."""
+    """The message was about one browser's login; with two, the code alone decides."""
     stack.connect(phone)
     first = visits.visitor(DESKTOP)
     first.begins()
     first.gives(phone)
     number = first.page.locator("#region-number .big")
     expect(number).to_be_visible()
-    second = Visitor(first.page.context.new_page(), stack, DESKTOP)
+    second = visits.visitor(PHONE)
     second.begins()
     second.gives(phone)
     second.is_asked_for_code("telegram")

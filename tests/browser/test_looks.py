@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Frame, Page
 
 from .conftest import SCREENSHOTS, Visits, Watch
 from .people import DESKTOP, NARROW, PHONE, Face
@@ -28,7 +28,7 @@ SETTLED = """async () => {
 }"""
 
 
-def violations(page: Page) -> list[str]:
+def violations(page: Page | Frame) -> list[str]:
     """What axe-core finds on the page as it is."""
     page.evaluate(SETTLED)
     if not page.evaluate("'axe' in window"):

@@ -145,7 +145,10 @@ def check() -> Any:
             return _over_page(state, progress, status=422)
         return _code_page(state, project, progress, refusal)
     except errors.SessionExpired:
-        return _over_page(state, _progress(state, project), status=410)
+        progress = _progress(state, project)
+        if progress.state == "approved":  # typed a moment after the tap: it is this browser's to collect
+            return _go("widget.code", state)
+        return _over_page(state, progress, status=410)
     return _done(state, checked.verify_token)
 
 
