@@ -206,6 +206,8 @@ def test_the_modal_is_named(visits: Visits, stack: Stack, shop: Shop) -> None:
 
 # Pictures for the README
 
+SHOPS_LOOK = "html { color-scheme: light dark; color: CanvasText } body { font: 1rem system-ui; margin: 2rem }"
+
 
 @pytest.mark.parametrize(("face", "scheme"), [(PHONE, "light"), (DESKTOP, "dark")], ids=["phone", "desktop"])
 def test_draw_the_embedded_screenshots(
@@ -214,9 +216,7 @@ def test_draw_the_embedded_screenshots(
     """SCREENSHOTS=1 puts them into docs/, otherwise they are only proven to be drawn."""
     folder = SCREENSHOTS if os.environ.get("SCREENSHOTS") == "1" else tmp_path
     script = f'<script src="{stack.web}/static/embed.js" data-key="pk_development" {{more}} async></script>'
-    words = (
-        "<style>body{font:1rem system-ui;margin:2rem;color-scheme:light dark;background:Canvas}</style><p>Tea.</p>"
-    )
+    words = f"<style>{SHOPS_LOOK}</style><p>Tea.</p>"
     shop.pages["/modal"] = words + script.replace("{more}", "")
     shop.pages["/inline"] = words + script.replace("{more}", 'data-mode="inline"')
     visitor = visits.visitor(face, color_scheme=scheme, reduced_motion="reduce")
