@@ -26,15 +26,15 @@ class WrongLength(BadRequest):
         super().__init__(field, "is of a wrong length", count=abs(missing), example=example)
 
     def why(self, lang: str) -> str:
-        plural, count = catalogue(lang).ngettext, int(str(self.values["count"]))
+        words, count = catalogue(lang), int(str(self.values["count"]))
         if self._short:
-            text = plural(
+            text = words.ngettext(
                 "is %(count)s digit short: it should look like %(example)s",
                 "is %(count)s digits short: it should look like %(example)s",
                 count,
             )
         else:
-            text = plural(
+            text = words.ngettext(
                 "is %(count)s digit too long: it should look like %(example)s",
                 "is %(count)s digits too long: it should look like %(example)s",
                 count,
