@@ -1,8 +1,7 @@
-// Shows Kodgate's login on a partner's page: a button with a dialog, a frame in the page, or the way to the full page.
-// docs/embedding.md describes it. It stores nothing, sets no cookie, and styles only what it adds.
+// Kodgate's login on a partner's page: see docs/embedding.md. It stores nothing and styles only what it adds.
 (() => {
   "use strict";
-  const READY_WITHIN = 6000; // ms until a frame that says nothing gets a link to the full page beside it
+  const READY_WITHIN = 6000; // ms until a silent frame gets a link to the full page
   const script = document.currentScript;
   const home = new URL(script.src).origin;
   const WORDS = {
@@ -32,27 +31,29 @@
     return url.href;
   }
 
+  // What is left open, the page's CSS may say: --kodgate-accent, …
+  function styled(options) {
+    const style = getComputedStyle(script.parentElement);
+    for (const name of ["theme", "accent", "radius", "font"]) {
+      options[name] ||= style.getPropertyValue(`--kodgate-${name}`).trim();
+    }
+    return options;
+  }
+
   function make(tag, css, properties) {
     const element = Object.assign(document.createElement(tag), properties);
     element.style.cssText = css;
     return element;
   }
 
-  function inkOn(accent = "#3b3fd8") {
+  function inkOn(accent) {
     const [red, green, blue] = [1, 3, 5].map((at) => (parseInt(accent.slice(at, at + 2), 16) / 255) ** 2.2);
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.18 ? "#000" : "#fff";
+    return red * 0.21 + green * 0.72 + blue * 0.07 > 0.18 ? "#000" : "#fff";
   }
 
-  const page = (options) => address({ ...options, returnTo: options.returnTo || location.href.split("#")[0] });
+  const page = (options) => address({ returnTo: location.href.split("#")[0], ...options });
 
-  function goToPage(options) {
-    location.assign(page(options));
-    return new Promise(() => {});
-  }
-
-  function failure(name) {
-    return Object.assign(new Error(name), { name });
-  }
+  const failure = (name) => Object.assign(new Error(name), { name });
 
   // A frame in `place`, and what becomes of it: {verify_token, state}.
   function show(options, place) {
@@ -60,7 +61,7 @@
     const frame = make("iframe", "display:block;width:100%;height:27rem;border:0", {
       title: label, allow: "otp-credentials", src: address(options, { origin: location.origin }),
     });
-    const link = make("a", "display:block;padding:1rem;text-align:center;font:1rem system-ui,sans-serif", {
+    const link = make("a", "display:block;padding:1rem;text-align:center", {
       textContent: `${label} ↗`, href: page(options), target: "_top",
     });
     let patience;
@@ -77,7 +78,7 @@
           link.remove();
           if (place.open) frame.contentWindow.postMessage({ kodgate: "focus" }, home);
         } else if (data.kodgate === "height" && data.height > 0) {
-          frame.style.height = `${Math.min(data.height, 4000)}px`;
+          frame.style.height = `${data.height}px`;
         } else if (data.kodgate === "close") {
           place.close?.();
         } else if (data.kodgate === "done" && data.state === (options.state || "")) {
@@ -102,7 +103,7 @@
     const dialog = make("dialog", "box-sizing:border-box;width:min(27rem,calc(100vw - 1rem));max-width:none;"
       + "max-height:calc(100dvh - 1rem);padding:0;border:1px solid transparent;border-radius:20px;overflow:auto;background:Canvas;"
       + "box-shadow:0 0 0 100vmax rgb(0 0 0/45%)", { ariaLabel: label });
-    dialog.style.colorScheme = { light: "light", dark: "dark" }[options.theme] || "light dark";
+    dialog.style.colorScheme = /light|dark/.test(options.theme) ? options.theme : "light dark";
     document.body.append(dialog);
     return new Promise((done, fail) => {
       let why = "KodgateClosed";
@@ -125,7 +126,6 @@
     });
   }
 
-  // Where the frame or button goes: what `target` names, or the script's own place.
   function placeOf(options) {
     const { target } = options;
     const found = typeof target === "string" ? document.querySelector(target) : target;
@@ -135,10 +135,14 @@
     return place;
   }
 
-  const WAYS = { modal, redirect: goToPage, inline: (options) => show(options, placeOf(options)).outcome };
+  const WAYS = {
+    modal,
+    inline: (options) => show(options, placeOf(options)).outcome,
+    redirect: (options) => new Promise(() => location.assign(page(options))),
+  };
 
   function open(options) {
-    return WAYS[options.mode || "modal"]({ ...script.dataset, ...options });
+    return WAYS[options.mode || "modal"](styled({ ...script.dataset, ...options }));
   }
 
   // What the script tag asks for: open, tell the page, go on.
@@ -153,7 +157,7 @@
   }
 
   function begin() {
-    const options = { ...script.dataset };
+    const options = styled({ ...script.dataset });
     const form = script.closest("form");
     if (form?.action.startsWith(`${home}/widget`)) {
       form.addEventListener("submit", (event) => {
@@ -164,8 +168,9 @@
     } else if (options.mode === "inline") {
       run(options, script);
     } else if (options.key) {
+      const accent = options.accent || "#3b3fd8";
       const button = make("button", `padding:.75em 1.5em;border:1px solid transparent;border-radius:${options.radius || 12}px;`
-        + `background:${options.accent || "#3b3fd8"};color:${inkOn(options.accent)};cursor:pointer;`
+        + `background:${accent};color:${inkOn(accent)};cursor:pointer;`
         + `font:600 1em ${options.font || "system-ui"},sans-serif`, {
         type: "button", textContent: options.label || words(options.lang)[0],
         onclick: () => run({ ...options, mode: options.mode === "redirect" ? "redirect" : "modal" }, script),

@@ -391,3 +391,18 @@ def test_a_browser_that_keeps_no_cookie_gets_no_numbers_and_types_the_code(
     expect(guest.widget.locator("#region-number .big")).to_have_count(0)
     guest.widget.locator("#code").fill(code)
     guest.is_greeted_as(phone)
+
+
+def test_the_partner_s_own_css_may_say_the_looks(guests: Guests, shop: Shop, stack: Stack) -> None:
+    guest = guests(DESKTOP)
+    shop.pages["/styled"] = (
+        "<style>:root { --kodgate-accent: #0b6b3a; --kodgate-radius: 3; --kodgate-theme: dark }</style>"
+        f'<script src="{stack.web}/static/embed.js" data-key="pk_development" data-radius="5" async></script>'
+    )
+    guest.page.goto(shop.origin() + "/styled")
+    button = guest.page.get_by_role("button", name="Log in")
+    expect(button).to_have_css("background-color", "rgb(11, 107, 58)")
+    expect(button).to_have_css("border-radius", "5px")
+    button.click()
+    expect(guest.widget.locator("body")).to_have_css("background-color", "rgb(25, 28, 47)")
+    expect(guest.widget.locator(".primary")).to_have_css("border-radius", "5px")
