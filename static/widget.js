@@ -158,6 +158,7 @@
     try { next = await load(location.href, { timeout: LOOK_PATIENCE }); } catch { return false; }
     if (busy || mine !== shown) return true;
     if (next.failed) return false;
+    waits.clear(); // the fresh page says anew what must wait
     if (!next.page.querySelector("main").dataset.live) show(next.page);
     else for (const region of regions(next.page)) become(document.getElementById(region.id), region);
     count();
