@@ -1,6 +1,7 @@
 """The Flask app: what people look at."""
 
 import gzip
+import re
 import secrets
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -36,6 +37,7 @@ LANGUAGE_NAMES = {
     "tr": "Türkçe",
 }
 LANGUAGE_COOKIE = "kodgate_lang"
+_NUMBER = re.compile(r"(\+\d(?:[\d ()-]*\d)?)")
 _YEAR = 365 * 24 * 3600
 _WORTH_ZIPPING = 600  # bytes: below, the headers outweigh the gain
 
@@ -70,6 +72,7 @@ def make_site(gateway: Gateway, config: Settings, assets: Assets) -> Flask:
         with_lang=_with_lang,
     )
     app.jinja_env.filters["ltr"] = _left_to_right
+    app.jinja_env.filters["with_numbers"] = _with_numbers
     app.register_blueprint(site)
     app.register_blueprint(developers)
     app.register_blueprint(widget)
@@ -111,6 +114,12 @@ def _with_lang(lang: str) -> str:
 def _left_to_right(text: str) -> Markup:
     """A number or a mask, which reads from left to right whatever language stands around it."""
     return Markup('<bdi dir="ltr">{}</bdi>').format(text)
+
+
+def _with_numbers(sentence: str) -> Markup:
+    """A sentence whose phone numbers read from left to right, and which a line's end can't cut in two."""
+    parts = _NUMBER.split(sentence)
+    return Markup("").join(_left_to_right(part) if odd % 2 else part for odd, part in enumerate(parts))
 
 
 def _finish(response: Response) -> Response:

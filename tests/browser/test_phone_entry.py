@@ -188,6 +188,7 @@ def test_a_refusal_keeps_country_and_number(visits: Visits, watch: Watch) -> Non
     expect(visitor.page.locator("#country-iso")).to_have_text("DE")
     visitor.gives("0151 2345")
     expect(visitor.problem).to_have_text("This is 3 digits short: it should look like +49 1512 3456789.")
+    expect(visitor.problem.locator("bdi[dir=ltr]")).to_have_text("+49 1512 3456789")
     expect(visitor.contact).to_have_value("01512 345")
     expect(visitor.contact).to_be_focused()
     assert country(visitor.page) == "DE +49"
