@@ -5,13 +5,14 @@ known. The catalogues are `templates/locale/<lang>/LC_MESSAGES/kodgate.po`; `mak
 """
 
 import gettext
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
 LANGUAGES = ("en", "ru", "uk", "kk", "uz", "es", "de", "tr")
 DEFAULT_LANGUAGE = "en"
 RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})  # none is ours yet; the pages are ready for them
+_TAGS = 1024  # remembered: more than browsers send, and a header may hold anything
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
@@ -54,7 +55,7 @@ def wished_language(*wishes: str | None) -> str | None:
     return None
 
 
-@cache
+@lru_cache(_TAGS)
 def _exact(tag: str) -> str | None:
     base = tag.strip().replace("_", "-").split("-", 1)[0].lower()
     return base if base in LANGUAGES else None

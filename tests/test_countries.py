@@ -1,5 +1,6 @@
 """What the phone field knows of countries, and what it guesses of a visitor's."""
 
+import tracemalloc
 from typing import Any
 
 import httpx
@@ -8,6 +9,7 @@ import pytest
 from babel import Locale
 from werkzeug.datastructures import LanguageAccept
 
+from gateway.i18n import wished_language
 from web import countries
 from web.visitor import home_region
 
@@ -88,6 +90,19 @@ def test_a_country_knows_its_zones_by_all_their_names() -> None:
     assert set(countries.country_zones("UA")) >= {"Europe/Kiev", "Europe/Kyiv"}
     assert "Europe/Berlin" in countries.country_zones("DE")
     assert "Europe/Vienna" not in countries.country_zones("DE")
+
+
+def test_what_visitors_make_up_is_not_remembered() -> None:
+    countries.plan("999", "en"), countries.zone_country("Europe/Berlin")
+    tracemalloc.start()
+    for number in range(5000):
+        made_up = f"{number:0500}"
+        assert countries.zone_country(made_up) == ""
+        assert countries.plan(f"9{number:0500}", "en") is None
+        assert wished_language(f"{number}-{made_up}") is None
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 300_000  # bytes, of 5,000,000 made up
 
 
 # Served

@@ -4,6 +4,7 @@ A preflight carries no key, so it is answered for everybody; the request itself 
 not the project's. An answer to the secret key never carries CORS headers: that key does not belong in a page.
 """
 
+import re
 from urllib.parse import urlsplit
 
 from gateway.errors import ForeignOrigin
@@ -17,6 +18,7 @@ _REQUEST_HEADERS = (
     "x-requested-with"
 )
 _PREFLIGHT_SECONDS = "7200"  # the longest that Chromium keeps one
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?")  # RFC 1035's longest; all other signs mean something
 
 
 class Origins:
@@ -61,6 +63,8 @@ def is_listed(origin: str, listed: tuple[str, ...]) -> bool:
     if origin in listed:
         return True
     scheme, _, host = origin.partition("://")
+    if not _HOST.fullmatch(host):  # it may come from an address, and goes into policies and scripts
+        return False
     for pattern in listed:
         wanted_scheme, _, wanted = pattern.partition("://")
         if wanted.startswith("*.") and scheme == wanted_scheme and host.endswith(wanted[1:]):

@@ -85,20 +85,15 @@ def listing(lang: str) -> list[tuple[str, str, str]]:
     return [(region, calling_code(region), name(region, lang)) for region in regions]
 
 
-@cache
 def plan(code: str, lang: str) -> Plan | None:
     """How the numbers of a calling code are written; None where it is no country's."""
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(code) if code.isdecimal() else 0, ())
-    main = PhoneMetadata.metadata_for_region(regions[0]) if regions and is_country(regions[0]) else None
-    if main is None:
-        return None
-    return Plan(code, _trunk(main), _spacings(main), tuple(_country(region, lang) for region in regions))
+    return _plan(code, lang, regions) if regions and is_country(regions[0]) else None
 
 
 # Time zones
 
 
-@cache
 def zone_country(zone: str) -> str:
     """The country of an IANA time zone (`Europe/Berlin`), empty for one of none."""
     canonical = get_global("zone_aliases").get(zone, zone)
@@ -114,6 +109,14 @@ def country_zones(region: str) -> list[str]:
 
 
 # Formats
+
+
+@cache
+def _plan(code: str, lang: str, regions: tuple[str, ...]) -> Plan | None:
+    main = PhoneMetadata.metadata_for_region(regions[0])
+    if main is None:
+        return None
+    return Plan(code, _trunk(main), _spacings(main), tuple(_country(region, lang) for region in regions))
 
 
 def _country(region: str, lang: str) -> tuple[str, str, str, str]:

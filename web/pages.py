@@ -12,7 +12,7 @@ from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 
 from gateway import errors
-from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES, catalogue, direction, pick_language, wished_language
+from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES, catalogue, direction, wished_language
 from gateway.settings import ROOT, Settings
 from gateway.store import Busy
 from gateway.verbs import Gateway
@@ -99,7 +99,7 @@ def _choose_language() -> None:
     g.wished = wished_language(asked, request.cookies.get(LANGUAGE_COOKIE), request.headers.get("Accept-Language"))
     g.lang = g.wished or DEFAULT_LANGUAGE
     g.languages = LANGUAGES
-    g.lang_asked = pick_language(asked) == g.lang if asked else False
+    g.lang_asked = wished_language(asked) is not None
     g.nonce = secrets.token_urlsafe(16)
     g.theme = Theme()
     g.framed_by = g.time_zone = ""

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Mapping
 from typing import Any, get_args
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from flask import g
+from werkzeug.urls import iri_to_uri
 
 from gateway import errors
 from gateway.i18n import N_, wished_language
@@ -15,7 +16,7 @@ from web.widget.state import WidgetState, enter, this_widget
 from web.widget.theme import read_theme
 
 LONGEST_STATE = 500  # characters of a partner's own value, which travels in every address
-LONGEST_RETURN = 1000
+LONGEST_RETURN = 1000  # of an address as it is sent
 LONGEST_ZONE = 64  # no time zone's name is half as long
 _LOOPBACK = re.compile(r"https?://(localhost|([a-z0-9-]+\.)+localhost|127\.0\.0\.1)(:\d{1,5})?")
 _LOOPBACK_ANCESTORS = tuple(
@@ -29,19 +30,19 @@ def first_state(args: Mapping[str, str]) -> tuple[WidgetState, Project]:
     `key`, and as they like `return_to`, `state`, `origin`, `flow`, `lang`, `tz`, and those of `read_theme`.
     """
     project, _ = this_widget().gateway.authenticate(args.get("key"))
-    origin, return_to, flow = args.get("origin", ""), args.get("return_to", ""), args.get("flow", "")
-    state = WidgetState(project.id, return_to, args.get("state", "")[:LONGEST_STATE], lang=g.lang)
-    enter(state, project)
+    origin, partner_state, flow = args.get("origin", ""), args.get("state", ""), args.get("flow", "")
+    enter(WidgetState(project.id, "", "", lang=g.lang), project)
     if origin and not is_ours(project, origin):
         raise errors.ForeignOrigin
-    if return_to and not _may_return_to(project, return_to):
-        raise errors.BadRequest("return_to", N_("is not an address of this project's site"))
+    return_to = _read_return_to(project, args.get("return_to", ""))
+    if len(partner_state) > LONGEST_STATE:
+        raise errors.BadRequest("state", N_("is too long"))
     if flow and flow not in get_args(Flow):
         raise errors.BadRequest("flow", N_("must be sending-first or channel-first"))
     state = WidgetState(
         project.id,
         return_to,
-        state.partner_state,
+        partner_state,
         origin=origin,
         lang=wished_language(args.get("lang")) or "",
         flow=flow or project.settings.flow,
@@ -68,13 +69,18 @@ def frame_ancestors() -> str:
 
 
 def way_back(state: WidgetState, verify_token: str) -> str:
-    """The partner's address with the token and its own state in it; empty where it gave none."""
+    """The partner's address with the token and its own state in it; empty where it gave none.
+
+    What it held of a former login gives way: of two tokens, most servers read the first.
+    """
     if not state.return_to:
         return ""
     query = {"verify_token": verify_token}
     if state.partner_state:
         query["state"] = state.partner_state
-    return state.return_to + ("&" if "?" in state.return_to else "?") + urlencode(query)
+    parts = urlsplit(state.return_to)
+    own = [pair for pair in parts.query.split("&") if pair and pair.partition("=")[0] not in query]
+    return urlunsplit(parts._replace(query="&".join([*own, urlencode(query)])))
 
 
 def allow_form_target(state: WidgetState) -> None:
@@ -83,20 +89,30 @@ def allow_form_target(state: WidgetState) -> None:
     g.form_origins = [origin] if origin else []
 
 
-def _may_return_to(project: Project, return_to: str) -> bool:
-    """Only to our own pages or the project's origins: anything else would be an open redirect."""
-    if len(return_to) > LONGEST_RETURN or any(one in "\\" or one <= " " for one in return_to):
-        return False
+def _read_return_to(project: Project, given: str) -> str:
+    """The address in ASCII, as headers carry it, or nothing. Raises `BadRequest` for what is not the project's."""
     try:
-        parts = urlsplit(return_to)
-        origin = _origin(return_to)
+        address = iri_to_uri(given)
     except ValueError:
-        return False
-    if parts.fragment or parts.username is not None:
+        address = ""
+    if given and not (_is_plain(given) and _may_return_to(project, address)):
+        raise errors.BadRequest("return_to", N_("is not an address of this project's site"))
+    return address
+
+
+def _is_plain(address: str) -> bool:
+    """Whether it holds nothing that browsers pass over, or read as a slash, and parsers don't."""
+    return not any(one == "\\" or one <= " " for one in address)
+
+
+def _may_return_to(project: Project, address: str) -> bool:
+    """Only to our own pages or the project's origins: anything else would be an open redirect."""
+    parts = urlsplit(address)
+    if len(address) > LONGEST_RETURN or parts.fragment or parts.username is not None:
         return False
     if not parts.scheme and not parts.netloc:
-        return return_to.startswith("/") and not return_to.startswith("//")
-    return parts.scheme in ("http", "https") and is_ours(project, origin)
+        return address.startswith("/") and not address.startswith("//")
+    return parts.scheme in ("http", "https") and is_ours(project, _origin(address))
 
 
 def _origin(address: str) -> str:

@@ -1,0 +1,180 @@
+"""The widget's pages as a partner's address asks for them: whose frame, which language, and the way back."""
+
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import msgspec
+import pytest
+
+from gateway.store import open_store
+from tests.servers import Servers, until
+from tests.world import new_phone
+from web.cors import is_listed
+
+ORIGINS = ("https://shop.test", "https://*.example.com", "https://*.example.org:8443")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """web alone; the first project's origins are `ORIGINS`."""
+    with Servers(tmp_path_factory.mktemp("widget"), ("web",)) as servers:
+        store = open_store(servers.database_url)
+        [project] = store.projects()
+        store.change_project(project.id, msgspec.structs.replace(project.settings, origins=ORIGINS))
+        store.close()
+        until(lambda: opens(servers, origin="https://shop.test").status_code == 200, "web knows of the origins")
+        yield servers
+
+
+def opens(site: Servers, **parameters: str) -> httpx.Response:
+    return httpx.get(f"{site.web}/widget/", params={"key": "pk_development", **parameters})
+
+
+def token(page: str) -> str:
+    return page.split('name="w" value="')[1].split('"')[0]
+
+
+def logged_in(site: Servers, **parameters: str) -> tuple[str, str]:
+    """Where a login ends: as the browser is sent there, and as the script is told."""
+    ends = []
+    for headers in ({}, {"X-Kodgate-Script": "1"}):
+        with httpx.Client(base_url=site.web) as browser:
+            page = browser.get("/widget/", params={"key": "pk_development", **parameters})
+            assert page.status_code == 200, page.text
+            phone = new_phone()
+            form = {"w": token(page.text), "to": phone, "by": "phone"}
+            page = browser.post("/widget/start", data=form, follow_redirects=True)
+            code = site.code_of(site.create(phone)["session_id"])
+            form = {"w": token(page.text), "code": code}
+            done = browser.post("/widget/check", data=form, headers=headers)
+            ends.append(done.headers["x-kodgate-location" if headers else "location"])
+    return ends[0], ends[1]
+
+
+# Languages
+
+
+@pytest.mark.parametrize("path", ["/", "/widget/?key=pk_development", "/docs", "/nothing-here"])
+@pytest.mark.parametrize("asked", ["fr", "%00", "xx-YY", "-", "fr,it"])
+def test_a_language_that_is_none_of_ours_is_passed_over(site: Servers, path: str, asked: str) -> None:
+    address = f"{site.web}{path}{'&' if '?' in path else '?'}lang={asked}"
+    for spoken, shown in (("fr", "en"), ("ru", "ru")):
+        answer = httpx.get(address, headers={"accept-language": spoken})
+        assert answer.status_code == (404 if "nothing" in path else 200)
+        assert answer.headers["content-language"] == shown
+        assert "kodgate_lang" not in answer.headers.get("set-cookie", "")
+
+
+# Origins
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.test/.example.com",
+        "https://evil.test/x.example.com",
+        "https://evil.test?.example.com",
+        "https://evil.test#.example.com",
+        "https://evil.test:80.example.com",
+        "https://evil.test:80@a.example.com",
+        "https://a;sandbox;.example.com",
+        "https://a,b.example.com",
+        "https://[::1].example.com",
+        'https://"><b>.example.com',
+        "https://a b.example.com",
+        "https://%2f.example.com",
+        "https://a.example.com:٨",
+        f"https://{'a' * 250}.example.com",
+        "http://a.example.com",
+        "https://a.example.com:8443",
+        "https://a.example.org",
+        "https://example.com",
+        "https://.evil.test",
+        "null",
+        "",
+    ],
+)
+def test_what_only_looks_like_a_listed_origin_is_none(site: Servers, origin: str) -> None:
+    assert not is_listed(origin, ORIGINS)
+    if origin:
+        assert opens(site, origin=origin).status_code == 403
+        assert opens(site, return_to=f"{origin}/done").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://shop.test", "https://a.example.com", "https://a-b.c_d.example.com", "https://a.example.org:8443"],
+)
+def test_a_listed_origin_may_show_the_widget_and_be_returned_to(site: Servers, origin: str) -> None:
+    assert opens(site, origin=origin).status_code == 200
+    assert opens(site, return_to=f"{origin}/done").status_code == 200
+
+
+# The way back
+
+
+@pytest.mark.parametrize(
+    "return_to",
+    [
+        "http:/evil.test",
+        "https:evil.test",
+        "https:///evil.test",
+        "//evil.test",
+        "////evil.test",
+        "/\\evil.test",
+        "/\t/evil.test",
+        "\t//evil.test",
+        "\x01//evil.test",
+        "https://shop.test\\@evil.test/",
+        "https://shop.test@evil.test/",
+        "https://@shop.test/",
+        "https://shop.test:99999999/",
+        "https://evil.test\uff0f.example.com/",
+        "https://[/",
+        "javascript:alert(1)",
+        "done",
+        "https://shop.test/#there",
+        "https://shop.test/" + "a" * 1000,
+        "https://shop.test/" + "я" * 200,
+    ],
+)
+def test_where_a_login_may_not_return_to(site: Servers, return_to: str) -> None:
+    answer = opens(site, return_to=return_to)
+    assert answer.status_code == 400
+    assert "is not an address of this project" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("return_to", "begins"),
+    [
+        ("https://shop.test/кабинет?кто=я", "https://shop.test/%D0%BA%D0%B0%D0%B1%D0%B8%D0%BD%D0%B5%D1%82?"),
+        ("https://shop.test/\x85", "https://shop.test/%C2%85?"),
+        ("https://пример.example.com/", "https://xn--e1afmkfd.example.com/?"),
+        ("https://shop.test/#", "https://shop.test/?"),
+        ("https://shop.test", "https://shop.test?"),
+        ("/demo/done?", "/demo/done?"),
+    ],
+)
+def test_an_address_is_written_as_browsers_and_headers_want_it(site: Servers, return_to: str, begins: str) -> None:
+    for end in logged_in(site, return_to=return_to, state="сам"):
+        assert end.isascii()
+        assert end.startswith(begins)
+        assert parse_qs(urlsplit(end).query)["state"] == ["сам"]
+
+
+def test_what_the_address_held_of_a_former_login_makes_room(site: Servers) -> None:
+    former = "https://shop.test/done?a=1&verify_token=old&state=old&b=%20"
+    for end in logged_in(site, return_to=former, state="mine"):
+        query = parse_qs(urlsplit(end).query, keep_blank_values=True)
+        assert query.pop("verify_token") not in ([], ["old"])
+        assert query == {"a": ["1"], "b": [" "], "state": ["mine"]}
+
+
+def test_a_state_comes_back_whole_or_is_refused(site: Servers) -> None:
+    whole = "я" * 500
+    for end in logged_in(site, return_to="https://shop.test/", state=whole):
+        assert parse_qs(urlsplit(end).query)["state"] == [whole]
+    answer = opens(site, return_to="https://shop.test/", state=whole + "!")
+    assert answer.status_code == 400
+    assert "is too long" in answer.text
