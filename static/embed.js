@@ -45,17 +45,13 @@
 
   const page = (options) => address({ ...options, returnTo: options.returnTo || location.href.split("#")[0] });
 
-  function goToPage(options) {
-    location.assign(page(options));
-    return new Promise(() => {});
-  }
-
   function failure(name) {
     return Object.assign(new Error(name), { name });
   }
 
-  // A frame in `place`, and what becomes of it: {verify_token, state}.
-  function show(options, place) {
+  // A frame in `place`. `done` hears {verify_token, state}; `blocked`, whether the frame is silent for too long: it may
+  // be late. Returns what takes all of it away.
+  function show(options, place, done, blocked) {
     const [label] = words(options.lang);
     const frame = make("iframe", "display:block;width:100%;height:27rem;border:0", {
       title: label, allow: "otp-credentials", src: address(options, { origin: location.origin }),
@@ -63,66 +59,63 @@
     const link = make("a", "display:block;padding:1rem;text-align:center;font:1rem system-ui,sans-serif", {
       textContent: `${label} ↗`, href: page(options), target: "_top",
     });
-    let patience;
+    let told = false;
     const gone = new AbortController();
-    const outcome = new Promise((done, fail) => {
-      patience = setTimeout(() => {
-        place.append(link);
-        fail(failure("KodgateBlocked"));
-      }, READY_WITHIN);
-      addEventListener("message", ({ origin, source, data }) => {
-        if (origin !== home || source !== frame.contentWindow || !data) return;
-        if (data.kodgate === "ready") {
-          clearTimeout(patience);
-          link.remove();
-          if (place.open) frame.contentWindow.postMessage({ kodgate: "focus" }, home);
-        } else if (data.kodgate === "height" && data.height > 0) {
-          frame.style.height = `${Math.min(data.height, 4000)}px`;
-        } else if (data.kodgate === "close") {
-          place.close?.();
-        } else if (data.kodgate === "done" && data.state === (options.state || "")) {
-          done({ verify_token: data.verify_token, state: data.state });
-        }
-      }, { signal: gone.signal });
-    });
+    const patience = setTimeout(() => {
+      place.append(link);
+      blocked(true);
+    }, READY_WITHIN);
+    addEventListener("message", ({ origin, source, data }) => {
+      if (origin !== home || source !== frame.contentWindow || !data) return;
+      if (data.kodgate === "ready") {
+        clearTimeout(patience);
+        link.remove();
+        blocked(false);
+        if (place.open) frame.contentWindow.postMessage({ kodgate: "focus" }, home);
+      } else if (data.kodgate === "height" && data.height > 0) {
+        frame.style.height = `${Math.min(data.height, 4000)}px`;
+      } else if (data.kodgate === "close") {
+        place.close?.();
+      } else if (data.kodgate === "done" && !told && data.state === (options.state || "")) {
+        told = true;
+        done({ verify_token: data.verify_token, state: data.state });
+      }
+    }, { signal: gone.signal });
     frames.add(frame);
     place.append(frame);
-    const remove = () => {
+    return () => {
       clearTimeout(patience);
       gone.abort();
       frames.delete(frame);
       frame.remove();
       link.remove();
     };
-    return { outcome, remove };
   }
 
-  function modal(options) {
+  function modal(options, done, fail) {
     const [label, close] = words(options.lang);
     const dialog = make("dialog", "box-sizing:border-box;width:min(27rem,calc(100vw - 1rem));max-width:none;"
       + "max-height:calc(100dvh - 1rem);padding:0;border:0;border-radius:20px;overflow:auto;background:Canvas;"
       + "box-shadow:0 0 0 100vmax rgb(0 0 0/45%)", { ariaLabel: label });
     dialog.style.colorScheme = { light: "light", dark: "dark" }[options.theme] || "light dark";
     document.body.append(dialog);
-    return new Promise((done, fail) => {
-      let why = "KodgateClosed";
-      const { outcome, remove } = show(options, dialog);
-      dialog.append(make("button", "position:absolute;inset-block-start:.4rem;inset-inline-end:.4rem;width:2.75rem;"
-        + "height:2.75rem;padding:0;border:0;border-radius:50%;background:none;color:CanvasText;cursor:pointer;"
-        + "font:1.6rem/1 system-ui,sans-serif", {
-        type: "button", textContent: "×", ariaLabel: close, onclick: () => dialog.close(),
-      }));
-      dialog.addEventListener("close", () => {
-        remove();
-        dialog.remove();
-        fail(failure(why));
-      });
-      outcome.then((result) => {
-        done(result);
-        dialog.close();
-      }, () => { why = "KodgateBlocked"; });
-      dialog.showModal();
+    let why = "KodgateClosed";
+    const remove = show(options, dialog, (result) => {
+      why = "";
+      dialog.close();
+      done(result);
+    }, (blocked) => { why = blocked ? "KodgateBlocked" : "KodgateClosed"; });
+    dialog.append(make("button", "position:absolute;inset-block-start:.4rem;inset-inline-end:.4rem;width:2.75rem;"
+      + "height:2.75rem;padding:0;border:0;border-radius:50%;background:none;color:CanvasText;cursor:pointer;"
+      + "font:1.6rem/1 system-ui,sans-serif", {
+      type: "button", textContent: "×", ariaLabel: close, onclick: () => dialog.close(),
+    }));
+    dialog.addEventListener("close", () => {
+      remove();
+      dialog.remove();
+      if (why) fail(failure(why));
     });
+    dialog.showModal();
   }
 
   // Where the frame or button goes: what `target` names, or the script's own place.
@@ -135,31 +128,40 @@
     return place;
   }
 
-  const WAYS = { modal, redirect: goToPage, inline: (options) => show(options, placeOf(options)).outcome };
-
-  function open(options) {
-    return WAYS[options.mode || "modal"]({ ...script.dataset, ...options });
+  function begin(options, done, fail) {
+    if (options.mode === "redirect") {
+      location.assign(page(options));
+    } else if (options.mode === "inline") {
+      show(options, placeOf(options), done, (blocked) => blocked && fail(failure("KodgateBlocked")));
+    } else {
+      modal(options, done, fail);
+    }
   }
 
-  // What the script tag asks for: open, tell the page, go on.
-  async function run(options, teller) {
-    const result = await open(options).catch((problem) => console.warn(`Kodgate: ${problem.name}`));
-    if (!result) return;
-    teller.dispatchEvent(new CustomEvent("kodgate:done", { bubbles: true, detail: result }));
-    if (!options.returnTo) return;
-    const back = new URL(options.returnTo, location.href);
-    for (const [name, value] of Object.entries(result)) if (value) back.searchParams.set(name, value);
-    location.assign(back);
+  const open = (options = {}) => new Promise((done, fail) => begin({ ...script.dataset, mode: "", ...options }, done, fail));
+
+  // What the script tag asks for: open, tell the page, go on; also where a frame is late.
+  function run(options, teller) {
+    begin(options, (result) => {
+      teller.dispatchEvent(new CustomEvent("kodgate:done", { bubbles: true, detail: result }));
+      if (!options.returnTo) return;
+      const back = new URL(options.returnTo, location.href);
+      for (const [name, value] of Object.entries(result)) if (value) back.searchParams.set(name, value);
+      location.assign(back);
+    }, (problem) => console.warn(`Kodgate: ${problem.name}`));
   }
 
-  function begin() {
+  function start() {
     const options = { ...script.dataset };
+    if (options.target && !document.querySelector(options.target) && document.readyState === "loading") {
+      return addEventListener("DOMContentLoaded", start, { once: true });
+    }
     const form = script.closest("form");
     if (form?.action.startsWith(`${home}/widget`)) {
       form.addEventListener("submit", (event) => {
         event.preventDefault();
-        const { key, return_to: returnTo, state } = Object.fromEntries(new FormData(form));
-        run({ ...options, key, returnTo, state, mode: "modal" }, form);
+        const { return_to: returnTo, ...asked } = Object.fromEntries(new FormData(form));
+        run({ ...options, ...asked, returnTo, mode: "modal" }, form);
       });
     } else if (options.mode === "inline") {
       run(options, script);
@@ -178,5 +180,5 @@
     open,
     theme: (scheme) => frames.forEach((frame) => frame.contentWindow.postMessage({ kodgate: "theme", scheme }, home)),
   };
-  begin();
+  start();
 })();
