@@ -1,24 +1,24 @@
-// Kodgate's login on a partner's page: see docs/embedding.md. It stores nothing and styles only what it adds.
+// The login on a partner's page: docs/embedding.md. It stores nothing.
 (() => {
   "use strict";
-  const READY_WITHIN = 6000; // ms until a silent frame gets a link to the full page
+  const READY_WITHIN = 6000; // ms, or a link to the full page is shown
   const script = document.currentScript;
   const home = new URL(script.src).origin;
   const WORDS = {
-    en: ["Log in", "Close"],
-    ru: ["Войти", "Закрыть"],
-    uk: ["Увійти", "Закрити"],
-    kk: ["Кіру", "Жабу"],
-    uz: ["Kirish", "Yopish"],
-    es: ["Entrar", "Cerrar"],
-    de: ["Anmelden", "Schließen"],
-    tr: ["Giriş yap", "Kapat"],
+    en: "Log in|Close",
+    ru: "Войти|Закрыть",
+    uk: "Увійти|Закрити",
+    kk: "Кіру|Жабу",
+    uz: "Kirish|Yopish",
+    es: "Entrar|Cerrar",
+    de: "Anmelden|Schließen",
+    tr: "Giriş yap|Kapat",
   };
   const frames = new Set();
 
   function words(lang) {
     const known = [lang, document.documentElement.lang, ...navigator.languages].find((tag) => WORDS[tag?.slice(0, 2)]);
-    return WORDS[known?.slice(0, 2)] || WORDS.en;
+    return (WORDS[known?.slice(0, 2)] || WORDS.en).split("|");
   }
 
   function address(options, more) {
@@ -31,7 +31,7 @@
     return url.href;
   }
 
-  // What is left open, the page's CSS may say: --kodgate-accent, …
+  // The page's CSS may say it: --kodgate-accent, …
   function styled(options) {
     const style = getComputedStyle(script.parentElement);
     for (const name of ["theme", "accent", "radius", "font"]) {
@@ -40,10 +40,10 @@
     return options;
   }
 
-  function make(tag, css, properties) {
-    const element = Object.assign(document.createElement(tag), properties);
+  function make(tag, css = "", properties) {
+    const element = document.createElement(tag);
     element.style.cssText = css;
-    return element;
+    return Object.assign(element, properties);
   }
 
   function inkOn(accent) {
@@ -55,115 +55,118 @@
 
   const failure = (name) => Object.assign(new Error(name), { name });
 
-  // A frame in `place`, and what becomes of it: {verify_token, state}.
-  function show(options, place) {
-    const [label] = words(options.lang);
+  // A frame, which may be late. `done` hears {verify_token, state}, `blocked` whether it is silent for too long.
+  function show(options, place, done, blocked) {
+    const label = words(options.lang)[0];
     const frame = make("iframe", "display:block;width:100%;height:27rem;border:0", {
       title: label, allow: "otp-credentials", src: address(options, { origin: location.origin }),
     });
     const link = make("a", "display:block;padding:1rem;text-align:center", {
       textContent: `${label} ↗`, href: page(options), target: "_top",
     });
-    let patience;
     const gone = new AbortController();
-    const outcome = new Promise((done, fail) => {
-      patience = setTimeout(() => {
-        place.append(link);
-        fail(failure("KodgateBlocked"));
-      }, READY_WITHIN);
-      addEventListener("message", ({ origin, source, data }) => {
-        if (origin !== home || source !== frame.contentWindow || !data) return;
-        if (data.kodgate === "ready") {
-          clearTimeout(patience);
-          link.remove();
-          if (place.open) frame.contentWindow.postMessage({ kodgate: "focus" }, home);
-        } else if (data.kodgate === "height" && data.height > 0) {
-          frame.style.height = `${data.height}px`;
-        } else if (data.kodgate === "close") {
-          place.close?.();
-        } else if (data.kodgate === "done" && data.state === (options.state || "")) {
-          done({ verify_token: data.verify_token, state: data.state });
-        }
-      }, { signal: gone.signal });
-    });
+    const patience = setTimeout(() => {
+      place.append(link);
+      blocked(true);
+    }, READY_WITHIN);
+    addEventListener("message", ({ origin, source, data }) => {
+      if (origin !== home || source !== frame.contentWindow || !data) return;
+      if (data.kodgate === "ready") {
+        clearTimeout(patience);
+        link.remove();
+        blocked(false);
+        if (place.open) frame.contentWindow.postMessage({ kodgate: "focus" }, home);
+      } else if (data.kodgate === "height" && data.height > 0) {
+        frame.style.height = `${data.height}px`;
+      } else if (data.kodgate === "close") {
+        place.close?.();
+      } else if (data.kodgate === "done" && data.state === (options.state || "")) {
+        gone.abort();
+        done({ verify_token: data.verify_token, state: data.state });
+      }
+    }, { signal: gone.signal });
     frames.add(frame);
     place.append(frame);
-    const remove = () => {
+    return () => {
       clearTimeout(patience);
       gone.abort();
       frames.delete(frame);
       frame.remove();
       link.remove();
     };
-    return { outcome, remove };
   }
 
-  function modal(options) {
+  function modal(options, done, fail) {
     const [label, close] = words(options.lang);
     const dialog = make("dialog", "box-sizing:border-box;width:min(27rem,calc(100vw - 1rem));max-width:none;"
       + "max-height:calc(100dvh - 1rem);padding:0;border:1px solid transparent;border-radius:20px;overflow:auto;background:Canvas;"
       + "box-shadow:0 0 0 100vmax rgb(0 0 0/45%)", { ariaLabel: label });
     dialog.style.colorScheme = /light|dark/.test(options.theme) ? options.theme : "light dark";
     document.body.append(dialog);
-    return new Promise((done, fail) => {
-      let why = "KodgateClosed";
-      const { outcome, remove } = show(options, dialog);
-      dialog.append(make("button", "position:absolute;inset-block-start:.4rem;inset-inline-end:.4rem;width:2.75rem;"
-        + "height:2.75rem;padding:0;border:1px solid transparent;border-radius:50%;background:none;color:CanvasText;cursor:pointer;"
-        + "font:1.6rem/1 system-ui,sans-serif", {
-        type: "button", textContent: "×", ariaLabel: close, onclick: () => dialog.close(),
-      }));
-      dialog.addEventListener("close", () => {
-        remove();
-        dialog.remove();
-        fail(failure(why));
-      });
-      outcome.then((result) => {
-        done(result);
-        dialog.close();
-      }, () => { why = "KodgateBlocked"; });
-      dialog.showModal();
+    let why = "KodgateClosed";
+    const remove = show(options, dialog, (result) => {
+      why = "";
+      dialog.close();
+      done(result);
+    }, (blocked) => { why = blocked ? "KodgateBlocked" : "KodgateClosed"; });
+    dialog.append(make("button", "position:absolute;inset-block-start:.4rem;inset-inline-end:.4rem;width:2.75rem;"
+      + "height:2.75rem;padding:0;border:1px solid transparent;border-radius:50%;background:none;color:CanvasText;cursor:pointer;"
+      + "font:1.6rem/1 system-ui,sans-serif", {
+      type: "button", textContent: "×", ariaLabel: close, onclick: () => dialog.close(),
+    }));
+    dialog.addEventListener("close", () => {
+      remove();
+      dialog.remove();
+      if (why) fail(failure(why));
     });
+    dialog.showModal();
   }
 
   function placeOf(options) {
     const { target } = options;
-    const found = typeof target === "string" ? document.querySelector(target) : target;
+    const found = target?.append ? target : target && document.querySelector(target);
     if (found) return found;
-    const place = document.createElement("div");
+    const place = make("div");
     script.after(place);
     return place;
   }
 
-  const WAYS = {
-    modal,
-    inline: (options) => show(options, placeOf(options)).outcome,
-    redirect: (options) => new Promise(() => location.assign(page(options))),
-  };
+  function begin(options, done, fail) {
+    if (options.mode === "redirect") {
+      location.assign(page(options));
+    } else if (options.mode === "inline") {
+      show(options, placeOf(options), done, (blocked) => blocked && fail(failure("KodgateBlocked")));
+    } else {
+      modal(options, done, fail);
+    }
+  }
 
   function open(options) {
-    return WAYS[options.mode || "modal"](styled({ ...script.dataset, ...options }));
+    return new Promise((done, fail) => begin(styled({ ...script.dataset, mode: "", ...options }), done, fail));
   }
 
-  // What the script tag asks for: open, tell the page, go on.
-  async function run(options, teller) {
-    const result = await open(options).catch((problem) => console.warn(`Kodgate: ${problem.name}`));
-    if (!result) return;
-    teller.dispatchEvent(new CustomEvent("kodgate:done", { bubbles: true, detail: result }));
-    if (!options.returnTo) return;
-    const back = new URL(options.returnTo, location.href);
-    for (const [name, value] of Object.entries(result)) if (value) back.searchParams.set(name, value);
-    location.assign(back);
+  // What the tag asks for: open, tell the page, go on.
+  function run(options, teller) {
+    begin(options, (result) => {
+      teller.dispatchEvent(new CustomEvent("kodgate:done", { bubbles: true, detail: result }));
+      if (!options.returnTo) return;
+      const back = new URL(options.returnTo, location.href);
+      for (const [name, value] of Object.entries(result)) if (value) back.searchParams.set(name, value);
+      location.assign(back);
+    }, (problem) => console.warn(`Kodgate: ${problem.name}`));
   }
 
-  function begin() {
+  function start() {
     const options = styled({ ...script.dataset });
+    if (options.target && !document.querySelector(options.target) && document.readyState === "loading") {
+      return addEventListener("DOMContentLoaded", start, { once: true });
+    }
     const form = script.closest("form");
     if (form?.action.startsWith(`${home}/widget`)) {
       form.addEventListener("submit", (event) => {
         event.preventDefault();
-        const { key, return_to: returnTo, state } = Object.fromEntries(new FormData(form));
-        run({ ...options, key, returnTo, state, mode: "modal" }, form);
+        const { return_to: returnTo, ...asked } = Object.fromEntries(new FormData(form));
+        run({ ...options, ...asked, returnTo, mode: "" }, form);
       });
     } else if (options.mode === "inline") {
       run(options, script);
@@ -173,7 +176,7 @@
         + `background:${accent};color:${inkOn(accent)};cursor:pointer;`
         + `font:600 1em ${options.font || "system-ui"},sans-serif`, {
         type: "button", textContent: options.label || words(options.lang)[0],
-        onclick: () => run({ ...options, mode: options.mode === "redirect" ? "redirect" : "modal" }, script),
+        onclick: () => run(options, script),
       });
       placeOf(options).append(button);
     }
@@ -183,5 +186,5 @@
     open,
     theme: (scheme) => frames.forEach((frame) => frame.contentWindow.postMessage({ kodgate: "theme", scheme }, home)),
   };
-  begin();
+  start();
 })();

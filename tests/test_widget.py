@@ -163,6 +163,13 @@ def test_an_address_is_written_as_browsers_and_headers_want_it(site: Servers, re
         assert parse_qs(urlsplit(end).query)["state"] == ["сам"]
 
 
+@pytest.mark.parametrize("flow", ["sending-first", "channel-first"])
+def test_the_first_page_lets_the_last_form_lead_back(site: Servers, flow: str) -> None:
+    page = opens(site, return_to="https://shop.test/done", flow=flow)
+    assert "form-action 'self' https://shop.test;" in page.headers["content-security-policy"]
+    assert "form-action 'self';" in opens(site, flow=flow).headers["content-security-policy"]
+
+
 def test_what_the_address_held_of_a_former_login_makes_room(site: Servers) -> None:
     former = "https://shop.test/done?a=1&verify_token=old&state=old&b=%20"
     for end in logged_in(site, return_to=former, state="mine"):

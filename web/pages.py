@@ -23,7 +23,7 @@ from web.phone_entry import phone_entry
 from web.site import site
 from web.widget import Widget, way_on, widget
 from web.widget.browser import is_framed
-from web.widget.embedding import frame_ancestors
+from web.widget.embedding import form_targets, frame_ancestors
 from web.widget.theme import Theme
 
 LANGUAGE_NAMES = {
@@ -102,7 +102,7 @@ def _choose_language() -> None:
     g.lang_asked = wished_language(asked) is not None
     g.nonce = secrets.token_urlsafe(16)
     g.theme = Theme()
-    g.framed_by = g.time_zone = ""
+    g.framed_by = g.return_to = g.time_zone = ""
 
 
 def _with_lang(lang: str) -> str:
@@ -147,7 +147,7 @@ def _policy() -> str:
         "img-src": ["'self'", "data:"],
         "connect-src": ["'self'", f"{live.scheme}://{live.netloc}"],
         "base-uri": ["'none'"],
-        "form-action": ["'self'", *getattr(g, "form_origins", [])],
+        "form-action": ["'self'", *form_targets()],
         "frame-ancestors": [_ancestors()],
         "require-trusted-types-for": ["'script'"],
         "trusted-types": ["'none'"],

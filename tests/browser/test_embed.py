@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import FrameLocator, Page, expect
+from playwright.sync_api import FrameLocator, Page, Route, expect
 
 from .conftest import Visits, Watch
 from .people import DESKTOP, PHONE, PHONE_PLAIN, Face
@@ -219,6 +219,62 @@ def test_a_partner_s_strict_policy_is_enough(guests: Guests, stack: Stack, shop:
         guest.is_greeted_as(phone)
     finally:
         shop.policy = ""
+
+
+def test_a_script_that_is_there_before_its_target_waits_for_it(
+    guests: Guests, shop: Shop, stack: Stack, phone: str
+) -> None:
+    guest = guests(DESKTOP)
+    page = guest.page
+    head = SCRIPT.replace("{kodgate}", stack.web).replace(" async", "")
+    shop.pages["/early"] = head.replace("{more}", f'data-mode="inline" data-target="#here" {BACK}') + (
+        '<section id="here"></section>'
+    )
+    page.goto(guest.shop.origin() + "/early")
+    expect(page.locator("#here iframe")).to_be_visible()
+    guest.gives(phone)
+
+
+@pytest.mark.parametrize("path", ["/modal", "/inline"])
+def test_a_frame_that_comes_late_still_logs_in(
+    guests: Guests, watch: Watch, stack: Stack, phone: str, path: str
+) -> None:
+    watch.expects("KodgateBlocked")
+    guest = guests(DESKTOP)
+    page = guest.page
+    held: list[Route] = []
+    page.route("**/widget/?*", lambda route: held.append(route), times=1)
+    page.goto(guest.shop.origin() + path, wait_until="domcontentloaded")
+    if path == "/modal":
+        page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("link", name="Log in ↗")).to_be_visible(timeout=20_000)
+    held[0].continue_()
+    expect(guest.widget.locator("#to")).to_be_visible()
+    expect(page.get_by_role("link", name="Log in ↗")).to_have_count(0)
+    guest.gives(phone)
+    guest.takes("sms")
+    guest.widget.locator("#code").fill(stack.code(phone))
+    guest.is_greeted_as(phone)
+
+
+def test_what_a_form_asks_for_holds_in_its_dialog_too(guests: Guests, shop: Shop, stack: Stack) -> None:
+    guest = guests(DESKTOP)
+    asks = '<input type="hidden" name="flow" value="channel-first"><input type="hidden" name="lang" value="de">'
+    shop.pages["/asks"] = shop.pages["/form"].replace("<button>", asks + "<button>")
+    guest.page.goto(shop.origin() + "/asks")
+    guest.page.wait_for_function("window.Kodgate")
+    guest.page.get_by_role("button", name="Log in").click()
+    expect(guest.widget.locator(".channel[data-channel=whatsapp]")).to_be_visible()
+    assert guest.page.frames[1].evaluate("document.documentElement.lang") == "de"
+
+
+@pytest.mark.parametrize("given", ["", "{mode: 'button'}", "{mode: 'modal'}"])
+def test_a_call_that_says_little_opens_the_dialog(guests: Guests, given: str) -> None:
+    guest = guests(DESKTOP)
+    guest.page.goto(guest.shop.origin() + "/promise")
+    guest.page.wait_for_function("window.Kodgate")
+    guest.page.evaluate(f"void Kodgate.open({given}).catch(() => {{}})")
+    expect(guest.page.locator("dialog iframe")).to_be_visible()
 
 
 # What is forged, foreign or in the way

@@ -83,10 +83,13 @@ def way_back(state: WidgetState, verify_token: str) -> str:
     return urlunsplit(parts._replace(query="&".join([*own, urlencode(query)])))
 
 
-def allow_form_target(state: WidgetState) -> None:
-    """A browser follows the last form's redirect only to origins that the page's policy names."""
-    origin = _origin(state.return_to)
-    g.form_origins = [origin] if origin else []
+def form_targets() -> list[str]:
+    """Where else a form's redirect may lead (CSP 3, 6.4.1.1).
+
+    The first page's policy must name what the last one needs: pages that the script fetches don't bring their own.
+    """
+    origin = _origin(getattr(g, "return_to", ""))
+    return [origin] if origin else []
 
 
 def _read_return_to(project: Project, given: str) -> str:

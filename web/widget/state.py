@@ -97,6 +97,7 @@ def enter(state: WidgetState, project: Project) -> None:
     g.languages = project.settings.languages or LANGUAGES
     g.theme = state.theme
     g.framed_by = state.origin
+    g.return_to = state.return_to
     g.time_zone = state.time_zone
     g.project = project
     g.challenge = this_widget().challenges.offer(project)

@@ -15,7 +15,7 @@ from web import fields
 from web.phone_entry import phone_field, visitor_region
 from web.visitor import browser_name, place_of
 from web.widget.browser import browser_key, remember_browser
-from web.widget.embedding import LONGEST_ZONE, allow_form_target, first_state, way_back
+from web.widget.embedding import LONGEST_ZONE, first_state, way_back
 from web.widget.qr import qr_code
 from web.widget.state import WidgetState, this_widget
 
@@ -227,7 +227,6 @@ def _channels_page(state: WidgetState, project: Project) -> Any:
 def _code_page(
     state: WidgetState, project: Project, progress: Progress, refusal: errors.GatewayError | None = None
 ) -> Any:
-    allow_form_target(state)
     carrier = _carrier(state.channel, progress.instead_of)
     channel = next((face for face in progress.channels if face.type == carrier), None)
     if channel is None:
@@ -255,7 +254,6 @@ def _code_page(
 
 
 def _approved_page(state: WidgetState) -> Any:
-    allow_form_target(state)
     return render_template("widget/approved.html", w=this_widget().sign(state))
 
 
