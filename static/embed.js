@@ -33,7 +33,7 @@
 
   // The page's CSS may say it: --kodgate-accent, …
   function styled(options) {
-    const style = getComputedStyle(script.parentElement);
+    const style = getComputedStyle(script.parentElement || document.body);
     for (const name of ["theme", "accent", "radius", "font"]) {
       options[name] ||= style.getPropertyValue(`--kodgate-${name}`).trim();
     }
@@ -51,7 +51,7 @@
     return red * 0.21 + green * 0.72 + blue * 0.07 > 0.18 ? "#000" : "#fff";
   }
 
-  const page = (options) => address({ returnTo: location.href.split("#")[0], ...options });
+  const page = (options) => address({ ...options, returnTo: options.returnTo || location.href.split("#")[0] });
 
   const failure = (name) => Object.assign(new Error(name), { name });
 
@@ -153,7 +153,7 @@
       const back = new URL(options.returnTo, location.href);
       for (const [name, value] of Object.entries(result)) if (value) back.searchParams.set(name, value);
       location.assign(back);
-    }, (problem) => console.warn(`Kodgate: ${problem.name}`));
+    }, console.warn);
   }
 
   function start() {
