@@ -58,8 +58,9 @@
     if (next.elsewhere && mine === shown) return location.assign(next.elsewhere);
     busy--;
     if (mine !== shown) return;
-    if (lacks(next.page)) return location.assign(next.address);
-    if (next.address !== location.href && !next.address.endsWith(options?.action || "\0")) {
+    const answer = next.address.endsWith(options?.action || "\0"); // to the form itself: it has no address of its own
+    if (lacks(next.page) || (!answer && strangers())) return location.assign(next.address);
+    if (next.address !== location.href && !answer) {
       history.pushState(null, "", next.address);
     }
     show(next.page);
@@ -70,6 +71,11 @@
     const sources = (from) => [...from.scripts].map((script) => script.getAttribute("src"));
     const held = sources(document);
     return sources(page).some((source) => source && !held.includes(source));
+  }
+
+  // A CAPTCHA's script of somebody else's shall see neither the code nor the token: what follows is a page without it.
+  function strangers() {
+    return [...document.scripts].some(({ src }) => src && new URL(src).origin !== location.origin);
   }
 
   // A server that restarts or a phone without a network for a moment: what was typed stays until it's through.

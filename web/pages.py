@@ -159,7 +159,8 @@ def _policy() -> str:
 def _ancestors() -> str:
     if request.blueprint != "widget":
         return "'self'"
-    return "*" if getattr(g, "refused", False) else frame_ancestors()
+    # A page that refuses, or says that nothing can be served, belongs to no project and holds nothing to be pressed.
+    return frame_ancestors() if getattr(g, "project", None) and not getattr(g, "refused", False) else "*"
 
 
 def _zip(response: Response) -> Response:
@@ -178,7 +179,7 @@ def _refused(refusal: errors.GatewayError) -> Response:
     elif not is_framed():
         page = render_template("site/problem.html", text=refusal.text(g.lang))
     else:
-        g.refused = True  # it holds nothing to be clicked, so that any page may show what is wrong with its frame
+        g.refused = True
         page = render_template("widget/problem.html", text=refusal.text(g.lang))
     response = make_response(page, refusal.status)
     if "timeout" in refusal.params:

@@ -331,7 +331,8 @@ def test_a_token_of_another_login_is_refused_by_the_partner(guests: Guests, watc
     ("query", "words"),
     [
         ("key=pk_unknown", "Access denied"),
-        ("key=sk_development&theme=pink", "must be light, dark or auto"),
+        ("key=pk_development&theme=pink", "must be light, dark or auto"),
+        ("key=sk_development", "is the secret key"),
         ("key=pk_development&accent=red", "must be a colour such as #3b3fd8"),
         ("key=pk_development&radius=99", "must be a number of pixels up to 24"),
         ("key=pk_development&font=%3B}body{", "must be the names of fonts"),

@@ -29,7 +29,9 @@ def first_state(args: Mapping[str, str]) -> tuple[WidgetState, Project]:
 
     `key`, and as they like `return_to`, `state`, `origin`, `flow`, `lang`, `tz`, and those of `read_theme`.
     """
-    project, _ = this_widget().gateway.authenticate(args.get("key"))
+    project, secret = this_widget().gateway.authenticate(args.get("key"))
+    if secret:
+        raise errors.BadRequest("key", N_("is the secret key: it must never be in a page, so make new ones"))
     origin, partner_state, flow = args.get("origin", ""), args.get("state", ""), args.get("flow", "")
     enter(WidgetState(project.id, "", "", lang=g.lang), project)
     if origin and not is_ours(project, origin):

@@ -10,7 +10,7 @@ from gateway.channels import Channel
 from gateway.contact import Contact, parse_contact
 from gateway.i18n import N_, translate
 from gateway.projects import Project
-from gateway.verbs import Caller, Progress
+from gateway.verbs import Caller, Created, Progress
 from web import fields
 from web.phone_entry import phone_field, visitor_region
 from web.visitor import browser_name, place_of
@@ -86,7 +86,7 @@ def start() -> Any:
     ) as refusal:
         again = msgspec.structs.replace(state.fresh, channel=state.channel, kind=state.kind)
         return _entry_page(again, project, by=by, typed=typed, refusal=refusal)
-    sent_to = created.sent_to if created.sent_to in tuple(Channel) else created.channels[0].type
+    sent_to = created.sent_to if created.sent_to in tuple(Channel) else _first_channel(created)
     return _go(
         "widget.code",
         msgspec.structs.replace(
@@ -276,6 +276,12 @@ def _posted_state() -> tuple[WidgetState, Project]:
 
 def _progress(state: WidgetState, project: Project) -> Progress:
     return this_widget().gateway.progress(_caller(project, state), state.session_id)
+
+
+def _first_channel(created: Created) -> Channel:
+    if not created.channels:  # a hosted account may answer so
+        raise errors.NoChannels
+    return created.channels[0].type
 
 
 def _seconds_left(progress: Progress) -> int:
