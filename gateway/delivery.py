@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 FIRST_RETRY = 0.5  # seconds; doubles, with jitter, while the session lives
 LONGEST_RETRY = 15.0
 BATCH = 100  # messages claimed in one transaction
+ON_THE_WAY_MS = 5000  # a code of three minutes is still said to last three when it is sent seconds later
 
 
 class Courier:
@@ -161,7 +162,8 @@ class Courier:
         chosen = project.settings
         to = self._gateway.keyring.open(claimed.sealed, claimed.session_id)
         code = self._gateway.code_of(claimed)
-        minutes = max(1, chosen.session_seconds // 60)
+        left = claimed.expires_at - self._gateway.clock()
+        minutes = max(1, (left + ON_THE_WAY_MS) // 60_000)
         tap = claimed.channel is Channel.TELEGRAM and claimed.tap and chosen.one_tap
         text = render_message(
             claimed.channel,
@@ -186,7 +188,7 @@ class Courier:
             project_id=project.id,
             chat_id=claimed.chat_id,
             minutes=minutes,
-            seconds_left=max(0, (claimed.expires_at - self._gateway.clock()) // 1000),
+            seconds_left=max(0, left // 1000),
             host=self._host,
             session_id=claimed.session_id,
             numbers=self._gateway.numbers_of(claimed).shown if tap else (),

@@ -63,6 +63,12 @@ class AccessDenied(GatewayError):
     message = N_("Access denied: the x-api-key header is missing, unknown, or not enough for this.")
 
 
+class UnknownKey(AccessDenied):
+    """A page shows the widget with a key that is none; visitors read this, too."""
+
+    message = N_("Access denied: this site’s login is not set up, its public key is unknown here.")
+
+
 class ForeignOrigin(AccessDenied):
     """A page of another origin called with this project's public key."""
 

@@ -1,6 +1,7 @@
 """`LocalGateway`: the verbs on our own store."""
 
 import hmac
+import logging
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ from gateway.verbs import (
     SettingsAnswer,
     Verified,
 )
+
+log = logging.getLogger(__name__)
 
 
 class _Proof(msgspec.Struct, frozen=True, array_like=True):
@@ -187,7 +190,10 @@ class LocalGateway:
         except InvalidToken:
             raise errors.SessionExpired from None
         # A token is dated in whole seconds: one of the boot's own second is refused with the ones before.
-        if proof.project_id != caller.project.id or signed_at < self.store.void_before:
+        if proof.project_id != caller.project.id:
+            log.info("verify: a token of project %s, the key of project %s", proof.project_id, caller.project.id)
+            raise errors.SessionExpired
+        if signed_at < self.store.void_before:
             raise errors.SessionExpired
         if not self.store.spend(proof.session_id):
             raise errors.SessionExpired

@@ -80,10 +80,20 @@
 
   // A server that restarts or a phone without a network for a moment: what was typed stays until it's through.
   async function insist(address, options) {
-    for (const pause of TRIES) {
-      try { return await load(address, options); } catch { await online(pause); }
+    const notice = document.querySelector(".offline");
+    try {
+      for (const pause of TRIES) {
+        try {
+          return await load(address, options);
+        } catch {
+          notice.textContent = notice.dataset.words;
+          await online(pause);
+        }
+      }
+      return await load(address, options);
+    } finally {
+      notice.textContent = "";
     }
-    return load(address, options);
   }
 
   async function online(pause) {
@@ -291,6 +301,9 @@
     for (const sheet of document.querySelectorAll("[data-dark]")) sheet.media = media;
     document.querySelector("meta[name=color-scheme]").content = { light: "light", dark: "dark" }[scheme] || "light dark";
   }
+
+  const { complaints } = main().dataset;
+  if (complaints) console.warn(`Kodgate: ${complaints}`);
 
   if (framedBy) {
     addEventListener("message", hear);

@@ -1,6 +1,7 @@
 """The Flask app: what people look at."""
 
 import gzip
+import logging
 import re
 import secrets
 from typing import Any
@@ -25,6 +26,8 @@ from web.widget import Widget, way_on, widget
 from web.widget.browser import is_framed
 from web.widget.embedding import form_targets, frame_ancestors
 from web.widget.theme import Theme
+
+log = logging.getLogger(__name__)
 
 LANGUAGE_NAMES = {
     "en": "English",
@@ -103,6 +106,7 @@ def _choose_language() -> None:
     g.nonce = secrets.token_urlsafe(16)
     g.theme = Theme()
     g.framed_by = g.return_to = g.time_zone = ""
+    g.complaints = []
 
 
 def _with_lang(lang: str) -> str:
@@ -159,7 +163,7 @@ def _policy() -> str:
 def _ancestors() -> str:
     if request.blueprint != "widget":
         return "'self'"
-    # A page that refuses, or says that nothing can be served, belongs to no project and holds nothing to be pressed.
+    # A page that refuses, or says that nothing can be served, holds nothing to be pressed: any page may show it.
     return frame_ancestors() if getattr(g, "project", None) and not getattr(g, "refused", False) else "*"
 
 
@@ -174,6 +178,7 @@ def _zip(response: Response) -> Response:
 
 
 def _refused(refusal: errors.GatewayError) -> Response:
+    log.info("%s: %s: %s", request.endpoint, refusal.sys_message, refusal.text(DEFAULT_LANGUAGE))
     if request.blueprint == "widget" and isinstance(refusal, errors.Unavailable):
         page = render_template("widget/away.html", text=refusal.text(g.lang), again=way_on())
     elif not is_framed():

@@ -331,11 +331,7 @@ def test_a_token_of_another_login_is_refused_by_the_partner(guests: Guests, watc
     ("query", "words"),
     [
         ("key=pk_unknown", "Access denied"),
-        ("key=pk_development&theme=pink", "must be light, dark or auto"),
         ("key=sk_development", "is the secret key"),
-        ("key=pk_development&accent=red", "must be a colour such as #3b3fd8"),
-        ("key=pk_development&radius=99", "must be a number of pixels up to 24"),
-        ("key=pk_development&font=%3B}body{", "must be the names of fonts"),
         ("key=pk_development&flow=backwards", "must be sending-first or channel-first"),
         ("key=pk_development&origin=https://evil.example", "origin is not one of the project"),
         ("key=pk_development&return_to=https://evil.example/", "is not an address of this project"),
@@ -464,3 +460,17 @@ def test_the_partner_s_own_css_may_say_the_looks(guests: Guests, shop: Shop, sta
     button.click()
     expect(guest.widget.locator("body")).to_have_css("background-color", "rgb(25, 28, 47)")
     expect(guest.widget.locator(".primary")).to_have_css("border-radius", "5px")
+
+
+def test_looks_that_can_t_be_had_keep_nobody_out_and_are_named_to_the_developer(
+    guests: Guests, stack: Stack, watch: Watch
+) -> None:
+    watch.expects("Kodgate: theme must be")
+    page = guests(DESKTOP).page
+    wrong = "theme=pink&accent=red&radius=99&font=%3B}body{"
+    with page.expect_console_message() as told:
+        page.goto(f"{stack.web}/widget/?key=pk_development&{wrong}")
+    for name in ("theme must", "accent must", "radius must", "font must"):
+        assert name in told.value.text
+    expect(page.locator("#to")).to_be_visible()
+    assert page.locator("style").count() == 0

@@ -31,7 +31,7 @@ def test_a_login_by_sms_with_the_keyboard_alone(visits: Visits, stack: Stack, ph
     page.keyboard.type(phone)
     page.keyboard.press("Enter")
 
-    expect(visitor.heading).to_have_text("Enter the code")
+    expect(visitor.heading).to_have_text("Get the code in Telegram")
     if face.script:
         expect(visitor.heading).to_be_focused()  # a screen reader says where one is
     tab_to(page, ".way[value=sms]")

@@ -112,7 +112,7 @@ def test_a_russian_browser_gets_russian_and_may_type_a_national_number(
     expect(visitor.heading).to_have_text("Войти")
     expect(visitor.page.locator("html")).to_have_attribute("lang", "ru")
     visitor.gives(f"8 {phone[2:5]} {phone[5:8]}-{phone[8:10]}-{phone[10:]}")
-    expect(visitor.heading).to_have_text("Введите код")
+    expect(visitor.heading).to_have_text("Получите код в Telegram")
     visitor.chooses("sms")
     visitor.sees_code_sent()
     assert "Никому не говорите" in stack.letters(phone, "sms")[0]["text"]
@@ -129,7 +129,7 @@ def test_the_language_switch_stays_on_the_page_and_holds(visits: Visits, phone: 
     expect(visitor.heading).to_have_text("Вход по телефону за секунды")
     visitor.page.get_by_role("link", name="Войти").click()
     visitor.gives(phone)
-    expect(visitor.heading).to_have_text("Введите код")
+    expect(visitor.heading).to_have_text("Получите код в Telegram")
     visitor.chooses("sms")
     visitor.speaks("English")
     expect(visitor.heading).to_have_text("Enter the code")

@@ -167,7 +167,7 @@ def test_the_states_are_named(visits: Visits, stack: Stack, phone: str, other_ph
     """)
     visitor.gives(phone)
     expect(main).to_match_aria_snapshot("""
-      - heading "Enter the code" [level=1]
+      - heading "Get the code in Telegram" [level=1]
       - status:
         - list
         - link "Open Telegram"
@@ -182,10 +182,11 @@ def test_the_states_are_named(visits: Visits, stack: Stack, phone: str, other_ph
     visitor.begins("/widget/?key=pk_development")
     visitor.gives(other_phone)
     expect(main).to_match_aria_snapshot(r"""
-      - heading "Enter the code" [level=1]
+      - heading "Confirm in Telegram" [level=1]
       - status:
         - paragraph: "Tap this number in Telegram, and you are in:"
         - paragraph: /\d\d/
+        - link "Open Telegram"
       - textbox "Code, 6 digits"
     """)
 

@@ -25,11 +25,14 @@ _LOOPBACK_ANCESTORS = tuple(
 
 
 def first_state(args: Mapping[str, str]) -> tuple[WidgetState, Project]:
-    """The state that a partner's address asks for. Raises `AccessDenied`, `ForeignOrigin`, `BadRequest`.
+    """The state that a partner's address asks for. Raises `UnknownKey`, `ForeignOrigin`, `BadRequest`.
 
     `key`, and as they like `return_to`, `state`, `origin`, `flow`, `lang`, `tz`, and those of `read_theme`.
     """
-    project, secret = this_widget().gateway.authenticate(args.get("key"))
+    try:
+        project, secret = this_widget().gateway.authenticate(args.get("key"))
+    except errors.AccessDenied:
+        raise errors.UnknownKey from None
     if secret:
         raise errors.BadRequest("key", N_("is the secret key: it must never be in a page, so make new ones"))
     origin, partner_state, flow = args.get("origin", ""), args.get("state", ""), args.get("flow", "")
@@ -41,6 +44,7 @@ def first_state(args: Mapping[str, str]) -> tuple[WidgetState, Project]:
         raise errors.BadRequest("state", N_("is too long"))
     if flow and flow not in get_args(Flow):
         raise errors.BadRequest("flow", N_("must be sending-first or channel-first"))
+    theme, g.complaints = read_theme(args)
     state = WidgetState(
         project.id,
         return_to,
@@ -48,7 +52,7 @@ def first_state(args: Mapping[str, str]) -> tuple[WidgetState, Project]:
         origin=origin,
         lang=wished_language(args.get("lang")) or "",
         flow=flow or project.settings.flow,
-        theme=read_theme(args),
+        theme=theme,
         time_zone=args.get("tz", "")[:LONGEST_ZONE],
     )
     enter(state, project)

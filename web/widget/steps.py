@@ -1,5 +1,6 @@
 """The steps as a visitor meets them."""
 
+import logging
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ from flask import Blueprint, Response, g, make_response, redirect, render_templa
 from gateway import errors
 from gateway.channels import Channel
 from gateway.contact import Contact, parse_contact
-from gateway.i18n import N_, translate
+from gateway.i18n import DEFAULT_LANGUAGE, N_, translate
 from gateway.projects import Project
 from gateway.verbs import Caller, Created, Progress
 from web import fields
@@ -18,6 +19,8 @@ from web.widget.browser import browser_key, remember_browser
 from web.widget.embedding import LONGEST_ZONE, first_state, way_back
 from web.widget.qr import qr_code
 from web.widget.state import WidgetState, this_widget
+
+log = logging.getLogger(__name__)
 
 widget = Blueprint("widget", __name__, url_prefix="/widget")
 
@@ -190,6 +193,8 @@ def _entry_page(
     typed: str = "",
     refusal: errors.GatewayError | None = None,
 ) -> Any:
+    if refusal:
+        log.info("%s: %s: %s", request.endpoint, refusal.sys_message, refusal.text(DEFAULT_LANGUAGE))
     kinds: set[str] = {channel.type.kind for channel in this_widget().gateway.channels(_caller(project, state))}
     if state.channel:
         kinds = {state.kind}

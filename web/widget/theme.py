@@ -10,9 +10,6 @@ from typing import Literal, get_args
 
 import msgspec
 
-from gateway.errors import BadRequest
-from gateway.i18n import N_
-
 Scheme = Literal["auto", "light", "dark"]
 Colour = tuple[float, float, float]
 
@@ -60,19 +57,27 @@ class Theme(msgspec.Struct, frozen=True, array_like=True):
         return _css(_accents(self.accent, "dark")) if self.accent else ""
 
 
-def read_theme(given: Mapping[str, str]) -> Theme:
-    """The theme in an address: `theme`, `accent`, `radius`, `font`. Raises `BadRequest`."""
+def read_theme(given: Mapping[str, str]) -> tuple[Theme, list[str]]:
+    """The theme in an address (`theme`, `accent`, `radius`, `font`), and what is wrong with it, for its developer.
+
+    Looks that can't be had are left out: they shall not keep anybody from logging in.
+    """
     scheme, accent = given.get("theme") or "auto", given.get("accent", "")
-    radius, font = given.get("radius", ""), given.get("font", "")
+    radius, font = given.get("radius", "").removesuffix("px"), given.get("font", "")
+    wrong = []
     if scheme not in get_args(Scheme):
-        raise BadRequest("theme", N_("must be light, dark or auto"))
+        wrong.append("theme must be light, dark or auto")
+        scheme = "auto"
     if accent and not _ACCENT.fullmatch(accent):
-        raise BadRequest("accent", N_("must be a colour such as #3b3fd8"))
+        wrong.append("accent must be a colour such as #3b3fd8")
+        accent = ""
     if radius and not (_RADIUS.fullmatch(radius) and int(radius) <= LARGEST_RADIUS):
-        raise BadRequest("radius", N_("must be a number of pixels up to 24"))
+        wrong.append(f"radius must be a number of pixels up to {LARGEST_RADIUS}")
+        radius = ""
     if font and (not _FONT.fullmatch(font) or font.count('"') % 2 or font.count("'") % 2):
-        raise BadRequest("font", N_("must be the names of fonts, with commas between them"))
-    return Theme(scheme, accent.lower(), int(radius) if radius else None, font)  # type: ignore[arg-type]
+        wrong.append("font must be the names of fonts, with commas between them")
+        font = ""
+    return Theme(scheme, accent.lower(), int(radius) if radius else None, font), wrong  # type: ignore[arg-type]
 
 
 def _accents(accent: str, scheme: str) -> dict[str, str]:
