@@ -174,6 +174,8 @@ def _zip(response: Response) -> Response:
 
 
 def _refused(refusal: errors.GatewayError) -> Response:
+    endpoint = str(request.endpoint).replace(".", " ").replace("_", " ")
+    _widget().gateway.refused("widget", f"page.{endpoint}", refusal, getattr(g, "project", None))
     if request.blueprint == "widget" and isinstance(refusal, errors.Unavailable):
         page = render_template("widget/away.html", text=refusal.text(g.lang), again=way_on())
     elif not is_framed():
