@@ -15,6 +15,7 @@ import msgspec
 
 from gateway import errors
 from gateway.contact import parse_contact
+from gateway.headers import security_headers
 from gateway.i18n import N_, pick_language, wished_language
 from gateway.settings import Settings
 from gateway.store import Busy
@@ -34,7 +35,6 @@ _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in H
 _COMMON_HEADERS = [
     ("content-type", "application/json"),
     ("cache-control", "no-store"),
-    ("x-content-type-options", "nosniff"),
 ]
 _BUSY_RETRY = 1  # seconds: the longest that a purge or a checkpoint holds the store
 
@@ -107,6 +107,7 @@ class Api:
         self._encode = msgspec.json.Encoder().encode
         self._process = os.urandom(4).hex()
         self._numbers = itertools.count(1)
+        self._headers = [*_COMMON_HEADERS, *security_headers(config.public_url)]
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -117,7 +118,7 @@ class Api:
             if path.startswith(manual.MESSAGES):
                 verbs = manual.STATUS
         request_id = f"{self._process}-{next(self._numbers):x}"
-        headers = [*_COMMON_HEADERS, ("x-request-id", request_id)]
+        headers = [*self._headers, ("x-request-id", request_id)]
         if environ["REQUEST_METHOD"] == "OPTIONS" and verbs:
             return _preflight(environ, verbs, headers, start_response)
         status = 200
