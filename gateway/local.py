@@ -398,7 +398,7 @@ class LocalGateway:
         )
 
     def _note_opened(self, caller: Caller, new: NewSession, opened: Opened) -> None:
-        """Not in the transaction itself, where one more page would cost a quarter of it (docs/audit.md)."""
+        """Not in the transaction itself, where one more page would cost a quarter of it (docs/security.md)."""
         actor, project_id, session_id = caller.actor, caller.project.id, opened.session.id
         if session_id != new.id:
             self.audit.note(actor, "session.create", project_id, session_id, detail="the one that lives")
