@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CATALOGUES := $(wildcard templates/locale/*/LC_MESSAGES/kodgate.po)
 
-.PHONY: run test setup lint bench lighthouse translations lock
+.PHONY: run test setup lint audit bench lighthouse translations lock
 
 run: .venv/run
 	@exec $(BIN)/kodgate run
@@ -20,6 +20,13 @@ lint: .venv/test
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Known vulnerabilities of what is locked. Needs pip-audit and its data over the network: where either is missing it fails and
+# says so, and nothing has been checked.
+audit:
+	@command -v pip-audit >/dev/null || { echo "pip-audit is missing: pipx install pip-audit; nothing was checked"; exit 2; }
+	pip-audit --require-hashes --disable-pip --requirement requirements.lock
+	pip-audit --require-hashes --disable-pip --requirement requirements-dev.lock
 
 bench: .venv/test
 	$(BIN)/python -m bench

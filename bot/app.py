@@ -75,6 +75,7 @@ class BotProcess:
             for provider in line.providers:
                 await provider.close()
         await self._bots.close()
+        self._gateway.audit.close()
         await runner.cleanup()
 
     async def _health(self, _: web.Request) -> web.Response:
@@ -102,9 +103,15 @@ class BotProcess:
             try:
                 while self._gateway.store.purge(before, PURGE_BATCH):
                     await asyncio.sleep(0.05)
+                while self._purge_audit():
+                    await asyncio.sleep(0.05)
             except Busy as problem:
                 log.warning("the store is busy, the purge waits: %s", problem)
             await asyncio.sleep(PURGE_EVERY)
+
+    def _purge_audit(self) -> int:
+        before = self._gateway.clock() - self._config.audit_days * 24 * 3600 * 1000
+        return self._gateway.store.purge_audit(before, self._config.audit_rows, PURGE_BATCH)
 
 
 async def run(config: Settings, gateway: LocalGateway) -> None:

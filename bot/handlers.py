@@ -76,12 +76,14 @@ class Conversations:
         """A contact: the sender's own activates, any other is explained away."""
         lang, chat_id = _language(message), message.chat.id
         if not _is_own_contact(message):
+            self._gateway.audit.note("telegram", "bot.contact", reason="not the sender's own")
             await say(bot, chat_id, render_bot_text("foreign_contact", lang), _contact_button(lang))
             return
         assert message.contact is not None  # noqa: S101 - the filter's promise
         try:
             phone = parse_telegram_phone(message.contact.phone_number)
         except BadRequest:
+            self._gateway.audit.note("telegram", "bot.contact", reason="not a phone")
             await say(bot, chat_id, render_bot_text("strange_number", lang), ReplyKeyboardRemove())
             return
         session = self._expected.get(chat_id)
@@ -130,7 +132,8 @@ class Conversations:
         if self._gateway.reactivate(bot.id, chat_id):
             return True
         try:
-            self._gateway.send(Caller(session.project, lang=session.lang), session.id, Channel.TELEGRAM)
+            caller = Caller(session.project, lang=session.lang, telegram=True)
+            self._gateway.send(caller, session.id, Channel.TELEGRAM)
         except TooSoon:
             return False
         except GatewayError as refusal:
@@ -141,6 +144,9 @@ class Conversations:
         self, bot: Bot, chat_id: int, lang: str, phone: Contact, session: LinkedSession | None, released: int
     ) -> None:
         if session and session.contact != phone:
+            self._gateway.audit.note(
+                "telegram", "bot.contact", session.project.id, session.id, reason="another number than the login's"
+            )
             text = render_bot_text("other_number", lang, mask=session.contact.mask, yours=phone.mask)
         else:
             site = session.project.settings.name if session else self._site(bot)

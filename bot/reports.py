@@ -40,6 +40,7 @@ class Reports:
             reports = provider.reports(headers, body)
         except ForgedReport:
             log.warning("a forged report for %s was refused", channel)
+            self._gateway.audit.note("provider", "report", reason="ForgedReport", detail=channel)
             raise web.HTTPForbidden(text="The signature is missing, wrong or too old.") from None
         try:
             instead = self._instead(channel) if any(report.state == "failed" for report in reports) else {}

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
+from gateway.headers import security_headers
 from gateway.settings import Settings
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -31,6 +32,13 @@ async def listen(
         app.router.add_get(path, handler)
     for path, handler in (posts or {}).items():
         app.router.add_post(path, handler)
+    headers = security_headers(config.public_url)
+
+    async def protect(_: web.Request, response: web.StreamResponse) -> None:
+        for name, value in headers:
+            response.headers.setdefault(name, value)
+
+    app.on_response_prepare.append(protect)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     await web.TCPSite(runner, config.host, config.live_port, backlog=BACKLOG).start()

@@ -13,6 +13,7 @@ from gateway.clock import Clock
 from gateway.keyring import Keyring, Unsealable, hash_api_key
 from gateway.projects import KeyPair, Project, ProjectSettings
 from gateway.store import ApiKey, Store
+from gateway.store.entries import By
 
 MAX_AGE = 5.0  # seconds until a change made by another process is seen here
 UNKNOWN_KEY_AGE = 1.0  # and sooner for a key never seen, but not at every guess
@@ -80,18 +81,18 @@ class ProjectBook:
         sealed = project.settings.challenge_secret
         return self._keyring.open(base64.b64decode(sealed), _CHALLENGE) if sealed else ""
 
-    def set_challenge_secret(self, project: Project, secret: str) -> None:
+    def set_challenge_secret(self, project: Project, secret: str, by: By | None = None) -> None:
         """From now on this is the secret of the project's CAPTCHA provider; "": none."""
         changed = msgspec.structs.replace(project.settings, challenge_secret=self._seal(secret, _CHALLENGE))
-        self._store.change_project(project.id, changed)
+        self._store.change_project(project.id, changed, by)
         self.forget()
 
-    def set_bot(self, project: Project, token: str, bot_id: int) -> None:
+    def set_bot(self, project: Project, token: str, bot_id: int, by: By | None = None) -> None:
         """From now on the project has this bot; token "" and id 0: the server's, as soon as that says its name."""
         changed = msgspec.structs.replace(
             project.settings, bot_token=self._seal(token, _OWN_BOT), bot_id=bot_id, bot_username=""
         )
-        self._store.change_project(project.id, changed)
+        self._store.change_project(project.id, changed, by)
         self.forget()
 
     def renew_seals(self) -> None:
@@ -118,9 +119,9 @@ class ProjectBook:
                 self._store.reseal_key(secret, sealed)  # its old seal is lost, but here is the key itself
         self.forget()
 
-    def set_keys(self, project_id: int, keys: KeyPair, keep_seconds: int) -> None:
+    def set_keys(self, project_id: int, keys: KeyPair, keep_seconds: int, by: By | None = None) -> None:
         """New keys for a project; those it had work for `keep_seconds` more. Raises `StoreError`."""
-        self._store.set_keys(project_id, *self._hashed(keys), self._clock() + keep_seconds * 1000)
+        self._store.set_keys(project_id, *self._hashed(keys), self._clock() + keep_seconds * 1000, by)
         self.forget()
 
     def forget(self) -> None:

@@ -7,6 +7,7 @@ import sys
 import click
 import msgspec
 
+from gateway.auditing import audit
 from gateway.book import MAX_AGE
 from gateway.bootstrap import build_gateway
 from gateway.channels import Channel
@@ -27,6 +28,7 @@ from gateway.projects import (
 from gateway.run import run_all
 from gateway.settings import Settings, SettingsError, load_settings
 from gateway.store import Busy, StoreError, open_store
+from gateway.store.entries import By
 from gateway.tryout import try_out
 
 
@@ -120,8 +122,9 @@ def create_project(name: str) -> None:
     """Create a project and show its keys, once."""
     gateway = build_gateway(load_settings())
     keys = new_keys()
-    made = gateway.store.add_project(ProjectSettings(name=name), gateway.clock())
-    gateway.projects.set_keys(made.id, keys, keep_seconds=0)
+    by = _operator(gateway)
+    made = gateway.store.add_project(ProjectSettings(name=name), by.now, by)
+    gateway.projects.set_keys(made.id, keys, keep_seconds=0, by=by)
     _show_keys(made, keys)
 
 
@@ -156,7 +159,7 @@ def set_project(project_id: int, changes: tuple[str, ...]) -> None:
         changed = change_settings(made.settings, changes)
     except ValueError as problem:
         raise click.ClickException(str(problem)) from None
-    gateway.store.change_project(made.id, changed)
+    gateway.store.change_project(made.id, changed, _operator(gateway))
     click.echo(f"Project {made.id} is changed; running processes follow within {MAX_AGE:.0f} s.")
 
 
@@ -178,7 +181,7 @@ def set_bot(project_id: int, remove: bool) -> None:
             bot_id = bot_id_of(token, sandbox=not config.production)
         except ValueError as problem:
             raise click.ClickException(str(problem)) from None
-    gateway.projects.set_bot(made, token, bot_id)
+    gateway.projects.set_bot(made, token, bot_id, _operator(gateway))
     whose = "the server's bot" if remove else "its own bot"
     click.echo(f"Project {made.id} has {whose}; a running bot process follows within {MAX_AGE:.0f} s.")
 
@@ -199,7 +202,7 @@ def set_challenge_secret(project_id: int, remove: bool) -> None:
     changed = msgspec.structs.replace(made.settings, challenge_secret=secret)
     if missing := missing_of_challenge(changed):
         raise click.ClickException(f"{missing}; or first: kodgate project set {made.id} challenge_provider=altcha")
-    gateway.projects.set_challenge_secret(made, secret)
+    gateway.projects.set_challenge_secret(made, secret, _operator(gateway))
     what = "no challenge secret" if remove else "a challenge secret"
     click.echo(f"Project {made.id} has {what}; running processes follow within {MAX_AGE:.0f} s.")
 
@@ -217,9 +220,13 @@ def rotate_keys(project_id: int, keep_hours: float) -> None:
             "the first project's keys are set by PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY: change them there"
         )
     keys = new_keys()
-    gateway.projects.set_keys(made.id, keys, keep_seconds=round(keep_hours * 3600))
+    gateway.projects.set_keys(made.id, keys, keep_seconds=round(keep_hours * 3600), by=_operator(gateway))
     _show_keys(made, keys)
     click.echo(f"The old keys work for {keep_hours:g} hours more.")
+
+
+def _operator(gateway: LocalGateway) -> By:
+    return By("operator", gateway.clock())
 
 
 def _project(gateway: LocalGateway, project_id: int) -> Project:
@@ -245,6 +252,8 @@ def _show_keys(made: Project, keys: KeyPair) -> None:
 def _become(module: str) -> None:
     os.execv(sys.executable, [sys.executable, "-P", "-m", module])  # noqa: S606
 
+
+main.add_command(audit)
 
 if __name__ == "__main__":
     main()

@@ -15,6 +15,8 @@ class GatewayError(Exception):
     status: int = 500
     sys_message: str = "ERROR_INTERNAL"
     message: str = N_("Something went wrong on our side. Please try again.")
+    noted: bool = False
+    """Whether the audit log has it already (gateway.audit)."""
 
     def __init__(self, **params: Any) -> None:
         super().__init__(self.sys_message, params)

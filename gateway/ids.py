@@ -1,10 +1,18 @@
 """The ids of sessions, of a server's own messages and of challenges: ULIDs, which sort by time."""
 
 import os
+import re
 
 from ulid import ULID
+
+_ULID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 
 
 def new_ulid(now: int) -> str:
     """80 random bits each: the library's own generator counts up within a millisecond, which can be guessed."""
     return str(ULID.from_bytes(now.to_bytes(6) + os.urandom(10)))
+
+
+def is_ulid(text: str) -> bool:
+    """Whether it is written as ours are."""
+    return bool(_ULID.fullmatch(text))

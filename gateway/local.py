@@ -11,6 +11,7 @@ import msgspec
 
 from gateway import aes256, codes, errors
 from gateway.addresses import is_callable_url
+from gateway.audit import Ledger, audited, reason_of
 from gateway.book import ProjectBook
 from gateway.challenge import Gate
 from gateway.channels import DESCRIPTIONS, NAMES, Channel, SessionChannel
@@ -37,6 +38,7 @@ from gateway.store import (
     SessionRow,
     Store,
 )
+from gateway.store.entries import Actor, Entry
 from gateway.tap import Numbers, derive_numbers
 from gateway.tokens import InvalidToken, Tokens, read_payload, write_payload
 from gateway.verbs import (
@@ -86,6 +88,7 @@ class LocalGateway:
         self.store = store
         self.keyring = Keyring(settings.secret_keys)
         self.projects = ProjectBook(store, self.keyring, clock)
+        self.audit = Ledger(store, clock, settings.audit_flush_seconds, settings.audit_detailed)
         self.clock = clock
         self._config = settings
         self._destinations = Destinations(_pepper(store, self.keyring))
@@ -104,9 +107,18 @@ class LocalGateway:
     def authenticate(self, key: str | None) -> tuple[Project, bool]:
         return self.projects.by_key(key)
 
+    def refused(
+        self, actor: Actor, action: str, refusal: errors.GatewayError, project: Project | None = None
+    ) -> None:
+        if not refusal.noted:
+            refusal.noted = True
+            reason, detail = reason_of(refusal)
+            self.audit.note(actor, action, project.id if project else None, reason=reason, detail=detail)
+
     def project(self, project_id: int) -> Project | None:
         return self.projects.by_id(project_id)
 
+    @audited("session.create")
     def create(
         self,
         caller: Caller,
@@ -134,6 +146,7 @@ class LocalGateway:
         opened = self.store.open_session(new, order)
         if isinstance(opened, Paused):
             raise errors.DestinationBlocked(_seconds(opened.until - now))
+        self._note_opened(caller, new, opened)
         if code is not None:
             opened = self._carry_own_code(caller, opened, code)
         session = opened.session
@@ -144,12 +157,15 @@ class LocalGateway:
             self._faces_of(project, reachable, caller.lang, session, now),
         )
 
+    @audited("session.send")
     def send(self, caller: Caller, session_id: str, channel: Channel, *, code: str | None = None) -> Sent:
         now = self.clock()
         session = self._live(caller, session_id, now)
         self._must_reach(caller.project, session.kind, channel)
         own = self._own_code(caller, session_id, code) if code is not None else None
-        queued = self.store.queue(caller.project.id, session_id, channel, now, self._cooldown, own, self._parks)
+        queued = self.store.queue(
+            caller.project.id, session_id, channel, now, self._cooldown, own, self._parks, caller.actor
+        )
         if queued is None:
             raise errors.SessionExpired
         [face] = self._faces_of(caller.project, (channel,), caller.lang, queued.session, now)
@@ -164,24 +180,29 @@ class LocalGateway:
         session = self._live(caller, session_id, now)
         return self._faces_of(project, self._reachable(project, session.kind), caller.lang, session, now)
 
+    @audited("session.check")
     def check(self, caller: Caller, session_id: str, code: object) -> Checked:
         project = caller.project
         macs = [mac for one in codes.read_code(code) for mac in self.keyring.code_macs(session_id, one)]
-        tried = self.store.try_code(project.id, session_id, macs, self.clock(), self._pause)
+        tried = self.store.try_code(project.id, session_id, macs, self.clock(), self._pause, caller.actor)
         if tried is None:
             raise errors.SessionExpired
         if not tried.right:
-            raise errors.WrongCode(tried.attempts_left)
+            refusal = errors.WrongCode(tried.attempts_left)
+            refusal.noted = True  # in the transaction that counted it
+            raise refusal
         return Checked(self._verify_tokens.sign(_Proof(project.id, session_id, tried.sealed, tried.channel)))
 
+    @audited("session.collect")
     def collect(self, caller: Caller, session_id: str) -> Checked:
         project = caller.project
         browser = self._destinations.browser(project.id, caller.browser_key)
-        sealed = self.store.collect(project.id, session_id, browser, self.clock())
+        sealed = self.store.collect(project.id, session_id, browser, self.clock(), caller.actor)
         if sealed is None:
             raise errors.SessionExpired
         return Checked(self._verify_tokens.sign(_Proof(project.id, session_id, sealed, Channel.TELEGRAM)))
 
+    @audited("session.verify")
     def verify(self, caller: Caller, verify_token: str) -> Verified:
         if not caller.secret:
             raise errors.AccessDenied
@@ -195,7 +216,8 @@ class LocalGateway:
             raise errors.SessionExpired
         if signed_at < self.store.void_before:
             raise errors.SessionExpired
-        if not self.store.spend(proof.session_id):
+        done = Entry(self.clock(), caller.actor, "session.verify", caller.project.id, proof.session_id)
+        if not self.store.spend(proof.session_id, done):
             raise errors.SessionExpired
         contact = self.keyring.open(proof.sealed, proof.session_id)
         return Verified(
@@ -219,6 +241,7 @@ class LocalGateway:
     def new_challenge(self, project: Project) -> dict[str, Any]:
         return self._gate.new_challenge(project)
 
+    @audited("manual.send")
     def manual_send(self, caller: Caller, draft: Draft) -> ManualSent:
         if not caller.secret:
             raise errors.AccessDenied
@@ -261,18 +284,22 @@ class LocalGateway:
 
     def close(self) -> None:
         self._gate.close()
+        self.audit.close()
         self.store.close()
 
     def linked_session(self, bot_id: int, payload: str) -> LinkedSession:
         try:
             session_id = read_payload(self.keyring, payload)
         except InvalidToken:
+            self.audit.note("telegram", "bot.link", reason="SessionExpired", detail="not a link of ours")
             raise errors.SessionExpired from None
         session = self.store.session(None, session_id)
         project = self.projects.by_id(session.project_id) if session else None
         if session is None or project is None or project.settings.bot_id != bot_id:
+            self.audit.note("telegram", "bot.link", None, session_id, reason="SessionExpired", detail="unknown")
             raise errors.SessionExpired
         if session.state != "live" or session.expires_at <= self.clock():
+            self.audit.note("telegram", "bot.link", project.id, session_id, reason="SessionExpired")
             raise errors.SessionExpired
         contact = Contact("phone", self.keyring.open(session.sealed, session.id))
         return LinkedSession(
@@ -304,16 +331,30 @@ class LocalGateway:
             numbers = self.numbers_of(session) if session else None
         except Unsealable:
             numbers = None
-        if numbers is None or number not in numbers.shown:
+        if session is None or numbers is None or number not in numbers.shown:
+            self.audit.note("telegram", "tap.pick", None, session_id, reason="over", detail="not a button of ours")
             return "over"
         right = number == numbers.right
         picked = self.store.pick(bot_id, chat_id, session_id, right, self.clock(), self._pause)
         if picked == "again":
             return "approved"  # who presses twice is told nothing else
+        if picked in (None, "joined"):
+            self.audit.note("telegram", "tap.pick", session.project_id, session_id, reason=picked or "over")
         return "wrong" if picked == "closed" else picked or "over"
 
     def deny(self, bot_id: int, chat_id: int, session_id: str) -> bool:
-        return self.store.deny(bot_id, chat_id, session_id, self.clock(), self._pause)
+        denied = self.store.deny(bot_id, chat_id, session_id, self.clock(), self._pause)
+        if not denied:
+            self.audit.note("telegram", "tap.deny", None, session_id, reason="over")
+        return denied
+
+    def hash_of(self, caller: Caller, to: Contact) -> bytes:
+        """What stands for a contact in the store."""
+        return self._destinations.hash(caller.project.id, to.value)
+
+    def hashes_of(self, to: Contact) -> tuple[bytes, ...]:
+        """The same in every project."""
+        return tuple(self._destinations.hash(project.id, to.value) for project in self.store.projects())
 
     # What the verbs share
 
@@ -359,6 +400,18 @@ class LocalGateway:
             expires_at=now + chosen.session_seconds * 1000,
             browser_mac=self._destinations.browser(project.id, caller.browser_key),
             place=known_place(caller.place),
+            actor=caller.actor,
+        )
+
+    def _note_opened(self, caller: Caller, new: NewSession, opened: Opened) -> None:
+        """Not in the transaction itself, where one more page would cost a quarter of it (docs/security.md)."""
+        actor, project_id, session_id = caller.actor, caller.project.id, opened.session.id
+        if session_id != new.id:
+            self.audit.note(actor, "session.create", project_id, session_id, detail="the one that lives")
+            return
+        detail = opened.sent_to or "not sent"
+        self.audit.record(
+            Entry(new.now, actor, "session.create", project_id, session_id, new.destination, "", detail)
         )
 
     def _own_code(self, caller: Caller, session_id: str, code: str) -> OwnCode:
@@ -387,7 +440,7 @@ class LocalGateway:
             self.store.set_code(caller.project.id, session.id, own, now)
             return opened
         queued = self.store.queue(
-            caller.project.id, session.id, opened.sent_to, now, self._cooldown, own, self._parks
+            caller.project.id, session.id, opened.sent_to, now, self._cooldown, own, self._parks, caller.actor
         )
         return Opened(queued.session, opened.sent_to) if queued else opened
 

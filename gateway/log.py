@@ -4,16 +4,34 @@ import logging
 import re
 import sys
 
+_EMAIL = re.compile(r"([\w.+-])[\w.+-]*(@[\w-])")
 _PHONE = re.compile(r"(\+?\d{2})\d{5,}(\d{2})")
 
 
 class _Masked(logging.Formatter):
-    """The last guard: whatever looks like a phone is masked, control characters are spelt out."""
+    """The last guard: whatever looks like a phone or an email is masked, and what can't be printed is spelt out.
+
+    A message is one line; only a traceback has more, and those are indented: no value can begin an entry.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = _printable(record.message)
+        return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        lines = text.replace("\r", "\\r").split("\n")
-        return "\n  ".join(_PHONE.sub(r"\1•••\2", line) for line in lines)
+        lines = super().format(record).split("\n")
+        return "\n  ".join(_masked(_printable(line)) for line in lines)
+
+
+def _printable(text: str) -> str:
+    """Newlines, control characters, escapes and changes of writing direction as `\\n`, `\\x1b`, `\\u202e`."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def _masked(text: str) -> str:
+    return _PHONE.sub(r"\1•••\2", _EMAIL.sub(r"\1•••\2", text))
 
 
 def set_up_logging(process: str, level: str) -> None:

@@ -122,6 +122,18 @@ class Settings(BaseSettings):
     smartcaptcha_script_url: str = Field("", description="and its script")
     recaptcha_url: str = Field("", description="Google reCAPTCHA's siteverify, such as recaptcha.net's")
     recaptcha_script_url: str = Field("", description="and its script")
+    audit_days: int = Field(
+        365, ge=1, description="the audit log's entries are purged after this; what happens is often noticed late"
+    )
+    audit_rows: int = Field(
+        1_000_000, ge=1000, description="entries that logins leave, at most: 150 MB; operators' are besides"
+    )
+    audit_flush_seconds: float = Field(
+        2, gt=0, description="refusals and begun sessions are held for this long; a process that ends loses them"
+    )
+    audit_detailed: int = Field(
+        60, ge=0, description="refusals a minute and process that keep their session; more are only counted"
+    )
     keep_hours: int = Field(24, ge=1, description="sealed destinations and messages are purged after this")
     web_workers: int = Field(1, ge=1, le=64, description="web processes; each takes about one core when busy")
     web_threads: int = Field(1, ge=1, le=64, description="1 on SQLite: a second thread only fights for the GIL")

@@ -11,8 +11,10 @@ import msgspec
 from gateway.channels import Channel, SessionChannel
 from gateway.clock import Clock
 from gateway.contact import Contact
+from gateway.errors import GatewayError
 from gateway.keyring import Keyring
 from gateway.projects import Project
+from gateway.store.entries import Actor
 
 SessionId = Annotated[str, msgspec.Meta(pattern="^[0-9A-HJKMNP-TV-Z]{26}$", description="ULID")]
 Timestamp = Annotated[
@@ -39,6 +41,7 @@ class Caller(msgspec.Struct, frozen=True):
     a random secret that only this login's browser holds: whoever shows it can collect the session's approval.
     `place` is a time zone's IANA name or a country's code (gateway.place), rendered for whoever reads it.
     `challenge` is what was shown of a challenge (gateway.challenge), where the project asks for one.
+    `telegram`: it is the bot that asks, for a person in a chat.
     """
 
     project: Project
@@ -49,6 +52,16 @@ class Caller(msgspec.Struct, frozen=True):
     browser_key: str = ""
     place: str = ""
     challenge: str = ""
+    telegram: bool = False
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks, as the audit log names them."""
+        if self.secret:
+            return "secret key"
+        if self.telegram:
+            return "telegram"
+        return "public key" if self.key else "widget"
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -252,6 +265,9 @@ class Gateway(Protocol):
 
     def progress(self, caller: Caller, session_id: str) -> Progress:
         """Where the session stands. Raises `SessionExpired` for one never known."""
+
+    def refused(self, actor: Actor, action: str, refusal: GatewayError, project: Project | None = None) -> None:
+        """A request was refused before it reached any verb; the verbs note their own refusals."""
 
     def ping(self) -> str | None:
         """Why nothing can be served just now, for the operator; None where all is well."""

@@ -13,6 +13,7 @@ from gateway.keyring import Destinations, Keyring, Unsealable
 from gateway.settings import DEVELOPMENT_SECRET
 from gateway.store import StoreError
 from gateway.tokens import InvalidToken, Tokens, read_payload, write_payload
+from tests.servers import PUBLIC, SECRET, Servers, payload, until
 from tests.world import TestClock, make_world, new_phone
 
 OLD, NEW = "o" * 40, "n" * 40
@@ -166,3 +167,48 @@ def test_a_token_of_before_the_boot_is_void(tmp_path: Path) -> None:
     world.gateway.store.void_before = world.clock.now + 5000
     with pytest.raises(SessionExpired):
         world.gateway.verify(world.caller("sk_development"), token)
+
+
+def test_nothing_secret_is_in_what_a_broad_run_of_every_process_wrote(tmp_path: Path) -> None:
+    """Logins by every way, refusals of every kind, a provider that fails and a defect's way out, at DEBUG."""
+    with Servers(tmp_path, LOG_LEVEL="DEBUG") as run:
+        phones, email = [new_phone() for _ in range(4)], "somebody.special@example.com"
+        person = run.person(phones[0])
+        sessions = [run.create(phones[0], "telegram"), run.create(phones[1], "sms"), run.create(email, "email")]
+        link = payload(run.channel(sessions[0]["session_id"]))
+        person.does("start", payload=link)
+        person.hears("")
+        person.does("contact")
+        codes = [run.code_of(session["session_id"]) for session in sessions]
+        person.hears(codes[0])
+        live = run.live_url(sessions[1]["session_id"])
+        with run.http.stream("GET", live):
+            pass
+        tokens = []
+        for session, code in zip(sessions, codes, strict=True):
+            wrong = f"{(int(code) + 1) % 10**6:06d}"
+            assert run.check(session["session_id"], wrong).status_code == 422
+            token = run.check(session["session_id"], code).json()["verify_token"]
+            for _ in range(2):  # the second is refused
+                run.http.post(f"{run.web}/session/verify", json={"verify_token": token}, headers=SECRET)
+            tokens.append(token)
+        with run.fault(method="inbox", status=500, times=2):
+            run.create(phones[2], "sms")
+            until(lambda: run.letters(phones[2]), "the letter comes")
+        sent = run.http.post(
+            f"{run.web}/manual/send", json={"to": phones[3], "channel": "sms", "code": "918273"}, headers=SECRET
+        )
+        assert sent.status_code == 200
+        for secret in (phones[0], email, codes[0], tokens[0], "sk_development"):  # where they don't belong
+            run.http.post(f"{run.web}/session/create", json={"to": phones[1], "type": secret}, headers=PUBLIC)
+            run.http.get(f"{run.web}/session/channels", params={"session_id": secret}, headers=PUBLIC)
+            run.http.get(f"{run.web}/widget/", params={"w": secret})
+        run.http.get(f"{run.web}/session/{phones[0]}/{email}", headers=PUBLIC)
+        until(lambda: "918273" in str(run.letters(phones[3])), "the server's own message comes")
+    written = {name: run.log(name) for name in run.names}
+    secrets = [*phones, *(phone[1:] for phone in phones), email, *codes, *tokens, "918273", link]
+    secrets += ["sk_development", "pk_development", DEVELOPMENT_SECRET, live.rpartition("/")[2]]
+    assert "ERROR_" in written["web"]
+    for name in ("web", "bot"):
+        for secret in secrets:
+            assert secret not in written[name], f"{name} wrote {secret}"

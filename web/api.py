@@ -15,9 +15,11 @@ import msgspec
 
 from gateway import errors
 from gateway.contact import parse_contact
+from gateway.headers import security_headers
 from gateway.i18n import N_, pick_language, wished_language
 from gateway.settings import Settings
 from gateway.store import Busy
+from gateway.store.entries import Actor
 from gateway.verbs import Caller, Gateway
 from web import fields, legacy, manual
 from web.cors import Headers, Origins, preflight, readable_by
@@ -33,7 +35,6 @@ _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in H
 _COMMON_HEADERS = [
     ("content-type", "application/json"),
     ("cache-control", "no-store"),
-    ("x-content-type-options", "nosniff"),
 ]
 _BUSY_RETRY = 1  # seconds: the longest that a purge or a checkpoint holds the store
 
@@ -106,6 +107,7 @@ class Api:
         self._encode = msgspec.json.Encoder().encode
         self._process = os.urandom(4).hex()
         self._numbers = itertools.count(1)
+        self._headers = [*_COMMON_HEADERS, *security_headers(config.public_url)]
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -116,7 +118,7 @@ class Api:
             if path.startswith(manual.MESSAGES):
                 verbs = manual.STATUS
         request_id = f"{self._process}-{next(self._numbers):x}"
-        headers = [*_COMMON_HEADERS, ("x-request-id", request_id)]
+        headers = [*self._headers, ("x-request-id", request_id)]
         if environ["REQUEST_METHOD"] == "OPTIONS" and verbs:
             return _preflight(environ, verbs, headers, start_response)
         status = 200
@@ -142,7 +144,7 @@ class Api:
         if verb is None:
             raise errors.MethodNotAllowed(allow=", ".join(verbs))
         key = environ.get("HTTP_X_API_KEY")
-        project, secret = self._gateway.authenticate(key)
+        project, secret = environ["kodgate.key"] = self._gateway.authenticate(key)
         if origin := environ.get("HTTP_ORIGIN"):
             headers += self._origins.admit(origin, project, secret)
         given = _fields(environ, verb, self._body_limit)
@@ -154,6 +156,9 @@ class Api:
     def _refuse(
         self, environ: Environ, refusal: errors.GatewayError, headers: Headers, request_id: str
     ) -> tuple[int, bytes]:
+        project, secret = environ.get("kodgate.key", (None, False))
+        actor: Actor = "unknown" if project is None else "secret key" if secret else "public key"
+        self._gateway.refused(actor, _action(environ["PATH_INFO"]), refusal, project)
         lang = environ.get("kodgate.lang") or pick_language(environ.get("HTTP_ACCEPT_LANGUAGE"))
         log.info("%s %s: %s", request_id, environ["PATH_INFO"], refusal.sys_message)
         if refusal.status == 401 and (origin := environ.get("HTTP_ORIGIN")):
@@ -202,6 +207,15 @@ def _preflight(environ: Environ, verbs: Verbs, headers: Headers, start_response:
         headers += preflight(origin, methods)
     start_response("204 No Content", headers)
     return []
+
+
+def _action(path: str) -> str:
+    """What was asked for, as the audit log names it: `session.create` under any of its paths."""
+    if path.startswith(manual.MESSAGES):
+        return "manual.status"
+    if path not in VERBS:
+        return "request"
+    return f"{'manual' if path.startswith('/manual/') else 'session'}.{path.rpartition('/')[2]}"
 
 
 def _text_or_none(value: object) -> str | None:

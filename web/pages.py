@@ -81,6 +81,7 @@ def make_site(gateway: Gateway, config: Settings, assets: Assets) -> Flask:
     app.register_blueprint(widget)
     app.register_blueprint(phone_entry)
     app.before_request(_choose_language)
+    app.before_request(_refuse_foreign_forms)
     app.after_request(_finish)
     app.register_error_handler(errors.GatewayError, _refused)
     app.register_error_handler(Busy, lambda _: _refused(errors.Unavailable(timeout=1)))
@@ -109,6 +110,16 @@ def _choose_language() -> None:
     g.complaints = []
 
 
+def _refuse_foreign_forms() -> None:
+    """No form of another site is taken (CSRF): browsers say in Sec-Fetch-Site whose it is (W3C Fetch Metadata).
+
+    Those from before 2023 don't; there, what a form needs is a signed state and SameSite cookies as before.
+    """
+    whose = request.headers.get("Sec-Fetch-Site", "same-origin")
+    if request.method not in ("GET", "HEAD", "OPTIONS") and whose not in ("same-origin", "none"):
+        raise errors.ForeignOrigin
+
+
 def _with_lang(lang: str) -> str:
     """This page's address in another language."""
     args = {name: value for name, value in request.args.items() if name != "lang"}
@@ -128,14 +139,15 @@ def _with_numbers(sentence: str) -> Markup:
 
 def _finish(response: Response) -> Response:
     headers = response.headers
-    headers.setdefault("X-Content-Type-Options", "nosniff")
-    headers.setdefault("Referrer-Policy", "same-origin")
     headers.setdefault("Content-Security-Policy", _policy())
     if request.blueprint != "widget":
         headers.setdefault("X-Frame-Options", "SAMEORIGIN")
+        if "Access-Control-Allow-Origin" not in headers:
+            headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
     headers.setdefault("Cache-Control", "no-store")
     if getattr(g, "lang_asked", False) and not getattr(g, "framed_by", ""):
-        response.set_cookie(LANGUAGE_COOKIE, g.wished, max_age=_YEAR, samesite="Lax", httponly=True)
+        secure = _widget().public_url.startswith("https:")
+        response.set_cookie(LANGUAGE_COOKIE, g.wished, max_age=_YEAR, samesite="Lax", httponly=True, secure=secure)
     headers.setdefault("Content-Language", getattr(g, "lang", "en"))
     return _zip(response)
 
@@ -179,6 +191,8 @@ def _zip(response: Response) -> Response:
 
 def _refused(refusal: errors.GatewayError) -> Response:
     log.info("%s: %s: %s", request.endpoint, refusal.sys_message, refusal.text(DEFAULT_LANGUAGE))
+    endpoint = str(request.endpoint).replace(".", " ").replace("_", " ")
+    _widget().gateway.refused("widget", f"page.{endpoint}", refusal, getattr(g, "project", None))
     if request.blueprint == "widget" and isinstance(refusal, errors.Unavailable):
         page = render_template("widget/away.html", text=refusal.text(g.lang), again=way_on())
     elif not is_framed():

@@ -1,11 +1,14 @@
 """What granian loads in each worker: `make_application()` builds the API with the site behind it."""
 
 from collections.abc import Iterable
+from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication
 
 from gateway.bootstrap import start_process
+from gateway.headers import security_headers
 from web.api import Api
 from web.assets import PREFIX, Assets
+from web.cors import Headers
 from web.fields import Environ
 from web.pages import make_site
 
@@ -14,11 +17,17 @@ def make_application() -> WSGIApplication:
     """The WSGI application of one worker."""
     config, gateway = start_process("web")
     assets = Assets(reload=not config.production)
+    headers = security_headers(config.public_url)
     pages = make_site(gateway, config, assets)
 
     def site(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, given: Headers, *problem: Any) -> Any:
+            set_already = {name.lower() for name, _ in given}
+            more = [header for header in headers if header[0] not in set_already]
+            return start_response(status, [*given, *more], *problem)
+
         if environ["PATH_INFO"].startswith(PREFIX):
-            return assets(environ, start_response)
-        return pages(environ, start_response)
+            return assets(environ, start)
+        return pages(environ, start)
 
     return Api(gateway, config, site)

@@ -19,6 +19,7 @@ from gateway.hosted.upstream import LARGEST_ANSWER, Ask, Down, Upstream, down
 from gateway.keyring import Keyring
 from gateway.projects import Project, ProjectSettings
 from gateway.settings import Settings
+from gateway.store.entries import Actor
 from gateway.verbs import (
     Caller,
     Challenge,
@@ -130,6 +131,11 @@ class HostedGateway:
         with suppress(errors.SessionExpired):
             channels = self.channels(caller, session_id)
         return asks.progress_of(channels, session_id, caller.project, self.clock)
+
+    def refused(
+        self, actor: Actor, action: str, refusal: errors.GatewayError, project: Project | None = None
+    ) -> None:
+        """Nothing is kept here; the upstream knows its own refusals, and our log has a line for each."""
 
     def ping(self) -> str | None:
         try:

@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.channels import Channel
 from gateway.projects import Project, ProjectSettings
+from gateway.store.entries import By, Entry, Wanted
 from gateway.verbs import Delivery
 
 
@@ -102,6 +103,7 @@ class NewSession(msgspec.Struct, frozen=True):
     expires_at: int
     browser_mac: bytes = b""
     place: str = ""
+    actor: str = "system"
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -297,10 +299,10 @@ class Store(Protocol):
     def api_keys(self) -> list[ApiKey]:
         """Every key of every project."""
 
-    def add_project(self, settings: ProjectSettings, now: int) -> Project:
+    def add_project(self, settings: ProjectSettings, now: int, by: By | None = None) -> Project:
         """A new project, without keys."""
 
-    def change_project(self, project_id: int, settings: ProjectSettings) -> None:
+    def change_project(self, project_id: int, settings: ProjectSettings, by: By | None = None) -> None:
         """New settings for a project; where its bot changes, its chats wait to be reactivated at the new one."""
 
     def ensure_first_project(
@@ -308,7 +310,15 @@ class Store(Protocol):
     ) -> None:
         """Add a first project if there is none, and give it these keys. Raises `StoreError` as `set_keys`."""
 
-    def set_keys(self, project_id: int, public: bytes, secret: bytes, code_key: bytes, old_until: int) -> None:
+    def set_keys(
+        self,
+        project_id: int,
+        public: bytes,
+        secret: bytes,
+        code_key: bytes,
+        old_until: int,
+        by: By | None = None,
+    ) -> None:
         """New keys for a project; those it had end at `old_until`. Raises `StoreError` where one is taken."""
 
     def reseal_key(self, digest: bytes, code_key: bytes) -> None:
@@ -332,6 +342,7 @@ class Store(Protocol):
         cooldown: int,
         own: OwnCode | None = None,
         parks: bool = True,
+        actor: str = "system",
     ) -> Queued | None:
         """Queue a live session's code, or, where it `parks`, keep it for the bot; None: no such session lives.
 
@@ -342,7 +353,13 @@ class Store(Protocol):
         """From now on this is a live session's code; whether it lives."""
 
     def try_code(
-        self, project_id: int, session_id: str, macs: Sequence[bytes], now: int, pause: Pause
+        self,
+        project_id: int,
+        session_id: str,
+        macs: Sequence[bytes],
+        now: int,
+        pause: Pause,
+        actor: str = "system",
     ) -> Tried | None:
         """Count one attempt; a right one uses the session up, once. None where there is nothing to try."""
 
@@ -358,11 +375,16 @@ class Store(Protocol):
     def deny(self, bot_id: int, chat_id: int, session_id: str, now: int, pause: Pause) -> bool:
         """Close the session, as a wrong pick does; whether it was open to this chat."""
 
-    def collect(self, project_id: int, session_id: str, browser_mac: bytes, now: int) -> bytes | None:
+    def collect(
+        self, project_id: int, session_id: str, browser_mac: bytes, now: int, actor: str = "system"
+    ) -> bytes | None:
         """Use up an approved session for the browser that created it, once: the sealed contact."""
 
-    def spend(self, session_id: str) -> bool:
-        """Spend a session's verify token, or a challenge (by its own ULID): True for the first to come."""
+    def spend(self, session_id: str, entry: Entry | None = None) -> bool:
+        """Spend a session's verify token, or a challenge (by its own ULID): True for the first to come.
+
+        That one's `entry`, if given, goes into the audit log.
+        """
 
     def turnout(self, project_id: int, after: int, before: int, most: int) -> tuple[int, int]:
         """Of the newest `most` sessions begun from `after` to `before`: how many there are, and were completed."""
@@ -432,6 +454,17 @@ class Store(Protocol):
 
     def purge(self, before: int, most: int) -> int:
         """Forget up to `most` sessions, messages, tokens and events from `before`; how many rows went."""
+
+    def note(self, entries: Sequence[Entry]) -> None:
+        """Append to the audit log what no other transaction has written there: refusals, mostly."""
+
+    def audit(self, wanted: Wanted) -> list[Entry]:
+        """What stands in the audit log, newest last."""
+
+    def purge_audit(self, before: int, rows: int, most: int) -> int:
+        """Let up to `most` of the log's oldest entries go: those from `before`, and, of what logins left, those
+        that are not among the newest `rows`; how many went.
+        """
 
     def watch(self) -> "Watch":
         """A view that tells when anything was committed."""

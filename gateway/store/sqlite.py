@@ -18,7 +18,7 @@ from typing import Any, Literal
 import msgspec
 
 from gateway.channels import Channel
-from gateway.clock import machine_booted_at
+from gateway.clock import machine_booted_at, system_clock, to_iso
 from gateway.projects import Project, ProjectSettings
 from gateway.store import (
     ApiKey,
@@ -42,10 +42,12 @@ from gateway.store import (
     SessionRow,
     StoreError,
     Tried,
+    sqlite_audit,
     sqlite_fallback,
     sqlite_manual,
     sqlite_tap,
 )
+from gateway.store.entries import By, Entry, Wanted
 
 MIGRATIONS = Path(__file__).parent / "migrations" / "sqlite"
 BUSY_TIMEOUT_MS = 5_000  # at 100 ms "database is locked" appears under 2,000 logins/s (MEASURED)
@@ -120,13 +122,14 @@ class SqliteStore:
         rows = self._read("SELECT hash, project_id, secret, code_key, expires_at FROM api_key")
         return [ApiKey(digest, project, bool(secret), *more) for digest, project, secret, *more in rows]
 
-    def add_project(self, settings: ProjectSettings, now: int) -> Project:
+    def add_project(self, settings: ProjectSettings, now: int, by: By | None = None) -> Project:
         with _writing(self._connection) as db:
-            return Project(_add_project(db, settings, now), settings)
+            return Project(_add_project(db, settings, by or By("system", now)), settings)
 
-    def change_project(self, project_id: int, settings: ProjectSettings) -> None:
+    def change_project(self, project_id: int, settings: ProjectSettings, by: By | None = None) -> None:
         text = msgspec.json.encode(settings).decode()
         with _writing(self._connection) as db:
+            _note_changes(db, project_id, settings, by)
             db.execute("UPDATE project SET settings = ? WHERE id = ?", (text, project_id))
             # A person's chat has the same id at every bot, but the new one may not write before they start it.
             db.execute(
@@ -140,14 +143,24 @@ class SqliteStore:
         with _writing(self._connection) as db:
             first = db.execute("SELECT min(id) FROM project").fetchone()[0]
             if first is None:
-                first = _add_project(db, settings, now)
+                first = _add_project(db, settings, By("system", now))
             current = "SELECT hash FROM api_key WHERE project_id = ? AND expires_at IS NULL"
             if {digest for (digest,) in db.execute(current, (first,))} != {public, secret}:
                 _set_keys(db, first, public, secret, code_key, now)
+                _note_keys(db, first, now, By("system", now))
 
-    def set_keys(self, project_id: int, public: bytes, secret: bytes, code_key: bytes, old_until: int) -> None:
+    def set_keys(
+        self,
+        project_id: int,
+        public: bytes,
+        secret: bytes,
+        code_key: bytes,
+        old_until: int,
+        by: By | None = None,
+    ) -> None:
         with _writing(self._connection) as db:
             _set_keys(db, project_id, public, secret, code_key, old_until)
+            _note_keys(db, project_id, old_until, by)
 
     def reseal_key(self, digest: bytes, code_key: bytes) -> None:
         with _writing(self._connection) as db:
@@ -166,6 +179,7 @@ class SqliteStore:
                 if old[5] and old[5] != new.browser_mac and not old[6]:
                     db.execute("UPDATE session SET joined = 1 WHERE id = ?", (old[4],))
                     _announce(db, old[4], new.now)  # the first browser's number is worth nothing from now on
+                    sqlite_audit.write(db, new.now, new.actor, "session.join", new.project_id, old[4])
                 session = _session(db, old[4])
             elif old and old[3] > new.now:
                 return Paused(old[3])
@@ -195,6 +209,7 @@ class SqliteStore:
         cooldown: int,
         own: OwnCode | None = None,
         parks: bool = True,
+        actor: str = "system",
     ) -> Queued | None:
         with _writing(self._connection) as db:
             session = _find_session(db, session_id)
@@ -203,6 +218,10 @@ class SqliteStore:
             if session.state != "live" or session.expires_at <= now:
                 return None
             session, outcome = _queue(db, session, channel, now, cooldown, own, parks)
+            if outcome in ("queued", "parked"):
+                sqlite_audit.write(
+                    db, now, actor, "session.send", project_id, session_id, detail=f"{channel}: {outcome}"
+                )
         return Queued(session, outcome)
 
     def set_code(self, project_id: int, session_id: str, own: OwnCode, now: int) -> bool:
@@ -212,7 +231,13 @@ class SqliteStore:
             return db.execute(alive, values).rowcount == 1
 
     def try_code(
-        self, project_id: int, session_id: str, macs: Sequence[bytes], now: int, pause: Pause
+        self,
+        project_id: int,
+        session_id: str,
+        macs: Sequence[bytes],
+        now: int,
+        pause: Pause,
+        actor: str = "system",
     ) -> Tried | None:
         with _writing(self._connection) as db:
             row = db.execute(
@@ -229,6 +254,9 @@ class SqliteStore:
                     _note_habit(db, project_id, destination, channel, now)
             if state != "live":
                 _announce(db, session_id, now)
+            right = state == "used"
+            reason, detail = ("", channel or "") if right else ("WrongCode", f"{attempts_left} left")
+            sqlite_audit.write(db, now, actor, "session.check", project_id, session_id, None, reason, detail)
         return Tried(state == "used", attempts_left, sealed, channel)
 
     def pick(
@@ -243,26 +271,35 @@ class SqliteStore:
             if state == "approved":
                 _note_habit(db, project_id, destination, Channel.TELEGRAM, now)
             _announce(db, session_id, now)
+            reason = "" if state == "approved" else "WrongNumber"
+            sqlite_audit.write(db, now, "telegram", "tap.pick", project_id, session_id, reason=reason)
         return state
 
     def deny(self, bot_id: int, chat_id: int, session_id: str, now: int, pause: Pause) -> bool:
         with _writing(self._connection) as db:
             press = sqlite_tap.values(bot_id, chat_id, session_id, now, self.void_before, pause)
-            closed = sqlite_tap.deny(db, press)
-            if closed:
+            project_id = sqlite_tap.deny(db, press)
+            if project_id is not None:
                 _announce(db, session_id, now)
-        return closed
+                sqlite_audit.write(db, now, "telegram", "tap.deny", project_id, session_id)
+        return project_id is not None
 
-    def collect(self, project_id: int, session_id: str, browser_mac: bytes, now: int) -> bytes | None:
+    def collect(
+        self, project_id: int, session_id: str, browser_mac: bytes, now: int, actor: str = "system"
+    ) -> bytes | None:
         with _writing(self._connection) as db:
             sealed = sqlite_tap.collect(db, project_id, session_id, browser_mac, now, self.void_before)
             if sealed is not None:
                 _announce(db, session_id, now)
+                sqlite_audit.write(db, now, actor, "session.collect", project_id, session_id)
         return sealed
 
-    def spend(self, session_id: str) -> bool:
+    def spend(self, session_id: str, entry: Entry | None = None) -> bool:
         with _writing(self._connection) as db:
-            return db.execute("INSERT OR IGNORE INTO spent VALUES (?)", (session_id,)).rowcount == 1
+            spent = db.execute("INSERT OR IGNORE INTO spent VALUES (?)", (session_id,)).rowcount == 1
+            if spent and entry:
+                sqlite_audit.write_all(db, [entry])
+        return spent
 
     def turnout(self, project_id: int, after: int, before: int, most: int) -> tuple[int, int]:
         # By the index on ids alone, which has the project in it: the primary key would read all of a project.
@@ -301,6 +338,7 @@ class SqliteStore:
             ).fetchall()
             for project_id, destination in rows:
                 _announce_destination(db, project_id, destination, now)
+                sqlite_audit.write(db, now, "telegram", "bot.stop", project_id, destination=destination)
         return bool(rows)
 
     # Delivery
@@ -356,7 +394,18 @@ class SqliteStore:
 
     def add_manual(self, new: NewManual) -> Ordered:
         with _writing(self._connection) as db:
-            return sqlite_manual.add(db, new)
+            ordered = sqlite_manual.add(db, new)
+            if isinstance(ordered, ManualRow) and ordered.id == new.id:
+                sqlite_audit.write(
+                    db,
+                    new.now,
+                    "secret key",
+                    "manual.send",
+                    new.project_id,
+                    destination=new.destination,
+                    detail=f"{new.channel}: message {ordered.message_id}",
+                )
+        return ordered
 
     def manual(self, project_id: int, message_id: int) -> ManualRow | None:
         with _reading(self._connection) as db:
@@ -412,6 +461,20 @@ class SqliteStore:
                 (most, before),
             ).rowcount
         return gone
+
+    # Audit
+
+    def note(self, entries: Sequence[Entry]) -> None:
+        with _writing(self._connection) as db:
+            sqlite_audit.write_all(db, entries)
+
+    def audit(self, wanted: Wanted) -> list[Entry]:
+        with _reading(self._connection) as db:
+            return sqlite_audit.read(db, wanted)
+
+    def purge_audit(self, before: int, rows: int, most: int) -> int:
+        with _writing(self._connection) as db:
+            return sqlite_audit.purge(db, before, rows, most)
 
     def watch(self) -> "SqliteWatch":
         return SqliteWatch(_connect(self._path))
@@ -535,13 +598,27 @@ def _statements(script: str) -> Iterator[str]:
 # Projects
 
 
-def _add_project(db: sqlite3.Connection, settings: ProjectSettings, now: int) -> int:
+def _add_project(db: sqlite3.Connection, settings: ProjectSettings, by: By) -> int:
     text = msgspec.json.encode(settings).decode()
     row = db.execute(
-        "INSERT INTO project (settings, created_at) VALUES (?, ?) RETURNING id", (text, now)
+        "INSERT INTO project (settings, created_at) VALUES (?, ?) RETURNING id", (text, by.now)
     ).fetchone()
     number: int = row[0]
+    sqlite_audit.write(db, by.now, by.actor, "project.create", number)
     return number
+
+
+def _note_changes(db: sqlite3.Connection, project_id: int, settings: ProjectSettings, by: By | None) -> None:
+    row = db.execute("SELECT settings FROM project WHERE id = ?", (project_id,)).fetchone()
+    if row and (names := sqlite_audit.changed_names(row[0], settings)):
+        by = by or By("system", system_clock())
+        sqlite_audit.write(db, by.now, by.actor, "project.change", project_id, detail=names)
+
+
+def _note_keys(db: sqlite3.Connection, project_id: int, old_until: int, by: By | None) -> None:
+    by = by or By("system", system_clock())
+    end = f"the old ones end at {to_iso(max(old_until, by.now))}"
+    sqlite_audit.write(db, by.now, by.actor, "project.keys", project_id, detail=end)
 
 
 def _set_keys(
@@ -848,6 +925,9 @@ def _activate(db: sqlite3.Connection, link: Link, now: int) -> tuple[bool, int]:
         " AND expires_at > ?1)",
         (now, *key),
     ).rowcount
+    if old != new:
+        again = "again" if old and old[:3] == new[:3] else ""
+        sqlite_audit.write(db, now, "telegram", "bot.activate", link.project_id, "", link.destination, "", again)
     if old != new or released:
         _announce_destination(db, *key, now)
     return old != new, released

@@ -23,6 +23,7 @@ _PICK = f"""
     RETURNING state, project_id, destination
 """  # noqa: S608 - our own text
 _DENY = f"UPDATE session SET state = 'closed', strikes = strikes + 1, paused_until = {_REST} WHERE {_OPEN}"  # noqa: S608
+_DENY += " RETURNING project_id"
 _STANDS = f"SELECT state, code_mac = x'' FROM session WHERE {_THEIRS} AND browser_mac <> x''"  # noqa: S608
 _COLLECT = """
     UPDATE session SET state = 'used'
@@ -62,9 +63,10 @@ def pick(
     return "again" if right and approved and state in ("approved", "used") else None
 
 
-def deny(db: sqlite3.Connection, press: dict[str, int | str]) -> bool:
-    """Close the session; whether it was open."""
-    return db.execute(_DENY, press).rowcount == 1
+def deny(db: sqlite3.Connection, press: dict[str, int | str]) -> int | None:
+    """Close the session; its project, None where it was not open."""
+    row = db.execute(_DENY, press).fetchone()
+    return row[0] if row else None
 
 
 def collect(

@@ -1,0 +1,100 @@
+"""The part of the SQLite store that keeps the audit log. The triggers of migration 0006 make it append-only."""
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from gateway.projects import ProjectSettings
+from gateway.store.entries import LASTING, Entry, Wanted
+
+_COLUMNS = "at, actor, action, project_id, session_id, destination, reason, detail, times"
+_WRITE = f"INSERT INTO audit ({_COLUMNS}, lasting) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+
+
+def write(
+    db: sqlite3.Connection,
+    at: int,
+    actor: str,
+    action: str,
+    project_id: int | None,
+    session_id: str = "",
+    destination: bytes | None = None,
+    reason: str = "",
+    detail: str = "",
+    times: int = 1,
+) -> None:
+    """One row, in the transaction of what it tells of."""
+    lasting = actor in LASTING
+    db.execute(_WRITE, (at, actor, action, project_id, session_id, destination, reason, detail, times, lasting))
+
+
+def write_all(db: sqlite3.Connection, entries: Iterable[Entry]) -> None:
+    """See `Store.note`."""
+    for entry in entries:
+        write(db, *msgspec.structs.astuple(entry))
+
+
+def read(db: sqlite3.Connection, wanted: Wanted) -> list[Entry]:
+    """See `Store.audit`."""
+    conditions = ["1"]
+    values: list[object] = []
+
+    def asks(condition: str, *given: object) -> None:
+        conditions.append(condition)
+        values.extend(given)
+
+    if wanted.project_id is not None:
+        asks("project_id = ?", wanted.project_id)
+    if wanted.session_id is not None:
+        asks("session_id = ?", wanted.session_id)
+    if wanted.action is not None:
+        asks("(action = ? OR substr(action, 1, ?) = ?)", *_beginning(wanted.action))
+    if wanted.destinations is not None:
+        asks(f"destination IN ({', '.join('?' * len(wanted.destinations))})", *wanted.destinations)
+    if wanted.since is not None:
+        asks("at >= ?", wanted.since)
+    if wanted.until is not None:
+        asks("at < ?", wanted.until)
+    if wanted.refused:
+        asks("reason <> ''")
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM audit WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ?",  # noqa: S608
+        (*values, wanted.limit),
+    ).fetchall()
+    return sorted((Entry(*row) for row in reversed(rows)), key=lambda entry: entry.at)
+
+
+def purge(db: sqlite3.Connection, before: int, rows: int, most: int) -> int:
+    """See `Store.purge_audit`."""
+    newest = db.execute("SELECT coalesce(max(number), 0) FROM audit").fetchone()[0]
+    surplus = newest - rows
+    return _purge(db, 0, before, surplus, newest, most) + _purge(db, 1, before, 0, newest, most)
+
+
+def changed_names(old: str, new: ProjectSettings) -> str:
+    """The names of the settings that differ from the stored ones; no value, as some are secrets."""
+    before, after = msgspec.json.decode(old), msgspec.to_builtins(new)
+    return ", ".join(name for name in after if _plain(after[name]) != _plain(before.get(name)))
+
+
+def _purge(db: sqlite3.Connection, lasting: int, before: int, surplus: int, newest: int, most: int) -> int:
+    """Let the oldest rows of one kind go: those of `before`, and those numbered up to `surplus`."""
+    oldest = "SELECT number, at FROM audit WHERE lasting AND number < ? ORDER BY number LIMIT ?"
+    if not lasting:
+        oldest = oldest.replace("lasting", "NOT lasting")
+    rows = db.execute(oldest, (newest, most)).fetchall()
+    gone = [(number,) for number, at in rows if at < before or number <= surplus]
+    if gone:
+        db.execute("UPDATE audit_floor SET number = max(number, ?) WHERE lasting = ?", (*gone[-1], lasting))
+        db.executemany("DELETE FROM audit WHERE number = ?", gone)
+    return len(gone)
+
+
+def _beginning(action: str) -> tuple[str, int, str]:
+    return action, len(action) + 1, f"{action}."
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,250 @@
+"""What every answer carries, whose forms are taken, what slow clients can't do, and what a log line can't hold."""
+
+import io
+import logging
+import re
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from gateway.bootstrap import build_gateway
+from gateway.headers import security_headers
+from gateway.log import set_up_logging
+from gateway.settings import ROOT, Settings
+from tests.servers import PUBLIC, Servers
+from tests.world import new_phone
+from web.assets import Assets
+from web.pages import make_site
+
+EVERYWHERE = {name for name, _ in security_headers("https://login.example.com")} - {"strict-transport-security"}
+
+
+@pytest.mark.parametrize(
+    ("process", "method", "path", "status"),
+    [
+        ("web", "GET", "/", 200),
+        ("web", "GET", "/docs", 200),
+        ("web", "GET", "/openapi.json", 200),
+        ("web", "GET", "/healthz", 200),
+        ("web", "GET", "/nothing", 404),
+        ("web", "GET", "/widget/?key=pk_development", 200),
+        ("web", "GET", "/widget/?key=pk_nobody", 401),
+        ("web", "POST", "/widget/start", 410),
+        ("web", "GET", "/profile", 303),
+        ("web", "GET", "/static/embed.js", 200),
+        ("web", "GET", "/static/nothing", 404),
+        ("web", "POST", "/session/create", 400),
+        ("web", "GET", "/session/create", 405),
+        ("web", "GET", "/session/nothing", 404),
+        ("web", "OPTIONS", "/session/create", 204),
+        ("bot", "GET", "/healthz", 200),
+        ("bot", "GET", "/nothing", 404),
+        ("bot", "POST", "/healthz", 405),
+        ("bot", "GET", "/live/nonsense", 403),
+    ],
+)
+def test_every_answer_carries_the_security_headers(
+    servers: Servers, process: str, method: str, path: str, status: int
+) -> None:
+    base = servers.web if process == "web" else servers.live
+    answer = servers.http.request(method, base + path, headers=PUBLIC)
+    assert answer.status_code == status
+    assert set(answer.headers) >= EVERYWHERE
+    for name in EVERYWHERE:
+        assert len(answer.headers.get_list(name)) == 1, name
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "strict-transport-security" not in answer.headers  # PUBLIC_URL is http here
+
+
+def test_the_live_stream_carries_them_too(servers: Servers) -> None:
+    session = servers.create(new_phone())
+    with servers.http.stream("GET", servers.live_url(session["session_id"])) as answer:
+        assert set(answer.headers) >= EVERYWHERE
+
+
+def test_frames_and_scripts_for_partners_may_be_loaded_and_the_sites_own_pages_not(servers: Servers) -> None:
+    policy = "cross-origin-resource-policy"
+    for path in ("/static/embed.js", "/widget/?key=pk_development"):
+        assert servers.http.get(servers.web + path).headers[policy] == "cross-origin"
+    for path in ("/", "/docs"):
+        answer = servers.http.get(servers.web + path)
+        assert answer.headers[policy] == "same-origin"
+        assert answer.headers["x-frame-options"] == "SAMEORIGIN"
+
+
+def test_https_is_remembered_and_cookies_are_for_it_alone(tmp_path: Path) -> None:
+    assert ("strict-transport-security", "max-age=31536000") in security_headers("https://login.example.com")
+    config = Settings(
+        _env_file=None, database_url=f"sqlite:///{tmp_path}/x.sqlite3", public_url="https://login.example.com"
+    )
+    gateway = build_gateway(config)
+    browser = make_site(gateway, config, Assets(reload=False)).test_client()
+    cookies = [
+        cookie
+        for path in ("/login", "/widget/?key=pk_development", "/?lang=ru")
+        for cookie in browser.get(path, base_url="https://login.example.com").headers.getlist("Set-Cookie")
+    ]
+    gateway.close()
+    names = {cookie.partition("=")[0] for cookie in cookies}
+    assert names == {"kodgate", "__Host-kodgate_browser", "kodgate_lang"}
+    for cookie in cookies:
+        flags = {flag.strip().lower() for flag in cookie.split(";")[1:]}
+        assert {"httponly", "samesite=lax", "path=/"} <= flags, cookie
+        assert "secure" in flags, cookie
+
+
+# Forms (CSRF)
+
+FORMS = ("/logout", "/widget/start", "/widget/channels", "/widget/send", "/widget/check", "/widget/collect")
+
+
+def test_the_list_of_forms_is_whole(tmp_path: Path) -> None:
+    config = Settings(_env_file=None, database_url=f"sqlite:///{tmp_path}/x.sqlite3")
+    gateway = build_gateway(config)
+    site = make_site(gateway, config, Assets(reload=False))
+    gateway.close()
+    posts = {
+        rule.rule for rule in site.url_map.iter_rules() if (rule.methods or set()) & {"POST", "PUT", "DELETE"}
+    }
+    assert posts == set(FORMS)
+
+
+@pytest.mark.parametrize("path", FORMS)
+@pytest.mark.parametrize("whose", ["cross-site", "same-site"])
+def test_no_form_of_another_site_is_taken(servers: Servers, path: str, whose: str) -> None:
+    answer = servers.http.post(servers.web + path, headers={"sec-fetch-site": whose})
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("path", [path for path in FORMS if path != "/logout"])
+def test_no_form_is_taken_without_a_state_that_we_signed(servers: Servers, path: str) -> None:
+    for w in ("", "nonsense", "a.b.c"):
+        answer = servers.http.post(servers.web + path, data={"w": w}, headers={"sec-fetch-site": "same-origin"})
+        assert answer.status_code == 410
+
+
+# Slow clients
+
+
+@contextmanager
+def sending(url: str, beginning: bytes, times: int) -> Iterator[None]:
+    """Connections that have sent the beginning of a request, and then say nothing."""
+    address = (urlsplit(url).hostname, urlsplit(url).port)
+    connections = [socket.create_connection(address) for _ in range(times)]
+    try:
+        for connection in connections:
+            connection.sendall(beginning)
+        time.sleep(0.3)
+        yield
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+HEAD = b"POST %s HTTP/1.1\r\nHost: localhost\r\nx-api-key: pk_development\r\n"
+BODY = HEAD + b"Content-Length: 100\r\n\r\n{"
+
+
+def is_quick(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", timeout=3).status_code == 200
+    except httpx.TimeoutException:
+        return False
+
+
+def test_fifty_who_never_end_their_headers_stop_nobody(servers: Servers) -> None:
+    for url in (servers.web, servers.live):
+        with sending(url, HEAD % b"/session/create", 50):
+            assert is_quick(url)
+
+
+def test_fifty_who_never_end_their_report_stop_nobody(servers: Servers) -> None:
+    with sending(servers.live, BODY % b"/reports/sms/1", 50):
+        assert is_quick(servers.live)
+
+
+@pytest.mark.xfail(strict=True, reason="granian reads a body in the worker's only thread: a proxy must buffer it")
+def test_one_who_never_ends_its_body_stops_nobody(tmp_path: Path) -> None:
+    with Servers(tmp_path, ("web",)) as site, sending(site.web, BODY % b"/session/create", 1):
+        assert is_quick(site.web)
+
+
+def test_a_body_above_the_limit_is_refused(servers: Servers) -> None:
+    large = b"{" + b" " * 20_000 + b"}"
+    answer = servers.http.post(f"{servers.web}/session/create", content=large, headers=PUBLIC)
+    assert answer.status_code == 400
+    chunks = iter([large])
+    assert servers.http.post(f"{servers.web}/session/create", content=chunks, headers=PUBLIC).status_code == 400
+    assert servers.http.post(f"{servers.web}/widget/start", data={"w": "x" * 20_000}).status_code == 413
+    assert servers.http.post(f"{servers.live}/reports/sms/1", content=b"x" * 300_000).status_code in (404, 413)
+
+
+# Logs
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """What our logging writes, set up as every process does it."""
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    set_up_logging("web", "INFO")
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.mark.parametrize(
+    "sign", ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x1b[2J", "\x00", "\x85", "\u2028", "\u202e"]
+)
+def test_no_value_can_begin_a_line_or_steer_a_terminal(written: io.StringIO, sign: str) -> None:
+    logging.getLogger("test").info("path %s", f"/a{sign}2026-01-01 web INFO forged")
+    try:
+        int(f"bad{sign}forged")
+    except ValueError:
+        logging.getLogger("test").exception("a defect")
+    text = written.getvalue()
+    assert text.count("path /a") == 1
+    first, second, *traceback = text.removesuffix("\n").split("\n")
+    assert first.endswith("forged")
+    assert "a defect" in second
+    assert traceback
+    assert all(line.startswith("  ") for line in traceback)
+    assert text.replace("\n", "").isprintable()
+
+
+def test_no_phone_or_email_is_written_whole(written: io.StringIO) -> None:
+    logging.getLogger("test").info("to %s and %s", "+79522966236", "somebody.special@example.com")
+    assert "9522966" not in written.getvalue()
+    assert "somebody" not in written.getvalue()
+    assert "s•••@example.com" in written.getvalue()
+
+
+def test_a_forged_path_stays_on_its_line_in_the_running_server(servers: Servers) -> None:
+    before = len(servers.log("web"))
+    for sign in ("%0a", "%0d", "%1b", "%e2%80%a8"):
+        servers.http.get(f"{servers.web}/session/x{sign}FORGED-LINE", headers=PUBLIC)
+    time.sleep(0.2)
+    lines = [line for line in servers.log("web")[before:].splitlines() if "FORGED-LINE" in line]
+    assert len(lines) == 4
+    assert all(line.startswith("20") and "ERROR_NOT_FOUND" in line for line in lines)
+
+
+# What is installed
+
+
+def test_every_locked_package_is_pinned_by_hashes() -> None:
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        entries = re.split(r"\n(?=\S)", (ROOT / name).read_text("utf-8").strip())
+        packages = [entry for entry in entries if entry and not entry.startswith("#")]
+        assert len(packages) > 20
+        for entry in packages:
+            assert re.match(r"[A-Za-z0-9._-]+(\[[a-z,]+\])?==\S+", entry), entry[:60]
+            assert "--hash=sha256:" in entry, entry[:60]
