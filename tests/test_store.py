@@ -30,6 +30,8 @@ from gateway.store import (
     OwnCode,
     Pause,
     Paused,
+    Queued,
+    Refused,
     Store,
     StoreError,
     Tried,
@@ -115,7 +117,9 @@ def opened(store: Store, *arguments: Any) -> Opened:
 
 
 def guess(store: Store, session_id: str, mac: bytes = WRONG, now: int = START) -> Tried | None:
-    return store.try_code(1, session_id, [mac], now, PAUSE)
+    tried = store.try_code(1, session_id, [mac], now, PAUSE)
+    assert not isinstance(tried, Refused)
+    return tried
 
 
 def test_migrations_run_once(store: Store, url: str) -> None:
@@ -176,7 +180,7 @@ def test_a_callers_code_takes_the_place_of_the_derived_one(store: Store) -> None
     assert store.queue(1, session.id, Channel.SMS, START, MINUTE)
     later = OwnCode(b"too late" * 2, b"sealed", 4)
     cooling = store.queue(1, session.id, Channel.SMS, START + 1, MINUTE, later)
-    assert cooling
+    assert isinstance(cooling, Queued)
     assert cooling.outcome == "cooling"
     [claimed] = store.claim(START, 1000, EVERY, 10)
     assert (claimed.own_code, claimed.code_length) == (b"sealed own", 4)
@@ -255,7 +259,7 @@ def test_a_right_code_uses_the_session_up_and_forgives(store: Store) -> None:
     guess(store, session.id)
     session = opened(store, new(now=START + 30_000, attempts=1), None).session
     tried = store.try_code(1, session.id, [WRONG, RIGHT], START + 30_000, PAUSE)
-    assert tried
+    assert isinstance(tried, Tried)
     assert tried.right
     assert guess(store, session.id, RIGHT, START + 30_001) is None
     session = opened(store, new(now=START + 30_002, attempts=1), None).session
@@ -283,7 +287,7 @@ def test_a_send_is_not_repeated_within_its_cooldown(store: Store) -> None:
     session = opened(store, new(), order(Channel.SMS)).session
     for now, outcome in ((START + 1, "cooling"), (START + MINUTE - 1, "cooling"), (START + MINUTE, "queued")):
         queued = store.queue(1, session.id, Channel.SMS, now, MINUTE)
-        assert queued
+        assert isinstance(queued, Queued)
         assert queued.outcome == outcome
     assert len(store.claim(START + MINUTE, 1000, EVERY, 10)) == 2
 
@@ -322,7 +326,7 @@ def test_a_parked_code_is_released_by_its_phones_chat(store: Store) -> None:
     assert current.active
     assert current.sends[0].created_at == START + 5
     queued = store.queue(1, session.id, Channel.TELEGRAM, START + 8, MINUTE)
-    assert queued
+    assert isinstance(queued, Queued)
     assert queued.outcome == "unchanged"
 
 
@@ -683,7 +687,7 @@ def _collect_in_a_process(url: str, session_id: str) -> bool:
 
 def _guess_in_a_process(url: str, session_id: str) -> bool:
     tried = open_store(url).try_code(1, session_id, [RIGHT], START, PAUSE)
-    return bool(tried and tried.right)
+    return isinstance(tried, Tried) and tried.right
 
 
 def _open_in_a_process(url: str) -> str:
