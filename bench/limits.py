@@ -1,7 +1,8 @@
-"""The limits of production are for one visitor, one house, one site; here all of them come from 127.0.0.1."""
+"""The limits of production are for one visitor, one house, one site; here all come from 127.0.0.1."""
 
 _MANY = "1000000000/3600"
 NO_LIMITS_HERE = {
+    "LIMIT_SENDS_DESTINATION": _MANY,  # the examples all name one phone
     "LIMIT_SENDS_ADDRESS_SOFT": _MANY,
     "LIMIT_SENDS_ADDRESS": _MANY,
     "LIMIT_SENDS_BROWSER": _MANY,

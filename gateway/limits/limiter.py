@@ -1,6 +1,6 @@
 """`Limiter`: which limits a request is under, as the store counts them, and what their refusals say."""
 
-from functools import cache
+from functools import cache, lru_cache
 
 from gateway import codes, errors
 from gateway.contact import Contact
@@ -12,6 +12,7 @@ from gateway.store import Guesses, Limit, Refused, Toll, Whose
 from gateway.verbs import Caller
 
 _MILLION = 10**6  # six digits, for which the limits of guesses are derived (docs/limits.md)
+REMEMBERED = 4096  # callers whose keyed hashes are at hand: some 1 MiB a process
 _DAY = 86_400_000
 _KNOWN_FOR = 30 * _DAY  # an address from which somebody logged in is theirs that long
 
@@ -23,6 +24,9 @@ class Limiter:
         self._on = settings.limits == "on"
         self._config = settings
         self._destinations = destinations
+        self._of = lru_cache(maxsize=REMEMBERED)(self._make_callers)
+        self._sites = lru_cache(maxsize=REMEMBERED)(self._make_sites)
+        self._address = lru_cache(maxsize=REMEMBERED)(self._make_address)
         self._blocks = (settings.block_seconds * 1000, settings.block_longest_seconds * 1000)
 
     def sends(
@@ -34,23 +38,22 @@ class Limiter:
         """
         if not self._on:
             return None
-        config, project = self._config, caller.project.id
-        limits = [_limit("destination", b"S" if known else b"s", destination, config.limit_sends_destination)]
-        limits += self._callers(caller, b"s", config.limit_sends_address, config.limit_sends_browser)
-        if to.kind == "phone":
-            prefix = f"{project}:{country_prefix(to.value)}".encode()
-            limits.append(_limit("prefix", b"c", prefix, config.limit_sends_prefix, halfway=True))
-        limits.append(_limit("project", b"ps", b"%d" % project, config.limit_sends_project, halfway=True))
-        return Toll(tuple(limits), *self._blocks, proved or caller.secret)
+        config, tag = self._config, b"S" if known else b"s"
+        prefix = country_prefix(to.value) if to.kind == "phone" else ""
+        limits = (
+            _limit("destination", tag, destination, config.limit_sends_destination),
+            *self._callers(caller, b"s"),
+            *self._sites(caller.project.id, prefix),
+        )
+        return Toll(limits, *self._blocks, proved or caller.secret)
 
     def checks(self, caller: Caller) -> Toll | None:
         """What a code that is not right counts against, besides its destination."""
         if not self._on:
             return None
         config = self._config
-        limits = self._callers(caller, b"k", config.limit_checks_address, config.limit_checks_browser)
-        limits.append(_limit("project", b"pk", b"%d" % caller.project.id, config.limit_checks_project))
-        return Toll(tuple(limits), *self._blocks)
+        project = _limit("project", b"pk", b"%d" % caller.project.id, config.limit_checks_project)
+        return Toll((*self._callers(caller, b"k"), project), *self._blocks)
 
     def guesses(self, caller: Caller, *, known: bool = False) -> Guesses | None:
         """How many wrong codes a destination takes, whatever its sessions, from strangers or those it knows."""
@@ -63,8 +66,7 @@ class Limiter:
 
     def address(self, caller: Caller) -> bytes:
         """What stands for the caller's address; empty where it has none. A site's server is no visitor."""
-        subject = b"" if caller.secret else address_subject(caller.address)
-        return self._destinations.address(caller.project.id, subject) if subject else b""
+        return b"" if caller.secret else self._address(caller.project.id, caller.address)
 
     def activations(self, project_id: int, destination: bytes, bot_id: int, chat_id: int) -> Toll | None:
         """What a shared contact counts against."""
@@ -81,20 +83,36 @@ class Limiter:
             *self._blocks,
         )
 
-    def _callers(self, caller: Caller, what: bytes, address: Rate, browser: Rate) -> list[Limit]:
+    def _callers(self, caller: Caller, what: bytes) -> tuple[Limit, ...]:
         """Those of whoever asks. A site's own server is the site, whatever its address."""
+        return () if caller.secret else self._of(what, caller.project.id, caller.address, caller.browser_key)
+
+    def _make_callers(self, what: bytes, project: int, address: str, browser_key: str) -> tuple[Limit, ...]:
+        config, hashes = self._config, self._destinations
+        sends = what == b"s"
         limits: list[Limit] = []
-        project = caller.project.id
-        if caller.secret:
-            return limits
-        if key := self.address(caller):
-            soft = self._config.limit_sends_address_soft if what == b"s" else None
-            limits.append(_limit("address", what, key, address, soft=soft))
-        if caller.browser_key:
-            limits.append(
-                _limit("browser", what, self._destinations.browser(project, caller.browser_key), browser)
-            )
-        return limits
+        if key := self._address(project, address):
+            rate = config.limit_sends_address if sends else config.limit_checks_address
+            soft = config.limit_sends_address_soft if sends else rate
+            limits.append(_limit("address", what, key, rate, soft=soft.count * rate.cost))
+        if browser_key:
+            rate = config.limit_sends_browser if sends else config.limit_checks_browser
+            limits.append(_limit("browser", what, hashes.browser(project, browser_key), rate))
+        return tuple(limits)
+
+    def _make_sites(self, project: int, prefix: str) -> tuple[Limit, ...]:
+        """The project's, and its country's. Their keys are neighbours, so that they cost one page to write."""
+        config = self._config
+        rate = config.limit_sends_project
+        limits = [_limit("project", b"ps", b"%d" % project, rate, soft=rate.window // 2)]
+        if prefix:
+            rate, subject = config.limit_sends_prefix, f"{project}{prefix}".encode()
+            limits.append(_limit("prefix", b"ps", subject, rate, soft=rate.window // 2))
+        return tuple(limits)
+
+    def _make_address(self, project: int, address: str) -> bytes:
+        subject = address_subject(address)
+        return self._destinations.address(project, subject) if subject else b""
 
 
 def refusal_of(refused: Refused, now: int) -> errors.TooSoon:
@@ -114,10 +132,6 @@ def _guess_costs(rate: Rate, alphabet: int, attempts: int) -> tuple[int, ...]:
     return tuple(rate.cost * min(most, -(-_MILLION // alphabet**length)) for length in range(codes.LONGEST + 1))
 
 
-def _limit(
-    whose: Whose, tag: bytes, subject: bytes, rate: Rate, *, soft: Rate | None = None, halfway: bool = False
-) -> Limit:
-    """`soft` is the part of it beyond which a challenge is asked for."""
-    window = rate.window
-    ahead = window // 2 if halfway else min(window, soft.count * rate.cost) if soft else window
-    return Limit(tag + subject, whose, rate.cost, window, ahead)
+def _limit(whose: Whose, tag: bytes, subject: bytes, rate: Rate, *, soft: int | None = None) -> Limit:
+    """`soft` is the part of its window beyond which a challenge is asked for."""
+    return Limit(tag + subject, whose, rate.cost, rate.window, rate.window if soft is None else soft)
