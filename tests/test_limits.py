@@ -362,6 +362,17 @@ def test_of_fifty_at_once_the_limit_passes_exactly(tmp_path: Path) -> None:
         assert int(answer.headers["retry-after"]) > 0
 
 
+def test_the_widget_asks_a_busy_address_for_the_challenge_on_the_page_itself(tmp_path: Path) -> None:
+    with Servers(tmp_path, ("web",), **{**DEFAULTS, "LIMIT_SENDS_ADDRESS_SOFT": "1/3600"}) as servers:
+        seen = []
+        for _ in range(2):
+            page = servers.http.get(f"{servers.web}/widget/?key=pk_development")
+            token = page.text.partition('name="w" value="')[2].partition('"')[0]
+            answer = servers.http.post(f"{servers.web}/widget/start", data={"w": token, "to": new_phone()})
+            seen.append((answer.status_code, "data-challenge" in answer.text))
+        assert seen == [(303, False), (403, True)]
+
+
 def test_behind_a_trusted_proxy_its_last_hop_counts_and_no_forged_one(tmp_path: Path) -> None:
     limit = {**DEFAULTS, "LIMIT_SENDS_ADDRESS_SOFT": "2/3600", "LIMIT_SENDS_ADDRESS": "2/3600"}
     with Servers(tmp_path, ("web",), **limit, TRUSTED_PROXIES="127.0.0.1", ADDRESS_HEADER="Clientaddress") as here:
