@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from bench.limits import NO_LIMITS_HERE
 from bench.processes import SECRET
 from gateway.bootstrap import build_gateway
 from gateway.channels import Channel
@@ -23,6 +24,7 @@ FIRST = 9_000_000
 
 def measure(folder: Path, times: int) -> dict[str, float]:
     """Microseconds of each part."""
+    limits: dict[str, Any] = {name.lower(): rate for name, rate in NO_LIMITS_HERE.items()}
     settings = Settings(
         _env_file=None,
         database_url=f"sqlite:///{folder}/parts.sqlite3",
@@ -30,10 +32,11 @@ def measure(folder: Path, times: int) -> dict[str, float]:
         sms_url="webhook+http://127.0.0.1:9/",
         project_public_key="pk_bench",
         project_secret_key="sk_bench",
+        **limits,
     )
     gateway = build_gateway(settings)
     project, secret = gateway.authenticate("pk_bench")
-    caller = Caller(project, secret)
+    caller = Caller(project, secret, address="192.0.2.1", browser_key="b" * 22)
     phones = [f"+7952{FIRST + number}" for number in range(times)]
     contacts = [Contact("phone", phone) for phone in phones]
     sessions = []
@@ -64,6 +67,7 @@ def _call(api: Api, path: str, body: bytes) -> None:
         "CONTENT_LENGTH": str(len(body)),
         "CONTENT_TYPE": "application/json",
         "HTTP_X_API_KEY": "pk_bench",
+        "REMOTE_ADDR": "192.0.2.1",
         "wsgi.input": io.BytesIO(body),
     }
     statuses: list[str] = []

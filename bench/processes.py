@@ -9,6 +9,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from bench.limits import NO_LIMITS_HERE
+
 ROOT = Path(__file__).resolve().parent.parent
 SECRET = "bench-secret-bench-secret-bench-secret"
 START_WITHIN = 60.0
@@ -30,7 +32,12 @@ class Processes:
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self._folder = folder
-        self._environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment}
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            **NO_LIMITS_HERE,
+            **environment,
+        }
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> "Processes":

@@ -15,7 +15,7 @@ from aiogram.types import ChatMemberUpdated, KeyboardButton, Message, ReplyKeybo
 from bot.talk import say
 from gateway.channels import Channel
 from gateway.contact import Contact, parse_telegram_phone
-from gateway.errors import BadRequest, GatewayError, SessionExpired, TooSoon
+from gateway.errors import BadRequest, GatewayError, SessionExpired, TooOften, TooSoon
 from gateway.i18n import N_, pick_language, translate
 from gateway.local import LocalGateway
 from gateway.place import place_name
@@ -90,9 +90,13 @@ class Conversations:
         released = 0
         for project in self._gateway.projects.by_bot(bot.id):
             if session is None or session.project.id == project.id:
-                activation = self._gateway.activate(
-                    project, phone, bot_id=bot.id, chat_id=chat_id, user_id=chat_id
-                )
+                try:
+                    activation = self._gateway.activate(
+                        project, phone, bot_id=bot.id, chat_id=chat_id, user_id=chat_id
+                    )
+                except TooOften as refusal:
+                    await say(bot, chat_id, refusal.text(lang), ReplyKeyboardRemove())
+                    return
                 released += activation.released
         await self._confirm(bot, chat_id, lang, phone, session, released)
         self._expected.pop(chat_id, None)

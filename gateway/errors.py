@@ -109,6 +109,19 @@ class ChallengeRequired(GatewayError):
         super().__init__(reason=reason, provider=provider, api_key=api_key, challenge_url=challenge_url)
 
 
+_PATIENCE = 120  # seconds: above, people count in minutes
+_MINUTES = 7200  # seconds: above, in hours
+
+
+def _come_back(lang: str, seconds: int) -> str:
+    """When to come back, in the unit that people count in, rounded up."""
+    if seconds < _PATIENCE:
+        return translate(lang, N_("Try again in %(timeout)s s."), timeout=seconds)
+    if seconds < _MINUTES:
+        return translate(lang, N_("Try again in %(minutes)s min."), minutes=-(-seconds // 60))
+    return translate(lang, N_("Try again in %(hours)s h."), hours=-(-seconds // 3600))
+
+
 class TooSoon(GatewayError):
     """Too soon or too often; `timeout` seconds until it may be tried again."""
 
@@ -121,12 +134,35 @@ class TooSoon(GatewayError):
         self.timeout = timeout
 
 
-class DestinationBlocked(TooSoon):
+class TooOften(TooSoon):
+    """A limit of this destination, caller or project is reached; `timeout` seconds until it is not."""
+
+    message = N_("Too many attempts.")
+
+    def text(self, lang: str) -> str:
+        return f"{super().text(lang)} {_come_back(lang, self.timeout)}"
+
+
+class DestinationBlocked(TooOften):
     """Too many wrong codes for this destination: it rests for `timeout` seconds."""
 
     status = 423
     sys_message = "ERROR_PHONE_BLOCKED"
-    message = N_("Too many wrong codes. Try again in %(timeout)s s.")
+    message = N_("Too many wrong codes.")
+
+
+class DestinationTired(DestinationBlocked):
+    """Too many codes for this destination, again and again: it rests for `timeout` seconds."""
+
+    message = N_("Too many codes were asked for here.")
+
+
+class CallerBlocked(TooOften):
+    """This caller (address or browser) came too often, again and again: blocked for `timeout` seconds."""
+
+    status = 423
+    sys_message = "ERROR_BLOCKED"
+    message = N_("Too many attempts from here.")
 
 
 class NoChannels(GatewayError):

@@ -106,6 +106,10 @@ class Destinations:
         """16 bytes that stand for `contact` within one project, and in no other."""
         return hmac.digest(self._pepper, b"%d:%s" % (project_id, contact.encode()), "sha256")[:_MAC]
 
+    def address(self, project_id: int, subject: bytes) -> bytes:
+        """16 bytes that stand for an address, or its network, within one project."""
+        return hmac.digest(self._pepper, b"address:%d:%s" % (project_id, subject), "sha256")[:_MAC]
+
     def browser(self, project_id: int, secret: str) -> bytes:
         """16 bytes that stand for a browser by its own secret; empty where it has none."""
         if not secret:

@@ -20,6 +20,7 @@ from gateway.contact import Contact
 from gateway.i18n import N_, translate
 from gateway.ids import new_ulid
 from gateway.keyring import Destinations, Keyring, Unsealable
+from gateway.limits.limiter import Limiter, refusal_of
 from gateway.manual import ManualSends
 from gateway.place import known_place
 from gateway.projects import Project
@@ -35,8 +36,11 @@ from gateway.store import (
     OwnCode,
     Pause,
     Paused,
+    Queued,
+    Refused,
     SessionRow,
     Store,
+    Tried,
 )
 from gateway.store.entries import Actor, Entry
 from gateway.tap import Numbers, derive_numbers
@@ -100,7 +104,8 @@ class LocalGateway:
             self._pause = Pause(0, 0)
         self._configured = frozenset(settings.provider_urls)
         self._parks = Channel.TELEGRAM not in self._configured  # else Telegram is reached without its bot, too
-        self._manual = ManualSends(store, self.keyring, self._destinations)
+        self._limiter = Limiter(settings, self._destinations)
+        self._manual = ManualSends(store, self.keyring, self._destinations, self._limiter)
         self._gate = Gate(store, self.keyring, self.projects, settings, clock)
         self._faces: dict[tuple[Channel, str], _Face] = {}
 
@@ -135,7 +140,7 @@ class LocalGateway:
             raise errors.NoChannels
         if channel:
             self._must_reach(project, to.kind, channel)
-        self._gate.admit(caller)  # last, as what it takes is good once
+        proved = self._gate.admit(caller)  # last, as what it takes is good once
         new = self._new_session(caller, to, now, legacy)
         order = None
         if send:
@@ -143,9 +148,7 @@ class LocalGateway:
             order = Order(
                 reachable, channel, default, self._cooldown, legacy, hold=code is not None, parks=self._parks
             )
-        opened = self.store.open_session(new, order)
-        if isinstance(opened, Paused):
-            raise errors.DestinationBlocked(_seconds(opened.until - now))
+        opened = self._open(caller, to, new, order, proved=proved)
         self._note_opened(caller, new, opened)
         if code is not None:
             opened = self._carry_own_code(caller, opened, code)
@@ -163,9 +166,7 @@ class LocalGateway:
         session = self._live(caller, session_id, now)
         self._must_reach(caller.project, session.kind, channel)
         own = self._own_code(caller, session_id, code) if code is not None else None
-        queued = self.store.queue(
-            caller.project.id, session_id, channel, now, self._cooldown, own, self._parks, caller.actor
-        )
+        queued = self._queue(caller, session, channel, own, now)
         if queued is None:
             raise errors.SessionExpired
         [face] = self._faces_of(caller.project, (channel,), caller.lang, queued.session, now)
@@ -184,7 +185,7 @@ class LocalGateway:
     def check(self, caller: Caller, session_id: str, code: object) -> Checked:
         project = caller.project
         macs = [mac for one in codes.read_code(code) for mac in self.keyring.code_macs(session_id, one)]
-        tried = self.store.try_code(project.id, session_id, macs, self.clock(), self._pause, caller.actor)
+        tried = self._try(caller, session_id, macs)
         if tried is None:
             raise errors.SessionExpired
         if not tried.right:
@@ -235,8 +236,8 @@ class LocalGateway:
         code = CodeForm(chosen.code_length, chosen.digits, chosen.letters)
         return SettingsAnswer(language, ProjectName(chosen.name), code, self._gate.challenge_of(caller.project))
 
-    def challenge_of(self, project: Project) -> Challenge:
-        return self._gate.challenge_of(project)
+    def challenge_of(self, project: Project, *, demanded: bool = False) -> Challenge:
+        return self._gate.challenge_of(project, demanded=demanded)
 
     def new_challenge(self, project: Project) -> dict[str, Any]:
         return self._gate.new_challenge(project)
@@ -251,7 +252,7 @@ class LocalGateway:
         now = self.clock()
         ulid = new_ulid(now)
         own = self._own_code(caller, ulid, draft.code) if draft.code is not None else None
-        return self._manual.send(caller.project, draft, own, ulid, caller.lang, now)
+        return self._manual.send(caller, draft, own, ulid, now)
 
     def message(self, caller: Caller, message_id: int) -> MessageStatus:
         if not caller.secret:
@@ -316,7 +317,12 @@ class LocalGateway:
     def activate(self, project: Project, phone: Contact, *, bot_id: int, chat_id: int, user_id: int) -> Activation:
         destination = self._destinations.hash(project.id, phone.value)
         link = Link(project.id, destination, bot_id, chat_id, user_id)
-        changed, released = self.store.activate(link, self.clock())
+        now = self.clock()
+        toll = self._limiter.activations(project.id, destination, bot_id, chat_id)
+        activated = self.store.activate(link, now, toll)
+        if isinstance(activated, Refused):
+            raise refusal_of(activated, now)
+        changed, released = activated
         return Activation(released, changed)
 
     def reactivate(self, bot_id: int, chat_id: int) -> int | None:
@@ -355,6 +361,74 @@ class LocalGateway:
     def hashes_of(self, to: Contact) -> tuple[bytes, ...]:
         """The same in every project."""
         return tuple(self._destinations.hash(project.id, to.value) for project in self.store.projects())
+
+    # Under limits: as anybody first, and where the destination takes no more of those, as one it knows
+
+    def _open(
+        self,
+        caller: Caller,
+        to: Contact,
+        new: NewSession,
+        order: Order | None,
+        *,
+        proved: bool,
+        known: bool = False,
+    ) -> Opened:
+        held = order is not None and order.hold  # it counts when it is queued
+        toll = self._limiter.sends(caller, to, new.destination, proved=proved, known=known)
+        opened = self.store.open_session(
+            new, order, None if held else toll, self._limiter.guesses(caller, known=known)
+        )
+        if isinstance(opened, Opened):
+            return opened
+        if isinstance(opened, Refused) and not opened.whose:
+            self._gate.demand(caller)
+            return self._open(caller, to, new, order, proved=True, known=known)
+        if not known and _is_others(opened) and self._is_known(caller, new.destination, new.now):
+            return self._open(caller, to, new, order, proved=proved, known=True)
+        if isinstance(opened, Paused):
+            raise errors.DestinationBlocked(_seconds(opened.until - new.now))
+        raise refusal_of(opened, new.now)
+
+    def _queue(
+        self, caller: Caller, session: SessionRow, channel: Channel, own: OwnCode | None, now: int
+    ) -> Queued | None:
+        order = (caller.project.id, session.id, channel, now, self._cooldown, own, self._parks)
+        to = Contact("phone" if session.kind == "phone" else "email", self._contact_of(session))
+        toll = self._limiter.sends(caller, to, session.destination, proved=True)
+        queued = self.store.queue(*order, toll, caller.actor)
+        if _is_others(queued) and self._is_known(caller, session.destination, now):
+            toll = self._limiter.sends(caller, to, session.destination, proved=True, known=True)
+            queued = self.store.queue(*order, toll, caller.actor)
+        if isinstance(queued, Refused):
+            raise refusal_of(queued, now)
+        return queued
+
+    def _try(self, caller: Caller, session_id: str, macs: list[bytes]) -> Tried | None:
+        limiter, project_id, now = self._limiter, caller.project.id, self.clock()
+        toll = limiter.checks(caller)
+        guesses = limiter.guesses(caller)
+        tried = self.store.try_code(project_id, session_id, macs, now, self._pause, toll, guesses, caller.actor)
+        if _is_others(tried):
+            session = self.store.session(project_id, session_id)
+            if session and self._is_known(caller, session.destination, now):
+                guesses = limiter.guesses(caller, known=True)
+                tried = self.store.try_code(
+                    project_id, session_id, macs, now, self._pause, toll, guesses, caller.actor
+                )
+        if isinstance(tried, Refused):
+            raise refusal_of(tried, now)
+        return tried
+
+    def _is_known(self, caller: Caller, destination: bytes, now: int) -> bool:
+        address = self._limiter.address(caller)
+        return bool(address) and self.store.is_known(destination, address, now)
+
+    def _contact_of(self, session: SessionRow) -> str:
+        try:
+            return self.keyring.open(session.sealed, session.id)
+        except Unsealable:
+            raise errors.SessionExpired from None  # nobody could send its code
 
     # What the verbs share
 
@@ -439,9 +513,7 @@ class LocalGateway:
         if opened.sent_to is None:
             self.store.set_code(caller.project.id, session.id, own, now)
             return opened
-        queued = self.store.queue(
-            caller.project.id, session.id, opened.sent_to, now, self._cooldown, own, self._parks, caller.actor
-        )
+        queued = self._queue(caller, session, opened.sent_to, own, now)
         return Opened(queued.session, opened.sent_to) if queued else opened
 
     def _live(self, caller: Caller, session_id: str, now: int) -> SessionRow:
@@ -553,6 +625,13 @@ def _default(project: Project, reachable: tuple[Channel, ...], preferred: Channe
         if channel in reachable and channel:
             return channel
     return reachable[0]
+
+
+def _is_others(answer: object) -> bool:
+    """Whether it was refused for what others have done, maybe: the destination takes no more."""
+    return isinstance(answer, Paused) or (
+        isinstance(answer, Refused) and answer.whose in ("destination", "guesses")
+    )
 
 
 def _seconds(ms: int) -> int:

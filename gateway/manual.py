@@ -4,33 +4,34 @@ from gateway import errors
 from gateway.clock import to_iso
 from gateway.codes import derive_code
 from gateway.keyring import Destinations, Keyring, Unsealable
+from gateway.limits.limiter import Limiter, refusal_of
 from gateway.projects import Project
-from gateway.store import ManualRow, NewManual, OwnCode, Store
-from gateway.verbs import Draft, ManualSent, MessageStatus
+from gateway.store import ManualRow, NewManual, OwnCode, Refused, Store
+from gateway.verbs import Caller, Draft, ManualSent, MessageStatus
 
 
 class ManualSends:
     """Queues such messages, each once for its Idempotency-Key, and tells how they went."""
 
-    def __init__(self, store: Store, keyring: Keyring, destinations: Destinations) -> None:
+    def __init__(self, store: Store, keyring: Keyring, destinations: Destinations, limiter: Limiter) -> None:
         self._store = store
         self._keyring = keyring
         self._destinations = destinations
+        self._limiter = limiter
 
-    def send(
-        self, project: Project, draft: Draft, own: OwnCode | None, ulid: str, lang: str, now: int
-    ) -> ManualSent:
-        """Queue a message under a fresh ULID. Raises `ChannelCannotReach`, `KeyReused`."""
-        chosen = project.settings
+    def send(self, caller: Caller, draft: Draft, own: OwnCode | None, ulid: str, now: int) -> ManualSent:
+        """Queue a message under a fresh ULID. Raises `ChannelCannotReach`, `KeyReused`, `TooSoon`."""
+        project = caller.project
+        chosen, destination = project.settings, self._destinations.hash(project.id, draft.to.value)
         ordered = self._store.add_manual(
             NewManual(
                 id=ulid,
                 project_id=project.id,
-                destination=self._destinations.hash(project.id, draft.to.value),
+                destination=destination,
                 sealed=self._keyring.seal(draft.to.value, ulid),
                 own_code=own.sealed if own else None,
                 code_length=own.length if own else chosen.code_length,
-                lang=lang,
+                lang=caller.lang,
                 channel=draft.channel,
                 now=now,
                 expires_at=now + chosen.session_seconds * 1000,
@@ -40,8 +41,11 @@ class ManualSends:
                 else None,
                 fingerprint=self._fingerprint(project, draft),
                 provider=draft.provider_id,
-            )
+            ),
+            self._limiter.sends(caller, draft.to, destination, proved=True),
         )
+        if isinstance(ordered, Refused):
+            raise refusal_of(ordered, now)
         if ordered == "unreachable":
             raise errors.ChannelCannotReach
         if ordered == "other":

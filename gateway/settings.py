@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.channels import Channel
+from gateway.limits.rate import Rate, read_rate
 from gateway.providers import WeightedUrl, WrongProviderUrl, check_provider_url, split_urls
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,6 +38,9 @@ PROVIDER_SETTINGS = {
     Channel.SMS: "sms_url",
     Channel.EMAIL: "email_url",
 }
+
+Network = IPv4Network | IPv6Network
+Limited = Annotated[Rate, NoDecode, BeforeValidator(read_rate)]
 
 
 class SettingsError(Exception):
@@ -84,13 +88,61 @@ class Settings(BaseSettings):
     country_header: str = Field(
         "", description="a header of your proxy's that tells the visitor's country, such as CF-IPCountry"
     )
-    limits: Literal["on", "off"] = Field("on", description="off drops cool-downs and pauses, for tests only")
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (), description="comma-separated; whose ADDRESS_HEADER is believed, such as 127.0.0.1,10.0.0.0/8"
+    )
+    address_header: str = Field(
+        "X-Forwarded-For", description="where they write the visitor's address, the nearest hop last"
+    )
+    limits: Literal["on", "off"] = Field(
+        "on", description="off drops cool-downs, pauses and limits, for tests only"
+    )
 
     # Each of these is a default with its reason; none needs setting.
     code_attempts: int = Field(5, ge=1, le=20, description="wrong codes a session takes: 5 in 10**6 guesses")
     cooldown_seconds: int = Field(60, ge=0, le=60, description="between two sends on a channel (contract)")
     pause_seconds: int = Field(30, ge=0, description="first rest after a session's last wrong code; doubles")
     pause_longest_seconds: int = Field(3600, ge=0, description="the rests stop growing here")
+    limit_guesses: Limited = Field(
+        Rate(40, 86_400), description="wrong codes a destination: at most 80 in any day, 8 in 10**5 guessed"
+    )
+    limit_guesses_known: Limited = Field(
+        Rate(10, 86_400), description="besides, from addresses known to it: strangers can't shut its owner out"
+    )
+    limit_sends_destination: Limited = Field(
+        Rate(8, 7200), description="a visitor needs 1 to 3; then one in 15 minutes, so that nobody is flooded"
+    )
+    limit_sends_address_soft: Limited = Field(
+        Rate(20, 3600), description="of LIMIT_SENDS_ADDRESS, until a challenge is asked for: a family, an office"
+    )
+    limit_sends_address: Limited = Field(
+        Rate(1000, 3600), description="a mobile carrier's NAT at a busy hour; each of these solved a challenge"
+    )
+    limit_sends_browser: Limited = Field(Rate(10, 3600), description="one visitor, with every channel tried twice")
+    limit_sends_prefix: Limited = Field(
+        Rate(5000, 3600), description="a country's, with a challenge from half: what a pump costs in an hour"
+    )
+    limit_sends_project: Limited = Field(
+        Rate(10_000, 3600), description="with a challenge from half; a site with more logins raises it"
+    )
+    limit_checks_address: Limited = Field(
+        Rate(300, 3600), description="codes that are not right; one in ten is mistyped, behind a NAT as well"
+    )
+    limit_checks_browser: Limited = Field(Rate(20, 3600), description="four sessions of wrong codes")
+    limit_checks_project: Limited = Field(
+        Rate(20_000, 3600), description="a tenth of all codes at twice as many logins as LIMIT_SENDS_PROJECT"
+    )
+    limit_activations_chat: Limited = Field(
+        Rate(10, 3600), description="contacts shared in a chat; a person needs one, each is written durably"
+    )
+    limit_activations_destination: Limited = Field(
+        Rate(10, 3600), description="contacts with one number, from however many chats"
+    )
+    limit_activations_project: Limited = Field(Rate(10_000, 3600), description="as many as LIMIT_SENDS_PROJECT")
+    block_seconds: int = Field(60, ge=1, description="first block of who is over a limit; doubles each time")
+    block_longest_seconds: int = Field(
+        3600, ge=1, description="the blocks stop growing here; a day's calm ends them"
+    )
     verify_token_seconds: int = Field(300, ge=1, description="a verify token's life (contract: 5 minutes)")
     challenge_seconds: int = Field(
         600, ge=30, le=3600, description="a challenge's life: a form left open for longer fetches another"
@@ -158,7 +210,7 @@ class Settings(BaseSettings):
         "INFO", description="a line for every refusal at INFO; no code, key or whole phone at any level"
     )
 
-    @field_validator("secret_keys", "callback_networks", "kodmobi_origins", mode="before")
+    @field_validator("secret_keys", "callback_networks", "kodmobi_origins", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -273,6 +325,9 @@ def _check(settings: Settings) -> None:
         raise ValueError("PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY go together: set both or neither")
     if settings.hosted:
         _check_hosted(settings)
+    soft, hard = settings.limit_sends_address_soft, settings.limit_sends_address
+    if soft.count > hard.count or soft.seconds != hard.seconds:
+        raise ValueError("LIMIT_SENDS_ADDRESS_SOFT must be part of LIMIT_SENDS_ADDRESS, in the same seconds")
     if settings.lease_seconds <= settings.provider_timeout_seconds:
         raise ValueError("LEASE_SECONDS must be longer than PROVIDER_TIMEOUT_SECONDS, or messages double")
     if settings.production:

@@ -40,8 +40,8 @@ class Caller(msgspec.Struct, frozen=True):
     `key` is the API key itself, where one was shown: what is encrypted for its holder needs it. `browser_key` is
     a random secret that only this login's browser holds: whoever shows it can collect the session's approval.
     `place` is a time zone's IANA name or a country's code (gateway.place), rendered for whoever reads it.
-    `challenge` is what was shown of a challenge (gateway.challenge), where the project asks for one.
-    `telegram`: it is the bot that asks, for a person in a chat.
+    `challenge` is what was shown of a challenge (gateway.challenge), where the project asks for one. `address` is
+    the visitor's IP address, empty where nobody knows it. `telegram`: the bot asks, for a person in a chat.
     """
 
     project: Project
@@ -52,6 +52,7 @@ class Caller(msgspec.Struct, frozen=True):
     browser_key: str = ""
     place: str = ""
     challenge: str = ""
+    address: str = ""
     telegram: bool = False
 
     @property
@@ -230,7 +231,7 @@ class Gateway(Protocol):
 
         `code` is the caller's own: encrypted (gateway.aes256), or in the open with the secret key. `legacy`
         is the Message API's way: shorter codes, and the channel used most, else whatsapp, by default. Raises
-        `ChallengeRequired` or `ChallengeUnavailable` where the project asks for one.
+        `ChallengeRequired` or `ChallengeUnavailable` where the project asks for one, `TooSoon` over a limit.
         """
 
     def send(self, caller: Caller, session_id: str, channel: Channel, *, code: str | None = None) -> Sent:
@@ -240,7 +241,7 @@ class Gateway(Protocol):
         """A session's channels, or all of the project's."""
 
     def check(self, caller: Caller, session_id: str, code: object) -> Checked:
-        """Compare a code. Raises `WrongCode` (counted) or `SessionExpired`."""
+        """Compare a code. Raises `WrongCode` (counted), `SessionExpired`, or `TooSoon`: it was not compared."""
 
     def collect(self, caller: Caller, session_id: str) -> Checked:
         """Use up a session that one tap approved. Raises `SessionExpired` for all but its own browser."""
@@ -251,8 +252,11 @@ class Gateway(Protocol):
     def settings(self, caller: Caller, session_id: str | None = None) -> SettingsAnswer:
         """How the project's forms look."""
 
-    def challenge_of(self, project: Project) -> Challenge:
-        """What the project's own pages have to ask of a visitor before `create`."""
+    def challenge_of(self, project: Project, *, demanded: bool = False) -> Challenge:
+        """What the project's own pages have to ask of a visitor before `create`.
+
+        `demanded`: of one whom `create` refused with `ChallengeRequired`, whatever the project's traffic is like.
+        """
 
     def new_challenge(self, project: Project) -> dict[str, Any]:
         """An ALTCHA challenge (PoW v2), to be solved for `create`. Raises `NotFound` where it is not that."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from bench.limits import NO_LIMITS_HERE
 from bench.processes import free_ports
 from gateway.clock import system_clock
 from gateway.codes import DIGITS, derive_code
@@ -65,6 +66,7 @@ class Servers:
             "DATABASE_URL": self.database_url,
             "SANDBOX_STATE": str(folder / "sandbox.json"),
             "SUSPICION_SESSIONS": "1000000",  # tests begin far more sessions than they complete
+            **NO_LIMITS_HERE,
             **environment,
         }
 

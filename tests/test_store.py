@@ -20,6 +20,8 @@ from gateway.channels import Channel
 from gateway.projects import ProjectSettings
 from gateway.store import (
     Busy,
+    Guesses,
+    Limit,
     Link,
     ManualRow,
     NewManual,
@@ -30,8 +32,11 @@ from gateway.store import (
     OwnCode,
     Pause,
     Paused,
+    Queued,
+    Refused,
     Store,
     StoreError,
+    Toll,
     Tried,
     open_store,
 )
@@ -44,6 +49,7 @@ STORES = {"sqlite": lambda folder: f"sqlite:///{folder}/store.sqlite3"}
 PHONE_CHANNELS = (Channel.TELEGRAM, Channel.SMS)
 EVERY = list(Channel)
 MINUTE = 60_000
+DAY = 86_400_000
 PAUSE = Pause(30_000, 3_600_000)
 RIGHT, WRONG = b"right" * 3, b"wrong" * 3
 HERE = b"d" * 16
@@ -115,7 +121,9 @@ def opened(store: Store, *arguments: Any) -> Opened:
 
 
 def guess(store: Store, session_id: str, mac: bytes = WRONG, now: int = START) -> Tried | None:
-    return store.try_code(1, session_id, [mac], now, PAUSE)
+    tried = store.try_code(1, session_id, [mac], now, PAUSE)
+    assert not isinstance(tried, Refused)
+    return tried
 
 
 def test_migrations_run_once(store: Store, url: str) -> None:
@@ -176,7 +184,7 @@ def test_a_callers_code_takes_the_place_of_the_derived_one(store: Store) -> None
     assert store.queue(1, session.id, Channel.SMS, START, MINUTE)
     later = OwnCode(b"too late" * 2, b"sealed", 4)
     cooling = store.queue(1, session.id, Channel.SMS, START + 1, MINUTE, later)
-    assert cooling
+    assert isinstance(cooling, Queued)
     assert cooling.outcome == "cooling"
     [claimed] = store.claim(START, 1000, EVERY, 10)
     assert (claimed.own_code, claimed.code_length) == (b"sealed own", 4)
@@ -250,12 +258,105 @@ def test_pauses_double_up_to_the_longest(store: Store) -> None:
     assert pauses == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
 
 
+def toll(most: int, *keys: bytes, soft: int | None = None, proved: bool = True) -> Toll:
+    """At most `most` uses a key, each forgotten after a minute."""
+    window = most * MINUTE
+    limits = [Limit(key, "address", MINUTE, window, window if soft is None else soft * MINUTE) for key in keys]
+    return Toll(tuple(limits), MINUTE, 4 * MINUTE, proved)
+
+
+def test_what_is_over_a_limit_is_undone_and_blocks_for_longer_each_time(store: Store) -> None:
+    now, waits = START, []
+    assert isinstance(store.open_session(new(b"1" * 16), None, toll(1, b"a", b"b")), Opened)
+    for _ in range(4):
+        over = store.open_session(new(b"2" * 16, now=now), order(Channel.SMS), toll(1, b"a", b"c"))
+        assert isinstance(over, Refused)
+        waits.append((over.until - now) // MINUTE)
+        assert store.open_session(new(b"2" * 16, now=over.until - 1), None, toll(1, b"a")) == over
+        now = over.until
+        assert isinstance(store.open_session(new(os.urandom(16), now=now), None, toll(1, b"a")), Opened)
+    assert waits == [1, 2, 4, 4]
+    assert store.claim(now, 1000, EVERY, 10) == [], "nothing was queued"
+    assert isinstance(store.open_session(new(b"3" * 16), None, toll(1, b"c")), Opened), "nothing was counted"
+
+
+def test_beyond_the_soft_limit_a_challenge_is_wanted_and_nobody_blocked(store: Store) -> None:
+    for number, proved in ((1, False), (2, True)):
+        answer = store.open_session(new(bytes([number] * 16)), None, toll(3, b"a", soft=1, proved=proved))
+        assert isinstance(answer, Opened)
+    wanted = store.open_session(new(b"4" * 16), None, toll(3, b"a", soft=1, proved=False))
+    assert isinstance(wanted, Refused)
+    assert wanted.whose == ""
+    assert isinstance(store.open_session(new(b"4" * 16), None, toll(3, b"a", soft=1)), Opened)
+
+
+def test_a_send_counts_where_something_is_sent(store: Store) -> None:
+    session = opened(store, new(), order(Channel.SMS), toll(2, b"a")).session
+    cooling = store.queue(1, session.id, Channel.SMS, START, MINUTE, None, True, toll(2, b"a"))
+    assert isinstance(cooling, Queued)
+    parked = [store.queue(1, session.id, Channel.TELEGRAM, START, MINUTE, None, True, toll(2, b"a")) for _ in "ab"]
+    assert [isinstance(one, Queued) and one.outcome for one in parked] == ["parked", "unchanged"]
+    over = store.queue(1, session.id, Channel.SMS, START + MINUTE - 1, 1, None, True, toll(2, b"a"))
+    assert isinstance(over, Refused)
+    former = store.add_manual(manual(b"key"), toll(1, b"m"))
+    assert store.add_manual(manual(b"key"), toll(1, b"m")) == former, "a repeat is free"
+    assert isinstance(store.add_manual(manual(b"other"), toll(1, b"m")), Refused)
+
+
+def test_wrong_codes_count_across_sessions_and_right_ones_are_not_compared_beyond(store: Store) -> None:
+    guesses = Guesses(False, (MINUTE,) * 7, 3 * MINUTE, b"here", MINUTE)
+    none = Pause(0, 0)
+    for attempt in range(3):
+        session = opened(store, new(attempts=1), None, None, guesses).session
+        tried = store.try_code(1, session.id, [WRONG], START, none, toll(9, b"k"), guesses)
+        assert isinstance(tried, Tried), attempt
+    assert store.open_session(new(), None, None, guesses) == Paused(START + MINUTE)
+    session = opened(store, new(), None).session
+    for code in (RIGHT, WRONG):
+        refused = store.try_code(1, session.id, [code], START, none, toll(9, b"k"), guesses)
+        assert isinstance(refused, Refused)
+        assert refused.whose == "guesses"
+    current = store.session(1, session.id)
+    assert current
+    assert current.attempts_left == 5
+    assert not store.is_known(HERE, b"here", START)
+    known = msgspec.structs.replace(guesses, known=True)
+    tried = store.try_code(1, session.id, [RIGHT], START, none, toll(9, b"k"), known)
+    assert isinstance(tried, Tried)
+    assert tried.right
+    assert store.is_known(HERE, b"here", START + MINUTE - 1)
+    assert not store.is_known(HERE, b"here", START + MINUTE)
+    assert not store.is_known(HERE, b"there", START)
+
+
+def test_a_known_visitor_passes_a_pause_and_a_stranger_stays_out(store: Store) -> None:
+    stranger = Guesses(False, (1,) * 7, DAY, b"", 0)
+    known = msgspec.structs.replace(stranger, known=True)
+    session = opened(store, new(attempts=1), None, None, stranger).session
+    assert isinstance(store.try_code(1, session.id, [WRONG], START, PAUSE, toll(9, b"k"), stranger), Tried)
+    assert store.open_session(new(now=START + 1), None, None, stranger) == Paused(START + 30_000)
+    session = opened(store, new(now=START + 1), None, None, known).session
+    assert store.open_session(new(now=START + 2), None, None, stranger) == Paused(START + 30_000)
+    guessed = store.try_code(1, session.id, [RIGHT], START + 2, PAUSE, toll(9, b"k"), stranger)
+    assert isinstance(guessed, Refused)
+    tried = store.try_code(1, session.id, [RIGHT], START + 2, PAUSE, toll(9, b"k"), known)
+    assert isinstance(tried, Tried)
+    assert tried.right
+
+
+def test_only_news_of_activations_counts(store: Store) -> None:
+    for _ in range(3):
+        assert not isinstance(store.activate(Link(1, HERE, 9, 70, 70), START, toll(1, b"a")), Refused)
+    assert isinstance(store.activate(Link(1, b"e" * 16, 9, 70, 70), START, toll(1, b"a")), Refused)
+    assert store.activate(Link(1, HERE, 9, 70, 70), START) == (False, 0), "the link stands"
+
+
 def test_a_right_code_uses_the_session_up_and_forgives(store: Store) -> None:
     session = opened(store, new(attempts=1), None).session
     guess(store, session.id)
     session = opened(store, new(now=START + 30_000, attempts=1), None).session
     tried = store.try_code(1, session.id, [WRONG, RIGHT], START + 30_000, PAUSE)
-    assert tried
+    assert isinstance(tried, Tried)
     assert tried.right
     assert guess(store, session.id, RIGHT, START + 30_001) is None
     session = opened(store, new(now=START + 30_002, attempts=1), None).session
@@ -283,7 +384,7 @@ def test_a_send_is_not_repeated_within_its_cooldown(store: Store) -> None:
     session = opened(store, new(), order(Channel.SMS)).session
     for now, outcome in ((START + 1, "cooling"), (START + MINUTE - 1, "cooling"), (START + MINUTE, "queued")):
         queued = store.queue(1, session.id, Channel.SMS, now, MINUTE)
-        assert queued
+        assert isinstance(queued, Queued)
         assert queued.outcome == outcome
     assert len(store.claim(START + MINUTE, 1000, EVERY, 10)) == 2
 
@@ -322,7 +423,7 @@ def test_a_parked_code_is_released_by_its_phones_chat(store: Store) -> None:
     assert current.active
     assert current.sends[0].created_at == START + 5
     queued = store.queue(1, session.id, Channel.TELEGRAM, START + 8, MINUTE)
-    assert queued
+    assert isinstance(queued, Queued)
     assert queued.outcome == "unchanged"
 
 
@@ -683,7 +784,7 @@ def _collect_in_a_process(url: str, session_id: str) -> bool:
 
 def _guess_in_a_process(url: str, session_id: str) -> bool:
     tried = open_store(url).try_code(1, session_id, [RIGHT], START, PAUSE)
-    return bool(tried and tried.right)
+    return isinstance(tried, Tried) and tried.right
 
 
 def _open_in_a_process(url: str) -> str:

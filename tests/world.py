@@ -15,6 +15,8 @@ from gateway.verbs import Caller, Created
 BOT_ID = 1
 START = 4_000_000_000_000  # 2096: after the boot of any machine that runs this
 
+ONE_FOR_MANY = {"limit_activations_chat": "1000000/3600", "limit_sends_browser": "1000000/3600"}  # many people
+
 _numbers = itertools.count(2_000_000)
 
 
@@ -75,6 +77,6 @@ def make_world(folder: Path, clock: TestClock | None = None, **settings: Any) ->
     chosen = Settings(
         _env_file=None,
         database_url=f"sqlite:///{folder}/kodgate.sqlite3",
-        **settings,
+        **{**ONE_FOR_MANY, **settings},
     )
     return World(build_gateway(chosen, clock), chosen, clock)

@@ -22,6 +22,7 @@ from gateway.store import Busy
 from gateway.store.entries import Actor
 from gateway.verbs import Caller, Gateway
 from web import fields, legacy, manual
+from web.address import Visitors
 from web.cors import Headers, Origins, preflight, readable_by
 from web.fields import Environ, Fields
 
@@ -104,6 +105,7 @@ class Api:
         self._body_limit = config.body_limit
         self._site = site
         self._origins = Origins(config)
+        self._visitors = Visitors(config)
         self._encode = msgspec.json.Encoder().encode
         self._process = os.urandom(4).hex()
         self._numbers = itertools.count(1)
@@ -151,7 +153,9 @@ class Api:
         wished = wished_language(_text_or_none(given.get("lang")), environ.get("HTTP_ACCEPT_LANGUAGE"))
         lang = environ["kodgate.lang"] = project.settings.language(wished)
         shown = environ.get("HTTP_X_CHALLENGE_TOKEN") or environ.get("HTTP_X_CF_TURNSTILE_TOKEN") or ""
-        return verb(self._gateway, Caller(project, secret, lang, key=key or "", challenge=shown), given)
+        address = self._visitors.address(environ)
+        caller = Caller(project, secret, lang, key=key or "", challenge=shown, address=address)
+        return verb(self._gateway, caller, given)
 
     def _refuse(
         self, environ: Environ, refusal: errors.GatewayError, headers: Headers, request_id: str

@@ -30,9 +30,9 @@ class Challenges:
         self._gateway = gateway
         self._config = config
 
-    def offer(self, project: Project) -> Offer | None:
-        """What the project's pages ask for just now; None: nothing."""
-        asked = self._gateway.challenge_of(project)
+    def offer(self, project: Project, *, demanded: bool = False) -> Offer | None:
+        """What the project's pages ask for just now; None: nothing. `demanded`: of this visitor, at any rate."""
+        asked = self._gateway.challenge_of(project, demanded=demanded)
         if not asked.enabled or not asked.provider:
             return None
         if asked.provider == ALTCHA:

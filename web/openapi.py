@@ -123,6 +123,7 @@ _SESSION_ID_EXAMPLE = "01K8N1VMPN0EE389K72YW0CBM2"
 _PHONE = "+79522966236"
 _TOKEN_EXAMPLE = "<verify_token>"  # noqa: S105
 _CHANNEL_REFUSALS = (errors.NoChannel, errors.ChannelCannotReach)
+_LIMITS = (errors.TooOften, errors.DestinationBlocked, errors.DestinationTired, errors.CallerBlocked)
 
 _CHALLENGE_HEADERS = {
     "x-challenge-token": Field(
@@ -141,7 +142,7 @@ CREATE = Operation(
     (
         errors.NoChannels,
         *_CHANNEL_REFUSALS,
-        errors.DestinationBlocked,
+        *_LIMITS,
         errors.ForeignOrigin,
         errors.ChallengeRequired,
     ),
@@ -153,7 +154,7 @@ SEND = Operation(
     "Sends the session's code on a channel. Each channel rests for 60 seconds; a Telegram code waits for the bot.",
     {"session_id": _SESSION, "type": Field(_CHANNEL, "the channel", required=True), "lang": _LANG},
     Sent,
-    (errors.SessionExpired, errors.TooSoon, *_CHANNEL_REFUSALS, errors.ForeignOrigin),
+    (errors.SessionExpired, errors.TooSoon, *_LIMITS, *_CHANNEL_REFUSALS, errors.ForeignOrigin),
     {"session_id": _SESSION_ID_EXAMPLE, "type": "telegram"},
 )
 CHANNELS = Operation(
@@ -169,7 +170,7 @@ CHECK = Operation(
     "Compares the code that the visitor entered. A right one ends the session and gives a verify token.",
     {"session_id": _SESSION, "code": _ENTERED, "lang": _LANG},
     Checked,
-    (errors.SessionExpired, errors.WrongCode, errors.ForeignOrigin),
+    (errors.SessionExpired, errors.WrongCode, *_LIMITS, errors.ForeignOrigin),
     {"session_id": _SESSION_ID_EXAMPLE, "code": "703219"},
 )
 VERIFY = Operation(
@@ -218,7 +219,7 @@ MANUAL_SEND = Operation(
         "lang": _LANG,
     },
     {"$ref": _REF.format(name="ManualSent")},
-    (*_CHANNEL_REFUSALS, errors.KeyReused),
+    (*_CHANNEL_REFUSALS, errors.KeyReused, *_LIMITS),
     {
         "to": "ann@example.com",
         "channel": "email",

@@ -49,9 +49,9 @@ class Gate:
         self._suspicion = Suspicion(store, settings, clock)
         self._challenge_url = f"{settings.public_url}/session/challenge"
 
-    def challenge_of(self, project: Project) -> Challenge:
-        """What the project's pages have to ask just now."""
-        if not self._is_up(project):
+    def challenge_of(self, project: Project, *, demanded: bool = False) -> Challenge:
+        """What the project's pages have to ask just now, or of somebody of whom it was `demand`ed."""
+        if not demanded and not self._is_up(project):
             return OFF
         chosen = project.settings
         site_key = None if chosen.challenge_provider == ALTCHA else chosen.challenge_site_key
@@ -63,11 +63,20 @@ class Gate:
             raise errors.NotFound
         return self._altcha.new(project.id)
 
-    def admit(self, caller: Caller) -> None:
-        """Let a caller pass. Raises `ChallengeRequired` or `ChallengeUnavailable`."""
+    def admit(self, caller: Caller) -> bool:
+        """Let a caller pass; whether it showed a solution. Raises `ChallengeRequired`, `ChallengeUnavailable`."""
+        if caller.secret or not self._is_up(caller.project):
+            return False
+        self._examine(caller)
+        return True
+
+    def demand(self, caller: Caller) -> None:
+        """The same of a caller that came often (gateway.limits), unless the project never asks."""
+        if caller.project.settings.challenge != "off":
+            self._examine(caller)
+
+    def _examine(self, caller: Caller) -> None:
         project = caller.project
-        if caller.secret or not self._is_up(project):
-            return
         if not caller.challenge:
             raise self._refusal(project, "missing")
         try:

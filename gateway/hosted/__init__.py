@@ -112,7 +112,7 @@ class HostedGateway:
     def settings(self, caller: Caller, session_id: str | None = None) -> SettingsAnswer:
         return self._ask(asks.settings(caller, session_id, self._project.settings.name))
 
-    def challenge_of(self, project: Project) -> Challenge:  # noqa: ARG002
+    def challenge_of(self, project: Project, *, demanded: bool = False) -> Challenge:  # noqa: ARG002
         return Challenge()  # the account's own is between the upstream and API clients, who may send its header
 
     def new_challenge(self, project: Project) -> dict[str, Any]:  # noqa: ARG002

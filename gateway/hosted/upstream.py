@@ -196,7 +196,7 @@ def _refusal(status: int, answer: dict[str, Any]) -> errors.GatewayError:
         return _bad_request(params, sentence)
     if sys_message == errors.WrongCode.sys_message:
         return errors.WrongCode(number_or(params, "count", 0))
-    for waits in (errors.TooSoon, errors.DestinationBlocked):
+    for waits in (errors.TooSoon, errors.DestinationBlocked, errors.CallerBlocked):
         if sys_message == waits.sys_message:
             return waits(number_or(params, "timeout", DEFAULT_REST))
     for known in _KNOWN:

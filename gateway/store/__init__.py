@@ -136,6 +136,56 @@ class Paused(msgspec.Struct, frozen=True):
     until: int
 
 
+Whose = Literal["destination", "guesses", "address", "browser", "project", "prefix"]
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """A limit that a use counts against. `key` is a keyed hash of what is counted, of whom.
+
+    A use takes `cost` ms to be forgotten; at most `window` ms may be waiting for that, and beyond `soft` only
+    whoever solved a challenge goes on.
+    """
+
+    key: bytes
+    whose: Whose
+    cost: int
+    window: int
+    soft: int
+
+
+class Toll(msgspec.Struct, frozen=True):
+    """All the limits that one use counts against, or none does; being over one blocks for `first` ms, doubling
+    up to `longest`. `proved`: a challenge was solved."""
+
+    limits: tuple[Limit, ...]
+    first: int
+    longest: int
+    proved: bool = True
+
+
+class Guesses(msgspec.Struct, frozen=True):
+    """What a destination takes of wrong codes, from strangers or from addresses `known` to it.
+
+    `costs` by the code's length. `address` is the caller's, a keyed hash, which a right code makes known for
+    `known_for` ms.
+    """
+
+    known: bool
+    costs: tuple[int, ...]
+    window: int
+    address: bytes
+    known_for: int
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Over a limit: nothing was done. `whose` is the one that blocks longest, for the `strikes`th time; empty
+    where only a challenge is wanted."""
+
+    whose: Whose | Literal[""]
+    until: int
+    strikes: int
+
+
 class Queued(msgspec.Struct, frozen=True):
     """What became of a `send`: `cooling` means refused, `unchanged` an idempotent repeat."""
 
@@ -259,9 +309,9 @@ class ManualRow(msgspec.Struct, frozen=True):
     finished_at: int | None
 
 
-Ordered = ManualRow | Literal["other", "unreachable"]
+Ordered = ManualRow | Refused | Literal["other", "unreachable"]
 """What became of an order: the message; `other` means another order has its Idempotency-Key, `unreachable`
-that the bot is not active in a chat of this phone."""
+that the bot is not active in a chat of this phone, `Refused` that it is over a limit."""
 
 
 class Callback(msgspec.Struct, frozen=True):
@@ -324,10 +374,18 @@ class Store(Protocol):
     def reseal_key(self, digest: bytes, code_key: bytes) -> None:
         """Another seal of the same code key."""
 
-    def open_session(self, new: NewSession, order: Order | None) -> Opened | Paused:
+    def open_session(
+        self,
+        new: NewSession,
+        order: Order | None,
+        toll: Toll | None = None,
+        guesses: Guesses | None = None,
+    ) -> Opened | Paused | Refused:
         """Insert the session, or return the one that lives; queue its code where `order` asks for it.
 
-        Where the one that lives was created by a browser, anybody else to whom it is returned joins it.
+        Where the one that lives was created by a browser, anybody else to whom it is returned joins it. What is
+        inserted or queued counts against `toll`; a destination without `guesses` left is paused. A pause is for
+        strangers: not for those whom `guesses` says to be known.
         """
 
     def session(self, project_id: int | None, session_id: str) -> SessionRow | None:
@@ -342,11 +400,12 @@ class Store(Protocol):
         cooldown: int,
         own: OwnCode | None = None,
         parks: bool = True,
+        toll: Toll | None = None,
         actor: str = "system",
-    ) -> Queued | None:
+    ) -> Queued | Refused | None:
         """Queue a live session's code, or, where it `parks`, keep it for the bot; None: no such session lives.
 
-        What is queued carries `own`, if given, which from then on is the session's code.
+        What is queued counts against `toll`; it carries `own`, if given, which from then on is the session's code.
         """
 
     def set_code(self, project_id: int, session_id: str, own: OwnCode, now: int) -> bool:
@@ -359,9 +418,18 @@ class Store(Protocol):
         macs: Sequence[bytes],
         now: int,
         pause: Pause,
+        toll: Toll | None = None,
+        guesses: Guesses | None = None,
         actor: str = "system",
-    ) -> Tried | None:
-        """Count one attempt; a right one uses the session up, once. None where there is nothing to try."""
+    ) -> Tried | Refused | None:
+        """Count one attempt; a right one uses the session up, once. None where there is nothing to try.
+
+        Whatever is not right counts against `toll`, a wrong code against `guesses`, too; over one of them,
+        nothing is compared.
+        """
+
+    def is_known(self, destination: bytes, address: bytes, now: int) -> bool:
+        """Whether somebody has lately entered a right code for the destination from this address."""
 
     def pick(
         self, bot_id: int, chat_id: int, session_id: str, right: bool, now: int, pause: Pause
@@ -389,8 +457,11 @@ class Store(Protocol):
     def turnout(self, project_id: int, after: int, before: int, most: int) -> tuple[int, int]:
         """Of the newest `most` sessions begun from `after` to `before`: how many there are, and were completed."""
 
-    def activate(self, link: Link, now: int) -> tuple[bool, int]:
-        """Link the chat, durably, and release parked codes; whether it was news, and how many codes went."""
+    def activate(self, link: Link, now: int, toll: Toll | None = None) -> tuple[bool, int] | Refused:
+        """Link the chat, durably, and release parked codes; whether it was news, and how many codes went.
+
+        News counts against `toll`.
+        """
 
     def reactivate(self, bot_id: int, chat_id: int, now: int) -> int | None:
         """Mark every link of the chat reachable again and release parked codes: how many; None: no link."""
@@ -422,8 +493,8 @@ class Store(Protocol):
     def ended_sends(self, session_id: str) -> list[EndedSend]:
         """The messages of a session that is used or closed, of those that a provider gave its own name to."""
 
-    def add_manual(self, new: NewManual) -> Ordered:
-        """Queue a server's own message, once for its `repeat_key`."""
+    def add_manual(self, new: NewManual, toll: Toll | None = None) -> Ordered:
+        """Queue a server's own message, once for its `repeat_key`; what is new counts against `toll`."""
 
     def manual(self, project_id: int, message_id: int) -> ManualRow | None:
         """A server's own message."""
@@ -453,7 +524,10 @@ class Store(Protocol):
         """All updates up to this one are handled."""
 
     def purge(self, before: int, most: int) -> int:
-        """Forget up to `most` sessions, messages, tokens and events from `before`; how many rows went."""
+        """Forget up to `most` sessions, messages, tokens and events from `before`; how many rows went.
+
+        What was counted is looked at a part at a time, from one call to the next; nothing that still counts goes.
+        """
 
     def note(self, entries: Sequence[Entry]) -> None:
         """Append to the audit log what no other transaction has written there: refusals, mostly."""

@@ -26,6 +26,7 @@ from gateway.store import (
     Callback,
     Claimed,
     EndedSend,
+    Guesses,
     Link,
     ManualRow,
     NewManual,
@@ -38,12 +39,15 @@ from gateway.store import (
     Pause,
     Paused,
     Queued,
+    Refused,
     Send,
     SessionRow,
     StoreError,
+    Toll,
     Tried,
     sqlite_audit,
     sqlite_fallback,
+    sqlite_limits,
     sqlite_manual,
     sqlite_tap,
 )
@@ -71,6 +75,7 @@ class SqliteStore:
         self._path = Path(path)
         self._local = threading.local()
         self.void_before = machine_booted_at()
+        self._purged_to = b""
 
     # Schema
 
@@ -168,21 +173,42 @@ class SqliteStore:
 
     # Sessions
 
-    def open_session(self, new: NewSession, order: Order | None) -> Opened | Paused:
+    def open_session(
+        self,
+        new: NewSession,
+        order: Order | None,
+        toll: Toll | None = None,
+        guesses: Guesses | None = None,
+    ) -> Opened | Paused | Refused:
+        try:
+            return self._open_session(new, order, toll, guesses)
+        except sqlite_limits.Over as over:
+            return self._strike(over.toll, new.now)
+
+    def _open_session(
+        self, new: NewSession, order: Order | None, toll: Toll | None, guesses: Guesses | None
+    ) -> Opened | Paused:
+        known = guesses is not None and guesses.known
         with _writing(self._connection) as db:
+            if guesses:
+                left_at = sqlite_limits.guesses_left_at(db, guesses, new.destination, new.code_length)
+                if left_at > new.now:
+                    return Paused(left_at)
             old = db.execute(
                 "SELECT state, expires_at, created_at, paused_until, id, browser_mac, joined FROM session"
                 " WHERE project_id = ? AND destination = ?",
                 (new.project_id, new.destination),
             ).fetchone()
+            if old and old[3] > new.now and not known:
+                return Paused(old[3])
+            counts = True
             if old and old[0] == "live" and old[1] > new.now and old[2] >= self.void_before:
+                counts = False
                 if old[5] and old[5] != new.browser_mac and not old[6]:
                     db.execute("UPDATE session SET joined = 1 WHERE id = ?", (old[4],))
                     _announce(db, old[4], new.now)  # the first browser's number is worth nothing from now on
                     sqlite_audit.write(db, new.now, new.actor, "session.join", new.project_id, old[4])
                 session = _session(db, old[4])
-            elif old and old[3] > new.now:
-                return Paused(old[3])
             else:
                 _insert_session(db, new)
                 session = _fresh(db, new)
@@ -190,7 +216,10 @@ class SqliteStore:
             if order:
                 sent_to = _choose(db, order, session)
                 if not order.hold:
-                    session, _ = _queue(db, session, sent_to, new.now, order.cooldown, None, order.parks)
+                    session, outcome = _queue(db, session, sent_to, new.now, order.cooldown, None, order.parks)
+                    counts = counts or outcome in _SENT
+            if counts:
+                sqlite_limits.charge(db, toll, new.now)
         return Opened(session, sent_to)
 
     def session(self, project_id: int | None, session_id: str) -> SessionRow | None:
@@ -209,7 +238,25 @@ class SqliteStore:
         cooldown: int,
         own: OwnCode | None = None,
         parks: bool = True,
+        toll: Toll | None = None,
         actor: str = "system",
+    ) -> Queued | Refused | None:
+        try:
+            return self._queue(project_id, session_id, channel, now, cooldown, own, parks, toll, actor)
+        except sqlite_limits.Over as over:
+            return self._strike(over.toll, now)
+
+    def _queue(
+        self,
+        project_id: int,
+        session_id: str,
+        channel: Channel,
+        now: int,
+        cooldown: int,
+        own: OwnCode | None,
+        parks: bool,
+        toll: Toll | None,
+        actor: str,
     ) -> Queued | None:
         with _writing(self._connection) as db:
             session = _find_session(db, session_id)
@@ -218,10 +265,10 @@ class SqliteStore:
             if session.state != "live" or session.expires_at <= now:
                 return None
             session, outcome = _queue(db, session, channel, now, cooldown, own, parks)
-            if outcome in ("queued", "parked"):
-                sqlite_audit.write(
-                    db, now, actor, "session.send", project_id, session_id, detail=f"{channel}: {outcome}"
-                )
+            if outcome in _SENT:
+                sqlite_limits.charge(db, toll, now)
+                detail = f"{channel}: {outcome}"
+                sqlite_audit.write(db, now, actor, "session.send", project_id, session_id, detail=detail)
         return Queued(session, outcome)
 
     def set_code(self, project_id: int, session_id: str, own: OwnCode, now: int) -> bool:
@@ -237,16 +284,42 @@ class SqliteStore:
         macs: Sequence[bytes],
         now: int,
         pause: Pause,
+        toll: Toll | None = None,
+        guesses: Guesses | None = None,
         actor: str = "system",
-    ) -> Tried | None:
+    ) -> Tried | Refused | None:
+        try:
+            return self._try_code(project_id, session_id, macs, now, pause, toll, guesses, actor)
+        except sqlite_limits.Over as over:
+            return self._strike(over.toll, now)
+
+    def _try_code(
+        self,
+        project_id: int,
+        session_id: str,
+        macs: Sequence[bytes],
+        now: int,
+        pause: Pause,
+        toll: Toll | None,
+        guesses: Guesses | None,
+        actor: str,
+    ) -> Tried | Refused | None:
+        known = guesses is not None and guesses.known
         with _writing(self._connection) as db:
             row = db.execute(
                 _try_code(len(macs)),
-                (*macs, now, pause.first, pause.longest, session_id, project_id, self.void_before),
+                (*macs, now, pause.first, pause.longest, session_id, project_id, self.void_before, known),
             ).fetchone()
             if row is None:
-                return None
-            state, attempts_left, sealed, destination = row
+                sqlite_limits.charge(db, toll, now)
+                return self._paused(db, project_id, session_id, now)
+            state, attempts_left, sealed, destination, length = row
+            wrong = sqlite_limits.with_guesses(toll, guesses, destination, length)
+            sqlite_limits.look(db, wrong, now)  # whether right or wrong, lest the time that it takes tells which
+            if state == "used":
+                sqlite_limits.note_known(db, guesses, destination, now)
+            else:
+                sqlite_limits.charge(db, wrong, now)
             channel = None
             if state == "used":
                 channel = _last_channel(db, session_id)
@@ -258,6 +331,23 @@ class SqliteStore:
             reason, detail = ("", channel or "") if right else ("WrongCode", f"{attempts_left} left")
             sqlite_audit.write(db, now, actor, "session.check", project_id, session_id, None, reason, detail)
         return Tried(state == "used", attempts_left, sealed, channel)
+
+    def _paused(self, db: sqlite3.Connection, project_id: int, session_id: str, now: int) -> Refused | None:
+        """Nothing was compared: because the session is over, or because its destination rests."""
+        row = db.execute(
+            "SELECT paused_until FROM session WHERE id = ? AND project_id = ? AND state = 'live'"
+            " AND expires_at > ? AND paused_until > ? AND created_at >= ?",
+            (session_id, project_id, now, now, self.void_before),
+        ).fetchone()
+        return Refused("guesses", row[0], 1) if row else None
+
+    def _strike(self, toll: Toll, now: int) -> Refused:
+        with _writing(self._connection) as db:
+            return sqlite_limits.strike(db, toll, now)
+
+    def is_known(self, destination: bytes, address: bytes, now: int) -> bool:
+        with _reading(self._connection) as db:
+            return sqlite_limits.is_known(db, destination, address, now)
 
     def pick(
         self, bot_id: int, chat_id: int, session_id: str, right: bool, now: int, pause: Pause
@@ -315,9 +405,15 @@ class SqliteStore:
 
     # Activation
 
-    def activate(self, link: Link, now: int) -> tuple[bool, int]:
-        with self._durably() as db:
-            return _activate(db, link, now)
+    def activate(self, link: Link, now: int, toll: Toll | None = None) -> tuple[bool, int] | Refused:
+        try:
+            with self._durably() as db:
+                changed, released = _activate(db, link, now)
+                if changed:
+                    sqlite_limits.charge(db, toll, now)
+                return changed, released
+        except sqlite_limits.Over as over:
+            return self._strike(over.toll, now)
 
     def reactivate(self, bot_id: int, chat_id: int, now: int) -> int | None:
         with self._durably() as db:
@@ -392,20 +488,24 @@ class SqliteStore:
 
     # A server's own messages
 
-    def add_manual(self, new: NewManual) -> Ordered:
-        with _writing(self._connection) as db:
-            ordered = sqlite_manual.add(db, new)
-            if isinstance(ordered, ManualRow) and ordered.id == new.id:
-                sqlite_audit.write(
-                    db,
-                    new.now,
-                    "secret key",
-                    "manual.send",
-                    new.project_id,
-                    destination=new.destination,
-                    detail=f"{new.channel}: message {ordered.message_id}",
-                )
-        return ordered
+    def add_manual(self, new: NewManual, toll: Toll | None = None) -> Ordered:
+        try:
+            with _writing(self._connection) as db:
+                ordered = sqlite_manual.add(db, new)
+                if isinstance(ordered, ManualRow) and ordered.id == new.id:
+                    sqlite_limits.charge(db, toll, new.now)
+                    sqlite_audit.write(
+                        db,
+                        new.now,
+                        "secret key",
+                        "manual.send",
+                        new.project_id,
+                        destination=new.destination,
+                        detail=f"{new.channel}: message {ordered.message_id}",
+                    )
+                return ordered
+        except sqlite_limits.Over as over:
+            return self._strike(over.toll, new.now)
 
     def manual(self, project_id: int, message_id: int) -> ManualRow | None:
         with _reading(self._connection) as db:
@@ -453,6 +553,8 @@ class SqliteStore:
                     (oldest, most),
                 ).rowcount
             gone += sqlite_manual.purge(db, oldest, most)
+            used, self._purged_to = sqlite_limits.purge(db, self._purged_to, before, most)
+            gone += used
             gone += sqlite_fallback.purge(db, before, most)
             gone += db.execute(
                 "DELETE FROM event WHERE number IN (SELECT number FROM"
@@ -678,7 +780,7 @@ def _insert_session(db: sqlite3.Connection, new: NewSession) -> None:
         " ON CONFLICT (project_id, destination) DO UPDATE SET id = excluded.id, sealed = excluded.sealed,"
         " code_mac = excluded.code_mac, code_length = excluded.code_length, own_code = NULL,"
         " lang = excluded.lang, browser = excluded.browser, state = 'live',"
-        " attempts_left = excluded.attempts_left, paused_until = 0, created_at = excluded.created_at,"
+        " attempts_left = excluded.attempts_left, created_at = excluded.created_at,"
         " expires_at = excluded.expires_at, browser_mac = excluded.browser_mac, place = excluded.place,"
         " joined = 0",
         (
@@ -732,6 +834,7 @@ def _fresh(db: sqlite3.Connection, new: NewSession) -> SessionRow:
 
 # Sending
 
+_SENT = ("queued", "parked")  # of what may become of a send, those that count
 _OWN_CODE = "UPDATE session SET code_mac = ?, own_code = ?, code_length = ? WHERE id = ?"
 
 
@@ -870,7 +973,7 @@ def _finish(db: sqlite3.Connection, outcome: Outcome, now: int) -> None:
 def _try_code(macs: int) -> str:
     """Count the attempt, compare and use up in one statement, so that no race can come between."""
     marks = ", ".join(f"?{number + 1}" for number in range(macs))
-    now, first, longest, session_id, project_id, void = (f"?{macs + number}" for number in range(1, 7))
+    now, first, longest, session_id, project_id, void, known = (f"?{macs + number}" for number in range(1, 8))
     right = f"code_mac IN ({marks})"
     last = f"(attempts_left = 1 AND NOT {right})"
     return f"""
@@ -878,10 +981,14 @@ def _try_code(macs: int) -> str:
             attempts_left = attempts_left - NOT ({right}),
             state = CASE WHEN {right} THEN 'used' WHEN {last} THEN 'closed' ELSE 'live' END,
             strikes = CASE WHEN {right} THEN 0 ELSE strikes + {last} END,
-            paused_until = CASE WHEN {last} THEN {now} + min({first} << min(strikes, 20), {longest}) ELSE 0 END
+            paused_until = CASE
+                WHEN {right} THEN 0
+                WHEN {last} THEN {now} + min({first} << min(strikes, 20), {longest})
+                ELSE paused_until
+            END
         WHERE id = {session_id} AND project_id = {project_id} AND state = 'live' AND expires_at > {now}
-            AND created_at >= {void}
-        RETURNING state, attempts_left, sealed, destination
+            AND created_at >= {void} AND (paused_until <= {now} OR {known})
+        RETURNING state, attempts_left, sealed, destination, code_length
     """  # noqa: S608 - numbered marks only
 
 

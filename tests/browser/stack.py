@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from bench.limits import NO_LIMITS_HERE
 from bench.processes import free_ports
 from gateway.keyring import Keyring, hash_api_key
 from gateway.projects import ProjectSettings
@@ -58,6 +59,7 @@ class Stack:
             "SANDBOX_STATE": str(folder / "sandbox.json"),
             "KODGATE_ENV": "development",
             "SUSPICION_SESSIONS": "1000000",  # tests begin far more sessions than they complete
+            **NO_LIMITS_HERE,
             **settings,
         }
 

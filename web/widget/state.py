@@ -10,6 +10,7 @@ from gateway.projects import Project
 from gateway.settings import Settings
 from gateway.tokens import InvalidToken, LiveClaim, Tokens, live_tokens
 from gateway.verbs import Gateway
+from web.address import Visitors
 from web.challenge import Challenges
 from web.widget.theme import Theme
 
@@ -55,6 +56,7 @@ class Widget:
         self.demo_key = config.project_public_key
         self.demo_secret = config.project_secret_key
         self.challenges = Challenges(gateway, config)
+        self.visitors = Visitors(config)
         self._states = Tokens(gateway.keyring, "widget", WidgetState, STATE_SECONDS, gateway.clock)
         self._live = live_tokens(gateway.keyring, gateway.clock)
 

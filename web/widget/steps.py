@@ -80,13 +80,15 @@ def start() -> Any:
         created = this_widget().gateway.create(caller, contact, chosen)
     except (
         errors.BadRequest,
-        errors.DestinationBlocked,
+        errors.TooSoon,
         errors.NoChannels,
         errors.NoChannel,
         errors.ChannelCannotReach,
         errors.ChallengeRequired,
         errors.ChallengeUnavailable,
     ) as refusal:
+        if isinstance(refusal, errors.ChallengeRequired):
+            g.challenge = this_widget().challenges.offer(project, demanded=True)
         again = msgspec.structs.replace(state.fresh, channel=state.channel, kind=state.kind)
         return _entry_page(again, project, by=by, typed=typed, refusal=refusal)
     sent_to = created.sent_to if created.sent_to in tuple(Channel) else _first_channel(created)
@@ -129,6 +131,8 @@ def send() -> Any:
     state = msgspec.structs.replace(state, channel=channel)
     try:
         this_widget().gateway.send(_caller(project, state), state.session_id, channel)
+    except (errors.TooOften, errors.DestinationBlocked) as refusal:
+        return _code_page(state, project, _progress(state, project), refusal)
     except errors.TooSoon:
         pass  # the code's page shows how long to wait, and the code already sent is still good
     except errors.SessionExpired:
@@ -142,7 +146,7 @@ def check() -> Any:
     caller = _caller(project, state)
     try:
         checked = this_widget().gateway.check(caller, state.session_id, request.form.get("code", ""))
-    except (errors.WrongCode, errors.BadRequest) as refusal:
+    except (errors.WrongCode, errors.BadRequest, errors.TooSoon) as refusal:
         progress = _progress(state, project)
         if progress.state != "live":
             return _over_page(state, progress, status=422)
@@ -212,7 +216,11 @@ def _entry_page(
         phone=phone_field() if by == "phone" else None,
         problem=_sentence(refusal),
     )
-    response = remember_browser(make_response(page, refusal.status if refusal else 200))
+    return remember_browser(_refused(page, refusal))
+
+
+def _refused(page: str, refusal: errors.GatewayError | None) -> Response:
+    response = make_response(page, refusal.status if refusal else 200)
     if isinstance(refusal, errors.TooSoon):
         response.headers["Retry-After"] = str(refusal.timeout)
     return response
@@ -255,7 +263,7 @@ def _code_page(
         digits_only=not project.settings.letters,
         problem=_sentence(refusal),
     )
-    return make_response(page, refusal.status if refusal else 200)
+    return _refused(page, refusal)
 
 
 def _approved_page(state: WidgetState) -> Any:
@@ -299,6 +307,7 @@ def _caller(project: Project, state: WidgetState) -> Caller:
         lang=g.lang,
         browser=browser_name(request.headers.get("User-Agent", "")),
         browser_key=browser_key(),
+        address=this_widget().visitors.address(request.environ),
         place=place_of(request.headers.get(this_widget().country_header), state.time_zone),
     )
 

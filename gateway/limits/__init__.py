@@ -1,0 +1,1 @@
+"""Limits: how often somebody may do something. docs/limits.md derives them; the store counts them."""

@@ -1,0 +1,31 @@
+"""Whom a limit counts: an address, or the country of a phone."""
+
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
+
+_V6_NETWORK = 8  # bytes: a /64, which is what one line or one server is given at least
+_FINER = {1: 3, 7: 1}  # more digits that tell a country: +1 876 is Jamaica, +7 7 Kazakhstan
+_CODE_DIGITS = (1, 2, 3)
+
+
+@lru_cache(maxsize=4096)
+def address_subject(address: str) -> bytes:
+    """The IPv4 address or the IPv6 /64, packed; empty for what is no address."""
+    try:
+        read = ip_address(address.partition("%")[0])
+    except ValueError:
+        return b""
+    if not isinstance(read, IPv6Address):
+        return read.packed
+    return read.ipv4_mapped.packed if read.ipv4_mapped else read.packed[:_V6_NETWORK]
+
+
+def country_prefix(phone: str) -> str:
+    """`+79` of `+7952…`, `+44` of `+4479…`: a country's calling code, and what tells apart who share it."""
+    for digits in _CODE_DIGITS:
+        code = int(phone[1 : 1 + digits])
+        if code in COUNTRY_CODE_TO_REGION_CODE:
+            return phone[: 1 + digits + _FINER.get(code, 0)]
+    return phone[:4]

@@ -1,0 +1,129 @@
+"""The part of the SQLite store that counts against limits, in the transaction of what is counted.
+
+What is over a limit is rolled back as a whole, so that a refusal uses up nothing of the others' limits. Then, in a
+transaction of its own, `strike` begins the block.
+"""
+
+import sqlite3
+from functools import cache
+
+from gateway.store import Guesses, Limit, Refused, Toll
+
+_CALM = 86_400_000  # ms after a block's end until it is forgotten
+_GRAIN = 86_400_000  # ms: an address is noted anew at most once a day
+_LOOKED_AT = 10  # rows that a purge looks at for each that it may delete
+_GUESSES = {False: b"g", True: b"h"}
+_KNOWN = b"f"  # (destination, address) from which somebody has logged in: `due` is how long that counts
+
+
+class Over(Exception):
+    """Something is over its limit: roll back, then `strike`."""
+
+    def __init__(self, toll: Toll) -> None:
+        self.toll = toll
+
+
+def charge(db: sqlite3.Connection, toll: Toll | None, now: int) -> None:
+    """Count one use against each limit. Raises `Over`."""
+    if toll is None:
+        return
+    values: list[bytes | int] = [now]
+    for limit in toll.limits:
+        values += (limit.key, now + limit.cost)
+    rows = {key: (due, until) for key, due, until in db.execute(_charge(len(toll.limits)), values).fetchall()}
+    for limit in toll.limits:
+        due, until = rows[limit.key]
+        if until > now or due - now > (limit.window if toll.proved else limit.soft):
+            raise Over(toll)
+
+
+def look(db: sqlite3.Connection, toll: Toll | None, now: int) -> None:
+    """Whether one more use would be over a limit, without counting it. Raises `Over`."""
+    if toll is None:
+        return
+    rows = {key: more for key, *more in db.execute(_look(len(toll.limits)), [one.key for one in toll.limits])}
+    for limit in toll.limits:
+        due, until = rows.get(limit.key, (0, 0))
+        if until > now or max(due, now) + limit.cost - now > limit.window:
+            raise Over(toll)
+
+
+def strike(db: sqlite3.Connection, toll: Toll, now: int) -> Refused:
+    """Block what is over its limit, twice as long as the last time; what is blocked already stays so."""
+    worst = Refused("", now, 0)
+    for limit in toll.limits:
+        due, until, strikes = db.execute(_STATE, (limit.key,)).fetchone() or (0, 0, 0)
+        wait = max(due, now) + limit.cost - now - limit.window
+        if until <= now and wait <= 0:
+            continue
+        if until <= now:
+            strikes = 1 if until + _CALM < now else strikes + 1
+            until = now + max(wait, min(toll.first << min(strikes - 1, 20), toll.longest))
+            db.execute("UPDATE usage SET until = ?, strikes = ? WHERE key = ?", (until, strikes, limit.key))
+        if until > worst.until:
+            worst = Refused(limit.whose, until, strikes)
+    return worst
+
+
+def with_guesses(toll: Toll | None, guesses: Guesses | None, destination: bytes, length: int) -> Toll | None:
+    """The limits of a wrong code: its destination's besides the caller's."""
+    if toll is None or guesses is None:
+        return toll
+    cost = guesses.costs[min(length, len(guesses.costs) - 1)]
+    key = _GUESSES[guesses.known] + destination
+    mine = Limit(key, "guesses", cost, guesses.window, guesses.window)
+    return Toll((mine, *toll.limits), toll.first, toll.longest)
+
+
+def guesses_left_at(db: sqlite3.Connection, guesses: Guesses, destination: bytes, length: int) -> int:
+    """From when on one more code may be guessed here."""
+    due, until, _ = db.execute(_STATE, (_GUESSES[guesses.known] + destination,)).fetchone() or (0, 0, 0)
+    return int(max(until, due + guesses.costs[min(length, len(guesses.costs) - 1)] - guesses.window))
+
+
+def note_known(db: sqlite3.Connection, guesses: Guesses | None, destination: bytes, now: int) -> None:
+    """Somebody proved from this address to be the destination's."""
+    if guesses and guesses.address:
+        db.execute(_NOTE, (_KNOWN + destination + guesses.address, now + guesses.known_for, _GRAIN))
+
+
+def is_known(db: sqlite3.Connection, destination: bytes, address: bytes, now: int) -> bool:
+    """Whether somebody has logged in to the destination from this address."""
+    row = db.execute(_STATE, (_KNOWN + destination + address,)).fetchone()
+    return row is not None and row[0] > now
+
+
+def purge(db: sqlite3.Connection, after: bytes, before: int, most: int) -> tuple[int, bytes]:
+    """Forget what has been over since `before`, in the keys behind `after`; how many, and how far it looked.
+
+    An index by time would double what each login writes.
+    """
+    keys = db.execute("SELECT key FROM usage WHERE key > ? ORDER BY key LIMIT ?", (after, most * _LOOKED_AT))
+    last = max((key for (key,) in keys), default=b"")
+    gone = db.execute(
+        "DELETE FROM usage WHERE key IN"
+        " (SELECT key FROM usage WHERE key > ? AND key <= ? AND due < ? AND until < ? LIMIT ?)",
+        (after, last, before, before, most),
+    ).rowcount
+    return gone, after if gone == most else last
+
+
+_STATE = "SELECT due, until, strikes FROM usage WHERE key = ?"
+_NOTE = """
+    INSERT INTO usage (key, due) VALUES (?1, ?2)
+    ON CONFLICT (key) DO UPDATE SET due = excluded.due WHERE due < excluded.due - ?3
+"""
+
+
+@cache
+def _charge(limits: int) -> str:
+    marks = ", ".join(f"(?{2 * number}, ?{2 * number + 1})" for number in range(1, limits + 1))
+    return (
+        f"INSERT INTO usage (key, due) VALUES {marks}"  # noqa: S608 - numbered marks only
+        " ON CONFLICT (key) DO UPDATE SET due = max(due, ?1) + excluded.due - ?1 RETURNING key, due, until"
+    )
+
+
+@cache
+def _look(limits: int) -> str:
+    return f"SELECT key, due, until FROM usage WHERE key IN ({', '.join('?' * limits)})"  # noqa: S608
