@@ -878,3 +878,26 @@ def test_a_failing_transaction_leaves_nothing_half_done(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "store.sqlite3") as database:
         assert database.execute("SELECT count(*) FROM session").fetchone() == (0,)
     database.close()
+
+
+def test_processes_that_start_at_once_on_a_new_file_all_get_it(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    for number in range(25):
+        together, told = fork.Barrier(4), fork.Queue()
+
+        def start(
+            url: str = f"sqlite:///{tmp_path}/{number}.sqlite3", wait: Any = together, tell: Any = told
+        ) -> None:
+            wait.wait()
+            try:
+                open_store(url).migrate()
+                tell.put("well")
+            except StoreError as problem:
+                tell.put(str(problem))
+
+        processes = [fork.Process(target=start) for _ in range(4)]
+        for process in processes:
+            process.start()
+        assert [told.get(timeout=30) for _ in processes] == ["well"] * 4
+        for process in processes:
+            process.join()

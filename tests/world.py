@@ -15,7 +15,10 @@ from gateway.verbs import Caller, Created
 BOT_ID = 1
 START = 4_000_000_000_000  # 2096: after the boot of any machine that runs this
 
-ONE_FOR_MANY = {"limit_activations_chat": "1000000/3600", "limit_sends_browser": "1000000/3600"}  # many people
+ONE_FOR_MANY: dict[str, Any] = {
+    "limit_activations_chat": "1000000/3600",
+    "limit_sends_browser": "1000000/3600",
+}  # many people
 
 _numbers = itertools.count(2_000_000)
 

@@ -9,6 +9,7 @@ import asyncio
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -645,15 +646,21 @@ def _create(path: Path) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    try:
-        db = sqlite3.connect(
-            f"file:{path}?mode=rw", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000
-        )
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=NORMAL")
-    except sqlite3.Error as problem:
-        raise StoreError(f"DATABASE_URL: can't open {path}: {problem}") from None
-    return db
+    end = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            db = sqlite3.connect(
+                f"file:{path}?mode=rw", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000
+            )
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+        except sqlite3.Error as problem:
+            # On a new file SQLite does not wait until another process has changed the journal's mode.
+            if "locked" not in str(problem) or time.monotonic() > end:
+                raise StoreError(f"DATABASE_URL: can't open {path}: {problem}") from None
+            time.sleep(WATCH_EVERY)
+        else:
+            return db
 
 
 class _writing:  # noqa: N801 - reads as a statement; a class costs half of what a generator does
