@@ -176,6 +176,10 @@ class Guesses(msgspec.Struct, frozen=True):
     address: bytes
     known_for: int
 
+    def cost(self, length: int) -> int:
+        """What a wrong code of this length counts."""
+        return self.costs[min(length, len(self.costs) - 1)]
+
 
 class Refused(msgspec.Struct, frozen=True):
     """Over a limit: nothing was done. `whose` is the one that blocks longest, for the `strikes`th time; empty

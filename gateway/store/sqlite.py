@@ -10,11 +10,11 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import msgspec
 
@@ -67,6 +67,26 @@ _SESSION_BY_ID = """
     FROM session s LEFT JOIN activation a ON a.project_id = s.project_id AND a.destination = s.destination
     WHERE s.id = ?
 """
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _under_limits(
+    verb: Callable[Concatenate["SqliteStore", P], T],
+) -> Callable[Concatenate["SqliteStore", P], T | Refused]:
+    """What goes over a limit has been rolled back by then; its block begins in a transaction of its own."""
+
+    @wraps(verb)
+    def counted(store: "SqliteStore", /, *args: P.args, **options: P.kwargs) -> T | Refused:
+        try:
+            return verb(store, *args, **options)
+        except sqlite_limits.Over as over:
+            with _writing(store._connection) as db:
+                return sqlite_limits.strike(db, over.toll, over.now)
+
+    return counted
 
 
 class SqliteStore:
@@ -174,20 +194,13 @@ class SqliteStore:
 
     # Sessions
 
+    @_under_limits
     def open_session(
         self,
         new: NewSession,
         order: Order | None,
         toll: Toll | None = None,
         guesses: Guesses | None = None,
-    ) -> Opened | Paused | Refused:
-        try:
-            return self._open_session(new, order, toll, guesses)
-        except sqlite_limits.Over as over:
-            return self._strike(over.toll, new.now)
-
-    def _open_session(
-        self, new: NewSession, order: Order | None, toll: Toll | None, guesses: Guesses | None
     ) -> Opened | Paused:
         known = guesses is not None and guesses.known
         with _writing(self._connection) as db:
@@ -230,6 +243,7 @@ class SqliteStore:
             return None
         return row if project_id in (None, row.project_id) else None
 
+    @_under_limits
     def queue(
         self,
         project_id: int,
@@ -241,23 +255,6 @@ class SqliteStore:
         parks: bool = True,
         toll: Toll | None = None,
         actor: str = "system",
-    ) -> Queued | Refused | None:
-        try:
-            return self._queue(project_id, session_id, channel, now, cooldown, own, parks, toll, actor)
-        except sqlite_limits.Over as over:
-            return self._strike(over.toll, now)
-
-    def _queue(
-        self,
-        project_id: int,
-        session_id: str,
-        channel: Channel,
-        now: int,
-        cooldown: int,
-        own: OwnCode | None,
-        parks: bool,
-        toll: Toll | None,
-        actor: str,
     ) -> Queued | None:
         with _writing(self._connection) as db:
             session = _find_session(db, session_id)
@@ -278,6 +275,7 @@ class SqliteStore:
             values = (own.mac, own.sealed, own.length, session_id, project_id, now, self.void_before)
             return db.execute(alive, values).rowcount == 1
 
+    @_under_limits
     def try_code(
         self,
         project_id: int,
@@ -288,22 +286,6 @@ class SqliteStore:
         toll: Toll | None = None,
         guesses: Guesses | None = None,
         actor: str = "system",
-    ) -> Tried | Refused | None:
-        try:
-            return self._try_code(project_id, session_id, macs, now, pause, toll, guesses, actor)
-        except sqlite_limits.Over as over:
-            return self._strike(over.toll, now)
-
-    def _try_code(
-        self,
-        project_id: int,
-        session_id: str,
-        macs: Sequence[bytes],
-        now: int,
-        pause: Pause,
-        toll: Toll | None,
-        guesses: Guesses | None,
-        actor: str,
     ) -> Tried | Refused | None:
         known = guesses is not None and guesses.known
         with _writing(self._connection) as db:
@@ -341,10 +323,6 @@ class SqliteStore:
             (session_id, project_id, now, now, self.void_before),
         ).fetchone()
         return Refused("guesses", row[0], 1) if row else None
-
-    def _strike(self, toll: Toll, now: int) -> Refused:
-        with _writing(self._connection) as db:
-            return sqlite_limits.strike(db, toll, now)
 
     def is_known(self, destination: bytes, address: bytes, now: int) -> bool:
         with _reading(self._connection) as db:
@@ -406,15 +384,13 @@ class SqliteStore:
 
     # Activation
 
-    def activate(self, link: Link, now: int, toll: Toll | None = None) -> tuple[bool, int] | Refused:
-        try:
-            with self._durably() as db:
-                changed, released = _activate(db, link, now)
-                if changed:
-                    sqlite_limits.charge(db, toll, now)
-                return changed, released
-        except sqlite_limits.Over as over:
-            return self._strike(over.toll, now)
+    @_under_limits
+    def activate(self, link: Link, now: int, toll: Toll | None = None) -> tuple[bool, int]:
+        with self._durably() as db:
+            changed, released = _activate(db, link, now)
+            if changed:
+                sqlite_limits.charge(db, toll, now)
+        return changed, released
 
     def reactivate(self, bot_id: int, chat_id: int, now: int) -> int | None:
         with self._durably() as db:
@@ -489,24 +465,22 @@ class SqliteStore:
 
     # A server's own messages
 
+    @_under_limits
     def add_manual(self, new: NewManual, toll: Toll | None = None) -> Ordered:
-        try:
-            with _writing(self._connection) as db:
-                ordered = sqlite_manual.add(db, new)
-                if isinstance(ordered, ManualRow) and ordered.id == new.id:
-                    sqlite_limits.charge(db, toll, new.now)
-                    sqlite_audit.write(
-                        db,
-                        new.now,
-                        "secret key",
-                        "manual.send",
-                        new.project_id,
-                        destination=new.destination,
-                        detail=f"{new.channel}: message {ordered.message_id}",
-                    )
-                return ordered
-        except sqlite_limits.Over as over:
-            return self._strike(over.toll, new.now)
+        with _writing(self._connection) as db:
+            ordered = sqlite_manual.add(db, new)
+            if isinstance(ordered, ManualRow) and ordered.id == new.id:
+                sqlite_limits.charge(db, toll, new.now)
+                sqlite_audit.write(
+                    db,
+                    new.now,
+                    "secret key",
+                    "manual.send",
+                    new.project_id,
+                    destination=new.destination,
+                    detail=f"{new.channel}: message {ordered.message_id}",
+                )
+        return ordered
 
     def manual(self, project_id: int, message_id: int) -> ManualRow | None:
         with _reading(self._connection) as db:

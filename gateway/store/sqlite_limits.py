@@ -19,8 +19,9 @@ _KNOWN = b"f"  # (destination, address) from which somebody has logged in: `due`
 class Over(Exception):
     """Something is over its limit: roll back, then `strike`."""
 
-    def __init__(self, toll: Toll) -> None:
+    def __init__(self, toll: Toll, now: int) -> None:
         self.toll = toll
+        self.now = now
 
 
 def charge(db: sqlite3.Connection, toll: Toll | None, now: int) -> None:
@@ -34,7 +35,7 @@ def charge(db: sqlite3.Connection, toll: Toll | None, now: int) -> None:
     for limit in toll.limits:
         due, until = rows[limit.key]
         if until > now or due - now > (limit.window if toll.proved else limit.soft):
-            raise Over(toll)
+            raise Over(toll, now)
 
 
 def look(db: sqlite3.Connection, toll: Toll | None, now: int) -> None:
@@ -45,7 +46,7 @@ def look(db: sqlite3.Connection, toll: Toll | None, now: int) -> None:
     for limit in toll.limits:
         due, until = rows.get(limit.key, (0, 0))
         if until > now or max(due, now) + limit.cost - now > limit.window:
-            raise Over(toll)
+            raise Over(toll, now)
 
 
 def strike(db: sqlite3.Connection, toll: Toll, now: int) -> Refused:
@@ -69,7 +70,7 @@ def with_guesses(toll: Toll | None, guesses: Guesses | None, destination: bytes,
     """The limits of a wrong code: its destination's besides the caller's."""
     if toll is None or guesses is None:
         return toll
-    cost = guesses.costs[min(length, len(guesses.costs) - 1)]
+    cost = guesses.cost(length)
     key = _GUESSES[guesses.known] + destination
     mine = Limit(key, "guesses", cost, guesses.window, guesses.window)
     return Toll((mine, *toll.limits), toll.first, toll.longest)
@@ -78,7 +79,7 @@ def with_guesses(toll: Toll | None, guesses: Guesses | None, destination: bytes,
 def guesses_left_at(db: sqlite3.Connection, guesses: Guesses, destination: bytes, length: int) -> int:
     """From when on one more code may be guessed here."""
     due, until, _ = db.execute(_STATE, (_GUESSES[guesses.known] + destination,)).fetchone() or (0, 0, 0)
-    return int(max(until, due + guesses.costs[min(length, len(guesses.costs) - 1)] - guesses.window))
+    return int(max(until, due + guesses.cost(length) - guesses.window))
 
 
 def note_known(db: sqlite3.Connection, guesses: Guesses | None, destination: bytes, now: int) -> None:
