@@ -13,6 +13,7 @@ from bot.reports import PATH, Reports
 from bot.serving import listen, told_to_stop
 from bot.streams import health
 from gateway.callbacks import Callbacks
+from gateway.clock import LivedTime, SetBack
 from gateway.delivery import Courier
 from gateway.local import LocalGateway
 from gateway.opening import open_lines
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 PURGE_EVERY = 60.0
 PURGE_BATCH = 500  # rows: 1.2 ms of the write lock (MEASURED)
+LONGEST_WAIT_MS = 600_000  # longer than any retry, lease or Retry-After that is heeded
 WATCH_AT_LEAST = 1.0  # seconds: a look around even if nothing was committed
 
 
@@ -42,6 +44,8 @@ class BotProcess:
         self._reports = Reports(gateway, self._lines)
         self._callbacks = Callbacks(gateway, config)
         self._endings = Endings(gateway, self._lines, config)
+        self._set_back = SetBack(gateway.clock)
+        self._lived = LivedTime(gateway.clock)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then end within SHUTDOWN_SECONDS."""
@@ -87,9 +91,13 @@ class BotProcess:
     async def _watch(self) -> None:
         """Wake delivery and live streams whenever any process commits."""
         watch = self._gateway.store.watch()
+        self._put_right()  # while nobody was there, the clock may have been put back
         try:
             while True:
                 await watch.changed(WATCH_AT_LEAST)
+                if back := self._set_back.by():
+                    log.warning("the clock was put back by %s s: what waits goes on", back // 1000)
+                    self._put_right()
                 self._courier.wake()
                 self._callbacks.wake()
                 self._endings.wake()
@@ -97,9 +105,15 @@ class BotProcess:
         finally:
             watch.close()
 
+    def _put_right(self) -> None:
+        try:
+            self._gateway.store.put_right(self._gateway.clock(), LONGEST_WAIT_MS)
+        except Busy as problem:
+            log.warning("the store is busy, what waits for a later clock goes on waiting: %s", problem)
+
     async def _purge(self) -> None:
         while True:
-            before = self._gateway.clock() - self._config.keep_hours * 3600 * 1000
+            before = self._lived() - self._config.keep_hours * 3600 * 1000
             try:
                 while self._gateway.store.purge(before, PURGE_BATCH):
                     await asyncio.sleep(0.05)
@@ -110,7 +124,7 @@ class BotProcess:
             await asyncio.sleep(PURGE_EVERY)
 
     def _purge_audit(self) -> int:
-        before = self._gateway.clock() - self._config.audit_days * 24 * 3600 * 1000
+        before = self._lived() - self._config.audit_days * 24 * 3600 * 1000
         return self._gateway.store.purge_audit(before, self._config.audit_rows, PURGE_BATCH)
 
 

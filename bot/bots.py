@@ -5,6 +5,7 @@ A bot that Telegram refuses, or can't be reached for, is tried again by itself; 
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Collection
 
 from aiogram import Bot, Dispatcher
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 BOTS_EVERY = 5.0  # seconds between two looks at the projects: web sees a change as late (gateway.book.MAX_AGE)
 AWAY_RETRY = 2.0  # seconds between two tries to reach the Bot API at start
 REFUSED_RETRY = 30.0  # seconds: a refused token seldom gets better, and each try is an error in the log
-SILENCE = 30_000  # ms beyond a long poll after which the Bot API counts as away
+SILENCE = 30  # seconds beyond a long poll after which the Bot API counts as away
 COMMANDS = {"start": N_("Connect this chat"), "stop": N_("No more codes here"), "help": N_("What this bot does")}
 
 
@@ -44,8 +45,7 @@ class ServedBot:
         self.bot = Bot(token, session=AiohttpSession(api=server, limit=config.provider_concurrency))
         self.username = ""  # until Telegram has told it
         self.whose = ""  # for the operator: where the token comes from
-        self._clock = gateway.clock
-        self._patience = config.poll_timeout_seconds * 1000 + SILENCE
+        self._patience = config.poll_timeout_seconds + SILENCE
         self._on_introduced = on_introduced
         dispatcher = Dispatcher()
         dispatcher.include_routers(Conversations(gateway).router(), Taps(gateway).router())
@@ -53,7 +53,7 @@ class ServedBot:
 
     def polls(self) -> bool:
         """Whether the Bot API has answered of late."""
-        return self._clock() - self._poller.last_answer_at < self._patience
+        return time.monotonic() - self._poller.last_answer_at < self._patience
 
     async def run(self) -> None:
         """Serve until cancelled, however long the Bot API is away."""
@@ -84,7 +84,7 @@ class ServedBot:
             ]
             await self.bot.set_my_commands(commands, language_code=lang)
         self.username = me.username or ""
-        self._poller.last_answer_at = self._clock()
+        self._poller.last_answer_at = time.monotonic()
         self._on_introduced()
 
 

@@ -6,6 +6,8 @@ batch. Here an update is confirmed once it is handled (or shown to be hopeless),
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -56,7 +58,7 @@ class Poller:
         self._clock = clock
         self._timeout = timeout
         self._last: dict[int, asyncio.Task[None]] = {}  # a chat's newest task, which its next one waits for
-        self.last_answer_at = 0
+        self.last_answer_at = -math.inf
 
     async def run(self) -> None:
         """Poll until cancelled; then give what is being handled a moment.
@@ -93,7 +95,7 @@ class Poller:
     async def _poll(self, offset: int | None) -> list[dict[str, Any]]:
         method = GetRawUpdates(offset=offset, timeout=self._timeout)
         updates = await self._bot(method, request_timeout=self._timeout + POLL_SLACK)
-        self.last_answer_at = self._clock()
+        self.last_answer_at = time.monotonic()
         return [update for update in updates if isinstance(update.get("update_id"), int)]
 
     async def _handle_all(self, updates: list[dict[str, Any]]) -> None:
@@ -149,7 +151,7 @@ class Poller:
 
     def _first_offset(self) -> int | None:
         noted = self._store.update_offset(self._bot.id)
-        if noted and self._clock() - noted[1] < OFFSET_TRUSTED_MS:
+        if noted and abs(self._clock() - noted[1]) < OFFSET_TRUSTED_MS:
             return noted[0] + 1
         return None
 

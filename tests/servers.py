@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,6 +55,7 @@ class Servers:
         self.http = httpx.Client(timeout=30)
         self._urls = dict(zip(NAMES, (self.web, self.live, self.sandbox), strict=True))
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._orphaned: list[int] = []
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self.environment = {
             **kept,
@@ -85,6 +86,9 @@ class Servers:
         self.http.close()
         for name in list(self._processes):
             self.stop(name)
+        for group in self._orphaned:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
 
     def start(self, name: str, *, wait: bool = True) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -115,10 +119,17 @@ class Servers:
         except httpx.HTTPError:
             return 0
 
-    def kill(self, name: str) -> None:
-        """SIGKILL, to the process and its workers: what a power cut or the OOM killer does."""
+    def pid(self, name: str) -> int:
+        return self._processes[name].pid
+
+    def kill(self, name: str, *, alone: bool = False) -> None:
+        """SIGKILL, to the process and, unless it dies `alone`, its workers: what a power cut or the OOM killer does."""
         process = self._processes.pop(name)
-        os.killpg(process.pid, signal.SIGKILL)
+        if alone:
+            self._orphaned.append(process.pid)
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
     def stop(self, name: str) -> float:

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from gateway.channels import Channel
+from gateway.clock import AHEAD
 from gateway.projects import Project, ProjectSettings
 from gateway.store.entries import By, Entry, Wanted
 from gateway.verbs import Delivery
@@ -66,6 +67,10 @@ class SessionRow(msgspec.Struct, frozen=True):
     active: bool
     last_channel: Channel | None
     sends: tuple[Send, ...] = ()
+
+    def is_over(self, now: int) -> bool:
+        """Whether its time is over, or not yet there: then it is from before the clock was put back."""
+        return self.expires_at <= now or self.created_at > now + AHEAD
 
 
 class ApiKey(msgspec.Struct, frozen=True):
@@ -511,6 +516,11 @@ class Store(Protocol):
 
     def next_callback(self) -> int | None:
         """When the next callback is due, None where none waits."""
+
+    def put_right(self, now: int, longest: int) -> int:
+        """After the clock was put back: no message or callback waits longer than `longest` ms, and those of sessions
+        that are void by it are failed; how many rows changed.
+        """
 
     def next_due(self, channels: Sequence[Channel]) -> int | None:
         """When the next message of these channels is due, None where none waits."""
