@@ -8,8 +8,8 @@ from functools import lru_cache
 Clock = Callable[[], int]
 
 AHEAD = 60_000
-"""By how many milliseconds the clocks of our machines may differ, at most. What is dated further in the future is from
-before a clock was put back."""
+"""By how many milliseconds the clocks of our machines may differ, at most. What is dated further in the future is
+from before a clock was put back."""
 
 
 def system_clock() -> int:

@@ -123,7 +123,7 @@ class Servers:
         return self._processes[name].pid
 
     def kill(self, name: str, *, alone: bool = False) -> None:
-        """SIGKILL, to the process and, unless it dies `alone`, its workers: what a power cut or the OOM killer does."""
+        """SIGKILL, to the process and, unless `alone`, its workers: what a power cut or the OOM killer does."""
         process = self._processes.pop(name)
         if alone:
             self._orphaned.append(process.pid)

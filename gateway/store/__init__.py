@@ -518,8 +518,8 @@ class Store(Protocol):
         """When the next callback is due, None where none waits."""
 
     def put_right(self, now: int, longest: int) -> int:
-        """After the clock was put back: no message or callback waits longer than `longest` ms, and those of sessions
-        that are void by it are failed; how many rows changed.
+        """After the clock was put back: no message or callback waits longer than `longest` ms, and messages of
+        sessions that are void by it are failed; how many rows changed.
         """
 
     def next_due(self, channels: Sequence[Channel]) -> int | None:

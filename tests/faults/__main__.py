@@ -5,7 +5,8 @@ import random
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,28 @@ SETTINGS = {"WEB_WORKERS": "2", "LEASE_SECONDS": "4", "PROVIDER_TIMEOUT_SECONDS"
 @click.command()
 @click.option("--store", type=click.Choice(["sqlite", "postgres"]), default="sqlite", show_default=True)
 @click.option("--logins", default=20_000, show_default=True)
+@click.option("--rounds", default=0, help="enough where every fault was played so often")
 @click.option("--rate", default=45.0, show_default=True, help="logins a second")
 @click.option("--every", default=4.0, show_default=True, help="seconds from a fault's end to the next one")
+@click.option(
+    "--seconds", default=2.0, show_default=True, help="that a fault lasts, where it is not over by itself"
+)
 @click.option("--only", default="", help="faults whose name holds this")
+@click.option("--but", default="", help="not those whose name holds one of these, comma-separated")
+@click.option("--lose", default=0, help="of the provider's, so many are lost unnoticed: shows that this is found")
 @click.option("--seed", default=2026, show_default=True)
-def main(store: str, logins: int, rate: float, every: float, only: str, seed: int) -> None:
+def main(
+    store: str,
+    logins: int,
+    rounds: int,
+    rate: float,
+    every: float,
+    seconds: float,
+    only: str,
+    but: str,
+    lose: int,
+    seed: int,
+) -> None:
     """Honest logins at a steady rate while everything that can go wrong does."""
     ground.enter(as_oneself=store == "postgres")
     with tempfile.TemporaryDirectory(prefix="kodgate-faults-") as name, ExitStack() as stack:
@@ -49,21 +67,37 @@ def main(store: str, logins: int, rate: float, every: float, only: str, seed: in
             ground.mount_disk(disk)
             stack.callback(ground.unmount_disk, disk)
         url = url or f"sqlite:///{disk or folder}/kodgate.sqlite3"
-        run = Run(url, logins, rate, every, only, random.Random(seed))
-        sys.exit(asyncio.run(run.on(folder, disk, postgres)))
+        plan = Plan(logins, rounds, rate, every, seconds, only, tuple(filter(None, but.split(","))), lose)
+        code = asyncio.run(Run(url, plan, random.Random(seed)).on(folder, disk, postgres))
+    sys.exit(code)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was asked for; see `main`."""
+
+    logins: int
+    rounds: int
+    rate: float
+    every: float
+    seconds: float
+    only: str
+    but: tuple[str, ...]
+    lose: int
+
+    def has(self, act: Act) -> bool:
+        return self.only in act.name and not any(part in act.name for part in self.but)
 
 
 class Run:
     """One run, from the first login to the verdict."""
 
-    def __init__(self, url: str, logins: int, rate: float, every: float, only: str, chance: random.Random) -> None:
+    def __init__(self, url: str, plan: Plan, chance: random.Random) -> None:
         self._url = url
-        self._logins = [Login(FIRST + number) for number in range(logins)]
-        self._rate = rate
-        self._every = every
-        self._only = only
+        self._plan = plan
+        self._logins = [Login(FIRST + number) for number in range(plan.logins)]
         self._chance = chance
-        self._sender = Sender()
+        self._sender = Sender(plan.lose)
         self._played: list[Played] = []
         self._stuck = ""
 
@@ -81,7 +115,7 @@ class Run:
         servers = Servers(folder, **settings)
         await asyncio.to_thread(servers.__enter__)
         try:
-            stage = Stage(servers, self._sender, port, clock, disk, postgres, self._chance)
+            stage = Stage(servers, self._sender, port, clock, disk, postgres, self._chance, self._plan.seconds)
             await self._play(stage)
             await self._settle()
         finally:
@@ -93,18 +127,23 @@ class Run:
         over = asyncio.Event()
         faults = asyncio.create_task(self._break(stage, over))
         async with asyncio.TaskGroup() as group:
-            began = time.monotonic()
+            began, begun = time.monotonic(), 0
             for number, login in enumerate(self._logins):
-                await asyncio.sleep(max(0.0, began + number / self._rate - time.monotonic()))
+                await asyncio.sleep(max(0.0, began + number / self._plan.rate - time.monotonic()))
+                if faults.done() and self._plan.rounds:
+                    break
                 group.create_task(log_in(login, stage.web_port, self._sender))
+                begun = number + 1
             over.set()
             await faults
+        del self._logins[begun:]
         self._seconds = time.monotonic() - began
 
     async def _break(self, stage: Stage, over: asyncio.Event) -> None:
-        every = [act for act in acts(stage) if self._only in act.name]
+        every = [act for act in acts(stage) if self._plan.has(act)]
         coming: list[Act] = []
-        while not over.is_set():
+        rounds = self._plan.rounds * len(every)
+        while every and len(self._played) != (rounds or -1) and not over.is_set():
             coming = coming or self._chance.sample(every, len(every))
             act, began = coming.pop(), time.monotonic()
             try:
@@ -114,10 +153,8 @@ class Run:
                 return
             finally:
                 self._played.append(Played(act, began, time.monotonic()))
-            try:
-                await asyncio.wait_for(over.wait(), self._every)
-            except TimeoutError:
-                pass
+            with suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), self._plan.every)
 
     async def _settle(self) -> None:
         ask, end = asker(self._url), time.monotonic() + SETTLED_WITHIN

@@ -3,9 +3,10 @@
 import os
 import random
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -40,6 +41,8 @@ class Stage:
     disk: Path | None
     postgres: Postgres | None
     chance: random.Random
+    seconds: float
+    """That a fault lasts, where it is not over by itself."""
 
     @property
     def web_port(self) -> int:
@@ -59,30 +62,30 @@ class Act:
 
 def acts(stage: Stage) -> Iterator[Act]:
     """Those that can be played on this stage."""
-    yield Act("web: a worker is killed", lambda stage: _kill_worker(stage))
-    yield Act("web: its master is killed", lambda stage: _kill_master(stage))
+    yield Act("web: a worker is killed", _kill_worker)
+    yield Act("web: its master is killed", _kill_master)
     yield Act("web: all of it is killed", lambda stage: _kill(stage, "web"))
     yield Act("bot: killed", lambda stage: _kill(stage, "bot"), doubles=True)
-    yield Act("web: a worker is stopped for 2 s", lambda stage: _stop(stage, _a_worker(stage), 2))
-    yield Act("bot: stopped for 2 s", lambda stage: _stop(stage, stage.servers.pid("bot"), 2), doubles=True)
-    yield Act("provider: 503 for 2 s", lambda stage: _moody(stage, "busy"))
-    yield Act("provider: slow for 2 s", lambda stage: _moody(stage, "slow"))
-    yield Act("provider: breaks connections off for 2 s", lambda stage: _moody(stage, "rude"))
-    yield Act("Bot API: away for 2 s", _bot_api_away)
-    yield Act("clock: 3 h ahead for 2 s", lambda stage: _jump(stage, 3 * 3600), expires=True)
-    yield Act("clock: 3 h behind for 2 s", lambda stage: _jump(stage, -3 * 3600), expires=True)
-    yield Act("clock: 20 s ahead for 2 s", lambda stage: _jump(stage, 20), expires=True)
+    yield Act("web: a worker is stopped", lambda stage: _stop(stage, _a_worker(stage)))
+    yield Act("bot: stopped", lambda stage: _stop(stage, stage.servers.pid("bot")), doubles=True)
+    yield Act("provider: 503", lambda stage: _moody(stage, "busy"))
+    yield Act("provider: slow", lambda stage: _moody(stage, "slow"))
+    yield Act("provider: breaks connections off", lambda stage: _moody(stage, "rude"))
+    yield Act("Bot API: away", _bot_api_away)
+    yield Act("clock: 3 h ahead", lambda stage: _jump(stage, 3 * 3600), expires=True)
+    yield Act("clock: 3 h behind", lambda stage: _jump(stage, -3 * 3600), expires=True)
+    yield Act("clock: 20 s ahead", lambda stage: _jump(stage, 20), expires=True)
     if stage.disk:
-        yield Act("disk: full for 2 s", lambda stage: _full(stage))
+        yield Act("disk: full", _full)
     if ground.has_network():
-        yield Act("network: no provider for 2 s", lambda stage: _cut(stage.sender_port), doubles=True)
-        yield Act("network: no web for 2 s", lambda stage: _cut(stage.web_port))
+        yield Act("network: no provider", lambda stage: _cut(stage, stage.sender_port), doubles=True)
+        yield Act("network: no web", lambda stage: _cut(stage, stage.web_port))
     if stage.postgres:
         yield Act("PostgreSQL: restarted (fast)", lambda stage: _restart(stage, signal.SIGINT), doubles=True)
         yield Act("PostgreSQL: restarted (immediate)", lambda stage: _restart(stage, signal.SIGQUIT), doubles=True)
         yield Act("PostgreSQL: killed", lambda stage: _restart(stage, signal.SIGKILL), doubles=True)
         if ground.has_network():
-            yield Act("network: no PostgreSQL for 2 s", lambda stage: _cut(_postgres(stage).port), doubles=True)
+            yield Act("network: no PostgreSQL", lambda stage: _cut(stage, _postgres(stage).port), doubles=True)
 
 
 def left_out(stage: Stage) -> list[str]:
@@ -130,10 +133,10 @@ def workers(master: int) -> list[int]:
     return [int(child) for child in children]
 
 
-def _stop(stage: Stage, pid: int, seconds: float) -> None:
+def _stop(stage: Stage, pid: int) -> None:
     os.kill(pid, signal.SIGSTOP)
     try:
-        time.sleep(seconds)
+        time.sleep(stage.seconds)
     finally:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
@@ -141,7 +144,7 @@ def _stop(stage: Stage, pid: int, seconds: float) -> None:
 
 def _moody(stage: Stage, mood: Mood) -> None:
     with _mood(stage.sender, mood):
-        time.sleep(2)
+        time.sleep(stage.seconds)
 
 
 @contextmanager
@@ -155,27 +158,29 @@ def _mood(sender: Sender, mood: Mood) -> Iterator[None]:
 
 def _bot_api_away(stage: Stage) -> None:
     stage.servers.kill("sandbox")
-    time.sleep(2)
+    time.sleep(stage.seconds)
     stage.servers.start("sandbox")
 
 
 def _jump(stage: Stage, seconds: float) -> None:
     stage.clock.jump(seconds)
     try:
-        time.sleep(2)
+        time.sleep(stage.seconds)
     finally:
         stage.clock.jump(0)
 
 
 def _full(stage: Stage) -> None:
     assert stage.disk
+    with closing(sqlite3.connect(stage.disk / "kodgate.sqlite3")) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # else the log's room would last for thousands of logins
     with ground.full(stage.disk):
-        time.sleep(2)
+        time.sleep(stage.seconds)
 
 
-def _cut(port: int) -> None:
+def _cut(stage: Stage, port: int) -> None:
     with ground.cut(port):
-        time.sleep(2)
+        time.sleep(stage.seconds)
 
 
 def _postgres(stage: Stage) -> Postgres:

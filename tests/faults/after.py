@@ -11,12 +11,7 @@ from tests.faults.provider import Sender
 
 Ask = Callable[[str], list[tuple[Any, ...]]]
 
-_ACCEPTED = (
-    "SELECT session_id, count(*) FROM audit WHERE action = 'session.check' AND reason = '' GROUP BY session_id"
-)
-_VERIFIED = (
-    "SELECT session_id, count(*) FROM audit WHERE action = 'session.verify' AND reason = '' GROUP BY session_id"
-)
+_DONE = "SELECT session_id, count(*) FROM audit WHERE action = 'session.{}' AND reason = '' GROUP BY session_id"
 
 
 def asker(url: str) -> Ask:
@@ -57,7 +52,8 @@ def untruths(url: str, logins: list[Login], sender: Sender) -> Iterator[str]:
     known = {number for (number,) in ask("SELECT id FROM message")}
     for number in sender.taken.keys() - known:
         yield f"the provider had message {number}, which is not in the store"
-    accepted, verified = dict(ask(_ACCEPTED)), dict(ask(_VERIFIED))
+    accepted: dict[str, int] = {row[0]: row[1] for row in ask(_DONE.format("check"))}
+    verified: dict[str, int] = {row[0]: row[1] for row in ask(_DONE.format("verify"))}
     for what, counts in (("code was accepted", accepted), ("token was exchanged", verified)):
         for session_id, times in counts.items():
             if times != 1:

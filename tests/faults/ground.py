@@ -1,4 +1,4 @@
-"""A ground of our own: network and mount namespaces, so that networks can be cut and disks filled for nobody else."""
+"""A ground of our own, namespaces: networks can be cut and disks filled there for nobody else."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ _RULES = "add table inet faults; add chain inet faults cut {{ type filter hook o
 
 
 def enter(*, as_oneself: bool = False) -> None:
-    """Begin again in namespaces of our own, where that is permitted; else stay, without networks and disks to break.
+    """Begin again in namespaces of our own, where that is permitted; else stay, with less to break.
 
     Who is not root becomes root of a user namespace, unless they must stay `as_oneself`.
     """
@@ -29,7 +29,7 @@ def enter(*, as_oneself: bool = False) -> None:
     os.environ[_INSIDE] = "namespaces" if possible else ""
     if possible:
         command = [sys.executable, "-m", "tests.faults", *sys.argv[1:]]
-        os.execvp("unshare", ["unshare", *ways, "--", *command])
+        os.execvp("unshare", ["unshare", *ways, "--", *command])  # noqa: S606
 
 
 def has_disk() -> bool:

@@ -1,4 +1,4 @@
-"""Honest logins: people with an HTTP client that tries again, as a browser or a proxy would, and no other cunning."""
+"""Honest logins: people whose HTTP client tries again, as a browser's or a proxy's does, with no other cunning."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ class GoneAway(Exception):
 
 @dataclass
 class Answer:
-    """What was answered in the end; `lost`: an earlier answer to the same request may have been lost on the way."""
+    """What was answered in the end; `lost`: an earlier answer to the same request may be lost."""
 
     status: int
     body: dict[str, Any]
@@ -122,8 +122,6 @@ async def log_in(login: Login, port: int, sender: Sender) -> None:
     client = Client(port, until, login)
     try:
         while not login.done:
-            if time.monotonic() > until:
-                raise GoneAway(login.anew[-1])
             await _try(login, client, port, sender, until)
     except GoneAway as problem:
         login.why = f"no end of it: {problem}"
@@ -140,10 +138,10 @@ async def _try(login: Login, client: Client, port: int, sender: Sender, until: f
     seen = sender.seen(phone)
     created = await client.ask("create", {"to": phone, "type": "sms"})
     if created.status != 200:
-        await _anew(login, "create", created)
+        await _anew(login, until, "create", created)
         return
     session_id = created.body["session_id"]
-    token = await _enter(login, client, port, sender, session_id, phone, seen)
+    token = await _enter(login, client, port, sender, session_id, phone, seen, until)
     if not token:
         return
     got_it = time.monotonic()
@@ -154,11 +152,11 @@ async def _try(login: Login, client: Client, port: int, sender: Sender, until: f
         return
     if not verified.lost:
         login.tokens_refused.append((got_it, time.monotonic()))
-    await _anew(login, "verify", verified)
+    await _anew(login, until, "verify", verified)
 
 
 async def _enter(
-    login: Login, client: Client, port: int, sender: Sender, session_id: str, phone: str, seen: int
+    login: Login, client: Client, port: int, sender: Sender, session_id: str, phone: str, seen: int, until: float
 ) -> str:
     """Enter the newest code as it comes; the verify token, or "" where the session is over."""
     while True:
@@ -170,14 +168,12 @@ async def _enter(
         seen = len(codes)
         fields = {"session_id": session_id, "code": codes[-1]}
         if login.number % TWICE_OF == 0:
-            other = Client(port, client._until, login)
+            other = Client(port, until, login)
             both = await asyncio.gather(client.ask("check", fields), other.ask("check", fields))
             other.close()
             accepted = [answer for answer in both if answer.status == 200]
             login.twice += max(0, len(accepted) - 1)
-            answer = (
-                accepted[0] if accepted else Answer(both[0].status, both[0].body, any(one.lost for one in both))
-            )
+            answer = accepted[0] if accepted else max(both, key=lambda one: one.lost)
         else:
             answer = await client.ask("check", fields)
         if answer.status == 200:
@@ -185,11 +181,13 @@ async def _enter(
             token: str = answer.body["verify_token"]
             return token
         if answer.body.get("sys_message") != WrongCode.sys_message:
-            await _anew(login, "check", answer)
+            await _anew(login, until, "check", answer)
             return ""
 
 
-async def _anew(login: Login, verb: str, answer: Answer) -> None:
+async def _anew(login: Login, until: float, verb: str, answer: Answer) -> None:
     why = "the answer was lost" if answer.lost else answer.body.get("sys_message", answer.status)
     login.anew.append(f"{verb}: {why}")
+    if time.monotonic() > until:
+        raise GoneAway(why)
     await asyncio.sleep(AGAIN_AFTER * 5)

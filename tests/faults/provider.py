@@ -12,9 +12,10 @@ _ANSWER = b"HTTP/1.1 %s\r\ncontent-length: 0\r\n%s\r\n"
 
 
 class Sender:
-    """`taken`: when it said yes to which message; `codes`: what each phone has received, oldest first."""
+    """`taken`: when it said yes to which message; `lose`: so many it loses, in spite of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, lose: int = 0) -> None:
+        self._lose = lose
         self.mood: Mood = "well"
         self.taken: dict[int, list[float]] = defaultdict(list)
         self.refused = 0
@@ -59,6 +60,9 @@ class Sender:
             writer.close()
 
     def _take(self, body: dict[str, str]) -> None:
+        if self._lose:
+            self._lose -= 1
+            return
         self.taken[int(body["message_id"])].append(time.monotonic())
         self._codes[body["to"]].append(body["code"])
         self._news[body["to"]].set()
