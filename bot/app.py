@@ -97,7 +97,7 @@ class BotProcess:
                 await watch.changed(WATCH_AT_LEAST)
                 if back := self._set_back.by():
                     log.warning("the clock was put back by %s s: what waits goes on", back // 1000)
-                    self._put_right()
+                    self._put_right(back)
                 self._courier.wake()
                 self._callbacks.wake()
                 self._endings.wake()
@@ -105,9 +105,9 @@ class BotProcess:
         finally:
             watch.close()
 
-    def _put_right(self) -> None:
+    def _put_right(self, back: int = 0) -> None:
         try:
-            self._gateway.store.put_right(self._gateway.clock(), LONGEST_WAIT_MS)
+            self._gateway.store.put_right(self._gateway.clock(), LONGEST_WAIT_MS, back)
         except Busy as problem:
             log.warning("the store is busy, what waits for a later clock goes on waiting: %s", problem)
 

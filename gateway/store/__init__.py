@@ -517,9 +517,10 @@ class Store(Protocol):
     def next_callback(self) -> int | None:
         """When the next callback is due, None where none waits."""
 
-    def put_right(self, now: int, longest: int) -> int:
+    def put_right(self, now: int, longest: int, back: int = 0) -> int:
         """After the clock was put back: no message or callback waits longer than `longest` ms, and messages of
-        sessions that are void by it are failed; how many rows changed.
+        sessions that are void by it are failed; how many rows changed. What counts against limits moves
+        `back` by as many ms as the clock did, where there is one clock for all.
         """
 
     def next_due(self, channels: Sequence[Channel]) -> int | None:

@@ -436,8 +436,9 @@ class SqliteStore:
             for outcome in outcomes:
                 _finish(db, outcome, now)
 
-    def put_right(self, now: int, longest: int) -> int:
+    def put_right(self, now: int, longest: int, back: int = 0) -> int:
         with _writing(self._connection) as db:
+            sqlite_limits.put_back(db, now, back)
             late = now + longest
             over = db.execute(
                 "UPDATE message SET state = 'failed', error = 'the clock was put back', finished_at = ?"

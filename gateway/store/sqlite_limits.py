@@ -66,6 +66,12 @@ def remembered(due: int, until: int, limit: Limit, toll: Toll, now: int) -> tupl
     return due if due <= now + limit.window + AHEAD else 0, until if until <= now + longest + AHEAD else 0
 
 
+def put_back(db: sqlite3.Connection, now: int, back: int) -> None:
+    """The clock was put back by so many ms: what is still to be forgotten is as far away as before."""
+    if back:
+        db.execute("UPDATE usage SET due = due - ?, until = max(0, until - ?) WHERE due > ?", (back, back, now))
+
+
 def strike(db: sqlite3.Connection, toll: Toll, now: int) -> Refused:
     """Block what is over its limit, twice as long as the last time; what is blocked already stays so."""
     worst = Refused("", now, 0)

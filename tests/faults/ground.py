@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _INSIDE = "KODGATE_FAULTS_GROUND"  # set to the ways of leaving our own ground that we have, for the process inside
@@ -57,12 +57,10 @@ def full(folder: Path) -> Iterator[None]:
     """No byte is left on the disk."""
     ballast = folder / "ballast"
     with ballast.open("wb", buffering=0) as file:
-        try:
-            for size in (1 << 20, 1 << 12):
+        for size in (1 << 20, 1 << 12):
+            with suppress(OSError):
                 while file.write(bytes(size)) == size:
                     pass
-        except OSError:
-            pass
     try:
         yield
     finally:
