@@ -31,7 +31,7 @@ def log_in(world: World, phone: str) -> None:
 
 @pytest.mark.parametrize("back", [3 * HOUR, 400 * 24 * HOUR])
 def test_a_clock_put_back_keeps_nobody_out(tmp_path: Path, back: int) -> None:
-    """Their limits used up, a pause and a block begun: all of that would last until the old time is there again."""
+    """Limits used up, a pause and a block begun: all of it would last until the old time is there again."""
     world = make_world(tmp_path, limit_sends_destination="2/3600", pause_seconds=600, cooldown_seconds=0)
     phone, flooded = new_phone(), new_phone()
     session_id = world.create(phone).session_id
@@ -107,7 +107,7 @@ def test_a_verify_token_lives_no_longer_for_a_clock_put_back(world: World) -> No
 
 
 def test_what_waits_for_a_later_clock_goes_on(world: World) -> None:
-    """A server's own message, queued before the clock was put back, is sent; the message of a void session is not."""
+    """A server's own message from before the clock was put back is sent; that of a void session is not."""
     store, clock = world.gateway.store, world.clock
     world.create(new_phone(), channel=Channel.SMS)
     draft = Draft(parse_contact(new_phone()), Channel.SMS)
