@@ -29,6 +29,7 @@ from gateway.store import (
     Busy,
     Claimed,
     EndedSend,
+    Expected,
     Link,
     NewSession,
     Opened,
@@ -53,6 +54,7 @@ from gateway.verbs import (
     CodeForm,
     Created,
     Draft,
+    ExpectedLogin,
     LinkedSession,
     ManualSent,
     MessageStatus,
@@ -313,6 +315,18 @@ class LocalGateway:
             session.active,
             session.place,
         )
+
+    def expect(self, bot_id: int, chat_id: int, session: LinkedSession | None) -> None:
+        self.store.expect(bot_id, chat_id, Expected(session.project.id, session.id) if session else None)
+
+    def expected(self, bot_id: int, chat_id: int) -> ExpectedLogin | None:
+        known = self.store.expected(bot_id, chat_id)
+        project = self.projects.by_id(known.project_id) if known else None
+        if known is None or project is None:
+            return None
+        session = self.store.session(project.id, known.session_id)
+        contact = Contact("phone", self.keyring.open(session.sealed, session.id)) if session else None
+        return ExpectedLogin(project, known.session_id, contact)
 
     def activate(self, project: Project, phone: Contact, *, bot_id: int, chat_id: int, user_id: int) -> Activation:
         destination = self._destinations.hash(project.id, phone.value)
