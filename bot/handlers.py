@@ -82,7 +82,7 @@ class Conversations:
         except BadRequest:
             self._gateway.audit.note("telegram", "bot.contact", reason="not a phone")
             return text(chat_id, render_bot_text("strange_number", lang), ReplyKeyboardRemove())
-        expected = self._gateway.expected(bot.id, chat_id)
+        expected = self._gateway.expected(bot.id, chat_id, message.message_id)
         released = 0
         for project in self._gateway.projects.by_bot(bot.id):
             if expected is None or expected.project.id == project.id:
@@ -93,6 +93,8 @@ class Conversations:
                 except TooOften as refusal:
                     return text(chat_id, refusal.text(lang), ReplyKeyboardRemove())
                 released += activation.released
+        if expected:
+            self._gateway.met(bot.id, chat_id, expected, message.message_id)
         return self._confirmation(bot, chat_id, lang, phone, expected, released)
 
     async def stopped(self, message: Message, bot: Bot) -> TelegramMethod[Any]:

@@ -297,8 +297,11 @@ class BotGateway(Gateway, Protocol):
     def expect(self, bot_id: int, chat_id: int, session: LinkedSession | None) -> None:
         """The contact that this chat shares next is for that session's project; None: for all of the bot's."""
 
-    def expected(self, bot_id: int, chat_id: int) -> ExpectedLogin | None:
-        """What was last expected of the chat, by any process, until it is purged."""
+    def expected(self, bot_id: int, chat_id: int, message_id: int) -> ExpectedLogin | None:
+        """What this message's contact is for; None: what was expected was met by another message, or nothing was."""
+
+    def met(self, bot_id: int, chat_id: int, login: ExpectedLogin, message_id: int) -> None:
+        """The expected contact came with this message. Idempotent."""
 
     def activate(self, project: Project, phone: Contact, *, bot_id: int, chat_id: int, user_id: int) -> Activation:
         """Link a Telegram chat to the phone it proved, and let parked codes go. Idempotent."""

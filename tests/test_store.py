@@ -558,8 +558,9 @@ def test_what_a_chat_is_expected_to_share_is_remembered(store: Store) -> None:
     store.expect(9, 70, one)
     store.expect(8, 70, two)
     assert (store.expected(9, 70), store.expected(8, 70), store.expected(9, 71)) == (one, two, None)
-    store.expect(9, 70, two)
-    assert store.expected(9, 70) == two
+    met = msgspec.structs.replace(two, met_by=5)
+    store.expect(9, 70, met)
+    assert (store.expected(9, 70), store.expected(8, 70)) == (met, two)
     store.expect(9, 70, None)
     assert store.expected(9, 70) is None
 

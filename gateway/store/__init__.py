@@ -327,10 +327,11 @@ class Callback(msgspec.Struct, frozen=True):
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """Whose login a chat's deep link was for."""
+    """Whose login a chat's deep link was for, and which message of the chat brought the contact."""
 
     project_id: int
     session_id: str
+    met_by: int | None = None
 
 
 Taken = Literal["taken", "busy", "done"]
@@ -558,7 +559,7 @@ class Store(Protocol):
         """The update is handled, for good; or it is not, and may be taken at once."""
 
     def expect(self, bot_id: int, chat_id: int, expected: Expected | None) -> None:
-        """The contact that this chat shares next is for that login; None: for none in particular."""
+        """The contact that this chat shares is for that login, or was; None: for none in particular."""
 
     def expected(self, bot_id: int, chat_id: int) -> Expected | None:
         """What was last expected of the chat."""

@@ -41,8 +41,8 @@ def end_update(db: sqlite3.Connection, bot_id: int, update_id: int, handled: boo
 def expect(db: sqlite3.Connection, bot_id: int, chat_id: int, expected: Expected | None) -> None:
     """Remember whose login the chat's next contact is for, or that it is for none."""
     if expected:
-        values = (bot_id, chat_id, expected.project_id, expected.session_id)
-        db.execute("INSERT OR REPLACE INTO expected VALUES (?, ?, ?, ?)", values)
+        values = (bot_id, chat_id, expected.project_id, expected.session_id, expected.met_by)
+        db.execute("INSERT OR REPLACE INTO expected VALUES (?, ?, ?, ?, ?)", values)
     else:
         db.execute("DELETE FROM expected WHERE bot_id = ? AND chat_id = ?", (bot_id, chat_id))
 
@@ -50,7 +50,7 @@ def expect(db: sqlite3.Connection, bot_id: int, chat_id: int, expected: Expected
 def expected(db: sqlite3.Connection, bot_id: int, chat_id: int) -> Expected | None:
     """What `expect` remembered."""
     row = db.execute(
-        "SELECT project_id, session_id FROM expected WHERE bot_id = ? AND chat_id = ?", (bot_id, chat_id)
+        "SELECT project_id, session_id, met_by FROM expected WHERE bot_id = ? AND chat_id = ?", (bot_id, chat_id)
     ).fetchone()
     return Expected(*row) if row else None
 

@@ -17,12 +17,14 @@ CREATE TABLE taken_update (
 
 CREATE INDEX taken_update_at ON taken_update (at);
 
--- Whose login a chat's deep link was for: the contact shared after it connects that project alone.
+-- Whose login a chat's deep link was for: the contact shared after it, in the message `met_by`, connects that project
+-- alone.
 CREATE TABLE expected (
     bot_id INTEGER NOT NULL,
     chat_id INTEGER NOT NULL,
     project_id INTEGER NOT NULL,
     session_id TEXT NOT NULL,
+    met_by INTEGER,
     PRIMARY KEY (bot_id, chat_id)
 ) WITHOUT ROWID;
 
