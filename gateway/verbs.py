@@ -298,7 +298,7 @@ class BotGateway(Gateway, Protocol):
         """The contact that this chat shares next is for that session's project; None: for all of the bot's."""
 
     def expected(self, bot_id: int, chat_id: int, message_id: int) -> ExpectedLogin | None:
-        """What this message's contact is for; None: what was expected was met by another message, or nothing was."""
+        """What this message's contact is for; None: nothing was expected, or another message met it."""
 
     def met(self, bot_id: int, chat_id: int, login: ExpectedLogin, message_id: int) -> None:
         """The expected contact came with this message. Idempotent."""
