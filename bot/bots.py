@@ -108,6 +108,7 @@ class ServedBot:
                     await asyncio.sleep(TURN_EVERY)
                 await self.bot.delete_webhook(drop_pending_updates=False)
                 self._poller.last_answer_at = self._clock()
+                log.info("%s: this process polls for bot %s", self.whose, self.bot.id)
                 await self._poll_while_held()
         finally:
             self._lease.let_go()

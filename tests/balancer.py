@@ -59,8 +59,8 @@ class Balancer:
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self._turn += 1
-        for place in range(len(self.upstreams)):
-            upstream = self.upstreams[(self._turn + place) % len(self.upstreams)]
+        first = self._turn % len(self.upstreams)
+        for upstream in self.upstreams[first:] + self.upstreams[:first]:
             try:
                 return await self._ask(upstream, request, body)
             except aiohttp.ClientConnectorError:
