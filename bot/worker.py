@@ -4,6 +4,7 @@ Its loops are the bot process's own: each is safe beside any number of others.
 """
 
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Coroutine, Iterable, Mapping
@@ -84,6 +85,8 @@ class Worker:
             "purge": self._purge(),
         }
         tasks = [asyncio.create_task(task, name=name) for name, task in work.items()]
+        gc.collect()
+        gc.freeze()  # aiogram's models stay: no collection, nor the process's end, need look at them again
         log.info("ready on http://%s:%s", self.config.host, self.port)
         stopped = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
