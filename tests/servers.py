@@ -95,6 +95,10 @@ class Servers:
         self._urls[name] = f"http://127.0.0.1:{port}"
         return self._urls[name]
 
+    def upgrade(self, name: str) -> None:
+        """From its next start on, a process beside has the code under test."""
+        self._beside[name][1]["PYTHONPATH"] = str(ROOT)
+
     def start(self, name: str, *, wait: bool = True) -> None:
         module, environment = self._beside.get(name, (name, {}))
         with (self.folder / f"{name}.log").open("ab") as log:

@@ -1,5 +1,10 @@
 """Processes restarted, and upgraded, one after another while people log in: nobody notices."""
 
+import io
+import shutil
+import sqlite3
+import subprocess
+import tarfile
 import threading
 import time
 from collections.abc import Iterator
@@ -7,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.balancer import Balancer
-from tests.servers import PUBLIC, SECRET, Servers
+from tests.servers import PUBLIC, ROOT, SECRET, Servers
 from tests.world import new_phone
 
 PEOPLE = 4  # at once; each begins a login, and half a second after its end another
@@ -80,6 +86,25 @@ class People:
         assert {len(self._servers.letters(phone)) for phone in self.phones} == {1}
 
 
+def code_before_the_newest_migration(folder: Path) -> Path:
+    """Kodgate as it was then, out of the repository's history."""
+    newest = max((ROOT / "gateway/store/migrations/sqlite").glob("*.sql"))
+    added = _git("log", "--diff-filter=A", "--format=%H", "--", str(newest)).decode().split()
+    if not added:
+        pytest.skip("the repository's history is not here")
+    with tarfile.open(fileobj=io.BytesIO(_git("archive", f"{added[-1]}^"))) as archive:
+        archive.extractall(folder, filter="data")
+    newest_then = max((folder / newest.relative_to(ROOT).parent).glob("*.sql"))
+    assert newest_then.name < newest.name
+    for catalogue in (ROOT / "templates/locale").rglob("*.mo"):  # compiled, and so not in the history
+        shutil.copy(catalogue, folder / catalogue.relative_to(ROOT))
+    return folder
+
+
+def _git(*words: str) -> bytes:
+    return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, check=False).stdout
+
+
 def test_a_rolling_restart_fails_no_login_and_loses_and_doubles_no_message(tmp_path: Path) -> None:
     with Balancer() as balancer, Servers(tmp_path, PUBLIC_URL=balancer.url) as servers:
         balancer.upstreams = [servers.web, servers.beside("web2", "web")]
@@ -92,3 +117,30 @@ def test_a_rolling_restart_fails_no_login_and_loses_and_doubles_no_message(tmp_p
                 print(f"{name} ended within {servers.stop(name):.1f} s")
                 servers.start(name)
         people.look(balancer)
+
+
+def test_a_rolling_upgrade_fails_no_login_and_loses_and_doubles_no_message(tmp_path: Path) -> None:
+    """The code before the newest migration goes on beside what has it, until each process is another's turn."""
+    old = {"PYTHONPATH": str(code_before_the_newest_migration(tmp_path / "old"))}
+    with Balancer() as balancer, Servers(tmp_path, ("sandbox",), PUBLIC_URL=balancer.url) as servers:
+        balancer.upstreams = [servers.beside("web1", "web", **old), servers.beside("web2", "web", **old)]
+        servers.beside("bot1", "bot", **old)
+        for name in ("web1", "web2", "bot1"):
+            servers.start(name)
+        known = migrations(tmp_path)
+        people = People(servers, balancer.url)
+        with people.at_it():
+            for name in ("web1", "web2", "bot1"):
+                servers.stop(name)
+                servers.upgrade(name)
+                servers.start(name)
+                assert migrations(tmp_path) > known
+                time.sleep(2)
+        people.look(balancer)
+
+
+def migrations(folder: Path) -> int:
+    database = sqlite3.connect(folder / "kodgate.sqlite3")
+    count: int = database.execute("SELECT count(*) FROM migration").fetchone()[0]
+    database.close()
+    return count
