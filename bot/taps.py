@@ -7,7 +7,7 @@ program that makes up what buttons carry: of whatever is not the pressing chat's
 import logging
 from typing import Any
 
-from aiogram import Bot, F, Router
+from aiogram import Bot, Router
 from aiogram.enums import ChatType
 from aiogram.methods import TelegramMethod
 from aiogram.types import CallbackQuery, InaccessibleMessage, InlineKeyboardMarkup, Message
@@ -40,7 +40,7 @@ class Taps:
     def router(self) -> Router:
         """The handlers, in the order they are tried."""
         router = Router()
-        router.callback_query.register(self.pressed, F.message.chat.type == ChatType.PRIVATE)
+        router.callback_query.register(self.pressed, _is_private)
         router.callback_query.register(self.pressed_elsewhere)
         return router
 
@@ -66,6 +66,10 @@ class Taps:
         if press.number is None:
             return "denied" if self._gateway.deny(bot_id, chat_id, press.session_id) else "over"
         return self._gateway.pick(bot_id, chat_id, press.session_id, press.number)
+
+
+async def _is_private(query: CallbackQuery) -> bool:
+    return query.message is not None and query.message.chat.type == ChatType.PRIVATE
 
 
 def _settled(message: Message, outcome: str, lang: str) -> TelegramMethod[Any]:
