@@ -181,6 +181,20 @@ class NoChannel(GatewayError):
     message = N_("This site does not send codes by this channel.")
 
 
+class ChannelUsedUp(NoChannel):
+    """The project has sent as much by this channel as it may in a day."""
+
+    message = N_("No more codes go out by this channel today. Choose another one.")
+
+
+class CountryNotAllowed(GatewayError):
+    """The project does not send to this phone's country, or not just now, by this channel."""
+
+    status = 409
+    sys_message = "ERROR_CHANNEL_NOT_ALLOWED_COUNTRY"
+    message = N_("This site does not send codes to that number by this channel. Choose another one.")
+
+
 class ChannelCannotReach(GatewayError):
     """The channel cannot reach this user, such as SMS for an email."""
 

@@ -18,6 +18,18 @@ _ANY_LENGTH = (2, 15)  # ITU-T E.164
 _MOBILE = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
 
 
+class Phone(NamedTuple):
+    """A number in E.164 (`+79522966236`) and its country's ISO code (`RU`), empty where it has none."""
+
+    value: str
+    region: str
+
+
+class _Valid(NamedTuple):
+    parsed: PhoneNumber
+    region: str
+
+
 class WrongLength(BadRequest):
     """Digits are missing or too many: `count` of them, beside how such a number looks."""
 
@@ -42,8 +54,8 @@ class WrongLength(BadRequest):
         return text % self.values
 
 
-def read_phone(text: str, region: str | None, field: str) -> str:
-    """The number in E.164 (`+79522966236`). Raises `BadRequest` on `field` with what is to be mended.
+def read_phone(text: str, region: str | None, field: str) -> Phone:
+    """The number and where it is from. Raises `BadRequest` on `field` with what is to be mended.
 
     Without a `region` (`RU`) only a number with its plus will do, and nothing beside it. With one, national
     numbers are read as that country's, and whatever was copied along with a number is passed over.
@@ -57,7 +69,7 @@ def read_phone(text: str, region: str | None, field: str) -> str:
         number = next(filter(None, (_read(run, region) for run in _runs(text))), None)
     if number is None:
         raise _explained(text, region, field)
-    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    return Phone(phonenumbers.format_number(number.parsed, PhoneNumberFormat.E164), number.region)
 
 
 def example_mobile(region: str) -> PhoneNumber | None:
@@ -81,7 +93,7 @@ def _runs(text: str) -> list[str]:
     return sorted(_RUN.findall(text), key=lambda run: len(_digits(run)), reverse=True)
 
 
-def _read(text: str, region: str) -> PhoneNumber | None:
+def _read(text: str, region: str) -> _Valid | None:
     if number := _valid(text, region):
         return number
     digits = _digits(text)
@@ -90,12 +102,15 @@ def _read(text: str, region: str) -> PhoneNumber | None:
     if _missing(digits, region) > -_PLUS_LOST:
         return None
     number = _valid(f"+{digits}", None)
-    return number if number and phonenumbers.number_type(number) in _MOBILE else None
+    return number if number and phonenumbers.number_type(number.parsed) in _MOBILE else None
 
 
-def _valid(text: str, region: str | None) -> PhoneNumber | None:
+def _valid(text: str, region: str | None) -> _Valid | None:
     number = _parsed(text, region)
-    return number if number and not number.extension and phonenumbers.is_valid_number(number) else None
+    if number is None or number.extension:
+        return None
+    own = phonenumbers.region_code_for_number(number)  # the first half of what is_valid_number does
+    return _Valid(number, own) if own and phonenumbers.is_valid_number_for_region(number, own) else None
 
 
 def _parsed(text: str, region: str | None) -> PhoneNumber | None:

@@ -8,6 +8,8 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
 _V6_NETWORK = 8  # bytes: a /64, which is what one line or one server is given at least
 _FINER = {1: 3, 7: 1}  # more digits that tell a country: +1 876 is Jamaica, +7 7 Kazakhstan
 _CODE_DIGITS = (1, 2, 3)
+_RANGE = 3  # a pump has its numbers from a carrier, by the thousand: one such range or a few
+_HIDDEN = 6
 
 
 @lru_cache(maxsize=4096)
@@ -22,10 +24,22 @@ def address_subject(address: str) -> bytes:
     return read.ipv4_mapped.packed if read.ipv4_mapped else read.packed[:_V6_NETWORK]
 
 
+def calling_code(phone: str) -> int:
+    """44 of `+4479…`; 0 where it begins with none."""
+    codes = (int(phone[1 : 1 + digits]) for digits in _CODE_DIGITS if len(phone) > digits)
+    return next((code for code in codes if code in COUNTRY_CODE_TO_REGION_CODE), 0)
+
+
 def country_prefix(phone: str) -> str:
     """`+79` of `+7952…`, `+44` of `+4479…`: a country's calling code, and what tells apart who share it."""
-    for digits in _CODE_DIGITS:
-        code = int(phone[1 : 1 + digits])
-        if code in COUNTRY_CODE_TO_REGION_CODE:
-            return phone[: 1 + digits + _FINER.get(code, 0)]
-    return phone[:4]
+    code = calling_code(phone)
+    return phone[: 1 + len(str(code)) + _FINER.get(code, 0)] if code else phone[:4]
+
+
+def range_prefix(phone: str) -> str:
+    """`+79522` of `+79522966236`: three digits more than the country, as carriers hand out numbers.
+
+    Six at least are left out, so that it names no one; where there are not so many more, it is the country's.
+    """
+    country = country_prefix(phone)
+    return phone[: max(len(country), min(len(country) + _RANGE, len(phone) - _HIDDEN))]
