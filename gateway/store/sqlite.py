@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, wraps
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
 from gateway.channels import Channel
 from gateway.clock import machine_booted_at, system_clock, to_iso
+from gateway.ids import lowest_ulid
 from gateway.projects import Project, ProjectSettings
 from gateway.store import (
     ApiKey,
@@ -62,7 +63,6 @@ from gateway.store.entries import By, Entry, Wanted
 MIGRATIONS = Path(__file__).parent / "migrations" / "sqlite"
 BUSY_TIMEOUT_MS = 5_000  # at 100 ms "database is locked" appears under 2,000 logins/s (MEASURED)
 WATCH_EVERY = 0.010  # seconds between two looks at data_version: what a waiting message may cost
-_CLOCK = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32, as ULIDs are written
 
 _SESSION_BY_ID = """
     SELECT s.id, s.project_id, s.destination, s.sealed, s.kind, s.lang, s.browser, s.code_length, s.state,
@@ -209,28 +209,25 @@ class SqliteStore:
     ) -> Opened | Paused:
         known = guesses is not None and guesses.known
         with _writing(self._connection) as db:
+            guessed = sqlite_limits.guess_key(guesses, new.destination) if guesses else None
+            old, habits, used = _destination(db, new, guessed)
             if guesses:
-                left_at = sqlite_limits.guesses_left_at(db, guesses, new.destination, new.code_length)
+                left_at = sqlite_limits.guesses_left_at(used, guesses, new.code_length)
                 if left_at > new.now:
                     return Paused(left_at)
-            old = db.execute(
-                "SELECT state, expires_at, created_at, paused_until, id, browser_mac, joined FROM session"
-                " WHERE project_id = ? AND destination = ?",
-                (new.project_id, new.destination),
-            ).fetchone()
-            if old and old[3] > new.now and not known:
-                return Paused(old[3])
+            if old.paused_until > new.now and not known:
+                return Paused(old.paused_until)
             counts = True
-            if old and old[0] == "live" and old[1] > new.now and old[2] >= self.void_before:
+            if old.state == "live" and old.expires_at > new.now and old.created_at >= self.void_before:
                 counts = False
-                if old[5] and old[5] != new.browser_mac and not old[6]:
-                    db.execute("UPDATE session SET joined = 1 WHERE id = ?", (old[4],))
-                    _announce(db, old[4], new.now)  # the first browser's number is worth nothing from now on
-                    sqlite_audit.write(db, new.now, new.actor, "session.join", new.project_id, old[4])
-                session = _session(db, old[4])
+                if old.browser_mac and old.browser_mac != new.browser_mac and not old.joined:
+                    db.execute("UPDATE session SET joined = 1 WHERE id = ?", (old.id,))
+                    _announce(db, old.id, new.now)  # the first browser's number is worth nothing from now on
+                    sqlite_audit.write(db, new.now, new.actor, "session.join", new.project_id, old.id)
+                session = _session(db, old.id)
             else:
                 _insert_session(db, new)
-                session = _fresh(db, new)
+                session = _fresh(new, habits)
             sent_to = None
             if order:
                 sent_to = _choose(db, order, session)
@@ -384,8 +381,8 @@ class SqliteStore:
         [(begun, used)] = self._read(
             "SELECT count(*), coalesce(sum(state IN ('used', 'approved')), 0) FROM (SELECT state FROM session"
             " INDEXED BY session_id WHERE id >= ? AND id < ? AND project_id = ? ORDER BY id DESC LIMIT ?)",
-            _ulid_floor(after),
-            _ulid_floor(before),
+            lowest_ulid(after),
+            lowest_ulid(before),
             project_id,
             most,
         )
@@ -558,7 +555,7 @@ class SqliteStore:
             db.execute("INSERT OR REPLACE INTO bot_update VALUES (?, ?, ?)", (bot_id, update_id, now))
 
     def purge(self, before: int, most: int) -> int:
-        oldest = _ulid_floor(before)
+        oldest = lowest_ulid(before)
         gone = 0
         with _writing(self._connection) as db:
             for table, key in (("session", "id"), ("message", "session_id"), ("spent", "session_id")):
@@ -825,14 +822,45 @@ def _insert_session(db: sqlite3.Connection, new: NewSession) -> None:
     )
 
 
-def _fresh(db: sqlite3.Connection, new: NewSession) -> SessionRow:
-    """The row just inserted, without reading it back: only what the destination is known for is looked up."""
-    chat_id, active, last_channel = db.execute(
-        "SELECT a.chat_id, a.active, (SELECT channel FROM habit WHERE project_id = ?1 AND destination = ?2"
-        " ORDER BY last_used_at DESC LIMIT 1)"
-        " FROM (SELECT 1) LEFT JOIN activation a ON a.project_id = ?1 AND a.destination = ?2",
-        (new.project_id, new.destination),
-    ).fetchone()
+class _Old(NamedTuple):
+    """The last session of a destination; of none before, nothing."""
+
+    state: str | None
+    expires_at: int
+    created_at: int
+    paused_until: int
+    id: str
+    browser_mac: bytes
+    joined: int
+
+
+class _Habits(NamedTuple):
+    """What a destination is known for."""
+
+    chat_id: int | None
+    active: int | None
+    last_channel: str | None
+
+
+_DESTINATION = """
+    SELECT s.state, s.expires_at, s.created_at, coalesce(s.paused_until, 0), s.id, s.browser_mac, s.joined,
+        a.chat_id, a.active, (SELECT channel FROM habit WHERE project_id = ?1 AND destination = ?2
+        ORDER BY last_used_at DESC LIMIT 1), coalesce(u.due, 0), coalesce(u.until, 0)
+    FROM (SELECT 1) LEFT JOIN session s ON s.project_id = ?1 AND s.destination = ?2
+    LEFT JOIN activation a ON a.project_id = ?1 AND a.destination = ?2 LEFT JOIN usage u ON u.key = ?3
+"""
+
+
+def _destination(
+    db: sqlite3.Connection, new: NewSession, guessed: bytes | None
+) -> tuple[_Old, _Habits, tuple[int, int]]:
+    """All that is known of a new session's destination, by one look; last, what was guessed there."""
+    row = db.execute(_DESTINATION, (new.project_id, new.destination, guessed)).fetchone()
+    return _Old(*row[:7]), _Habits(*row[7:10]), row[10:]
+
+
+def _fresh(new: NewSession, habits: _Habits) -> SessionRow:
+    """The row just inserted, without reading it back."""
     return SessionRow(
         new.id,
         new.project_id,
@@ -849,9 +877,9 @@ def _fresh(db: sqlite3.Connection, new: NewSession) -> SessionRow:
         new.browser_mac,
         new.place,
         False,
-        chat_id,
-        bool(active),
-        Channel(last_channel) if last_channel else None,
+        habits.chat_id,
+        bool(habits.active),
+        Channel(habits.last_channel) if habits.last_channel else None,
     )
 
 
@@ -1083,12 +1111,3 @@ def _announce_destination(db: sqlite3.Connection, project_id: int, destination: 
         " WHERE project_id = ?2 AND destination = ?3 AND state = 'live' AND expires_at > ?1",
         (now, project_id, destination),
     )
-
-
-def _ulid_floor(ms: int) -> str:
-    """The smallest ULID of a millisecond."""
-    text = ""
-    for _ in range(10):
-        ms, index = divmod(ms, 32)
-        text = _CLOCK[index] + text
-    return text + "0" * 16

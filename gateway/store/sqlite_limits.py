@@ -80,15 +80,20 @@ def with_guesses(toll: Toll | None, guesses: Guesses | None, destination: bytes,
     if toll is None or guesses is None:
         return toll
     cost = guesses.cost(length)
-    key = _GUESSES[guesses.known] + destination
+    key = guess_key(guesses, destination)
     mine = Limit(key, "guesses", cost, guesses.window, guesses.window)
     return Toll((mine, *toll.limits), toll.first, toll.longest)
 
 
-def guesses_left_at(db: sqlite3.Connection, guesses: Guesses, destination: bytes, length: int) -> int:
-    """From when on one more code may be guessed here."""
-    due, until, _ = db.execute(_STATE, (_GUESSES[guesses.known] + destination,)).fetchone() or (0, 0, 0)
-    return int(max(until, due + guesses.cost(length) - guesses.window))
+def guess_key(guesses: Guesses, destination: bytes) -> bytes:
+    """Where the wrong codes of a destination are counted."""
+    return _GUESSES[guesses.known] + destination
+
+
+def guesses_left_at(used: tuple[int, int], guesses: Guesses, length: int) -> int:
+    """From when on one more code may be guessed where so much is `used`: its `due` and `until`."""
+    due, until = used
+    return max(until, due + guesses.cost(length) - guesses.window)
 
 
 def note_known(db: sqlite3.Connection, guesses: Guesses | None, destination: bytes, now: int) -> None:
