@@ -12,13 +12,14 @@ from bot.live import Live
 from bot.reports import PATH, Reports
 from bot.serving import listen, told_to_stop
 from bot.streams import health
+from gateway.bill.watch import BillWatch
 from gateway.callbacks import Callbacks
 from gateway.delivery import Courier
 from gateway.local import LocalGateway
 from gateway.opening import open_lines
 from gateway.providers.telegram import TelegramProvider
 from gateway.settings import Settings, SettingsError
-from gateway.store import Busy
+from gateway.store import Busy, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class BotProcess:
         self._reports = Reports(gateway, self._lines)
         self._callbacks = Callbacks(gateway, config)
         self._endings = Endings(gateway, self._lines, config)
+        self._bill = BillWatch(gateway.store, gateway.projects, gateway.bill, config, gateway.clock)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then end within SHUTDOWN_SECONDS."""
@@ -55,6 +57,7 @@ class BotProcess:
             "endings": self._endings.run(),
             "watch": self._watch(),
             "purge": self._purge(),
+            "bill": self._guard_bill(),
         }
         tasks = [asyncio.create_task(task, name=name) for name, task in work.items()]
         log.info("ready on http://%s:%s", self._config.host, self._config.live_port)
@@ -108,6 +111,21 @@ class BotProcess:
             except Busy as problem:
                 log.warning("the store is busy, the purge waits: %s", problem)
             await asyncio.sleep(PURGE_EVERY)
+
+    async def _guard_bill(self) -> None:
+        """Beside the loop, which the look would keep for tens of milliseconds."""
+        while True:
+            try:
+                await asyncio.to_thread(self._look_at_bill)
+            except (Busy, StoreError) as problem:
+                log.warning("the store is busy, the bill guard waits: %s", problem)
+            await asyncio.sleep(self._config.guard_look_seconds)
+
+    def _look_at_bill(self) -> None:
+        try:
+            self._bill.look()
+        finally:
+            self._gateway.store.close()  # this thread's own connection
 
     def _purge_audit(self) -> int:
         before = self._gateway.clock() - self._config.audit_days * 24 * 3600 * 1000

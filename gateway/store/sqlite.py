@@ -513,7 +513,7 @@ class SqliteStore:
 
     def turnouts(self, after: int, before: int, most: int, channels: Sequence[Channel]) -> list[Turnout]:
         with _reading(self._connection) as db:
-            return sqlite_guard.turnouts(db, _ulid_floor(after), _ulid_floor(before), most, channels)
+            return sqlite_guard.turnouts(db, lowest_ulid(after), lowest_ulid(before), most, channels)
 
     def stops(self) -> list[Stop]:
         with _reading(self._connection) as db:
