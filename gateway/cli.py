@@ -250,11 +250,15 @@ def _project(gateway: LocalGateway, project_id: int) -> Project:
     return made
 
 
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
 _WHICH_COUNTRIES = "where SMS, WhatsApp and Viber may go, such as RU,KZ,+44, or all"
 
 
 def _ask_for_countries() -> str:
-    if not sys.stdin.isatty():
+    if not _is_terminal():
         return ""
     click.echo(
         "In which countries are the visitors? SMS, WhatsApp and Viber cost money, and go nowhere else; Telegram "

@@ -173,6 +173,12 @@ class NoChannels(GatewayError):
     message = N_("This site has no way to send a code here yet.")
 
 
+class AllUsedUp(NoChannels):
+    """All of the project's channels for this contact have sent as much as they may in a day."""
+
+    message = N_("This site sends no more codes today. Please come back tomorrow.")
+
+
 class NoChannel(GatewayError):
     """The project does not have this channel."""
 
@@ -193,6 +199,12 @@ class CountryNotAllowed(GatewayError):
     status = 409
     sys_message = "ERROR_CHANNEL_NOT_ALLOWED_COUNTRY"
     message = N_("This site does not send codes to that number by this channel. Choose another one.")
+
+
+class PhoneNotAllowed(CountryNotAllowed):
+    """The same by any channel that it has."""
+
+    message = N_("This site does not send codes to that number.")
 
 
 class ChannelCannotReach(GatewayError):

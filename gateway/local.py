@@ -293,6 +293,7 @@ class LocalGateway:
             session.code_length,
             {send.channel: send.instead_of for send in session.sends if send.instead_of},
             None if over else self._number(caller, session),
+            session.joined,
         )
 
     def ping(self) -> str | None:
@@ -588,8 +589,11 @@ class LocalGateway:
         if wanted:
             self._must_reach(project, to.kind, wanted)
         ways = self._ways(project, to)
-        if wanted or not ways.open:
-            ways.must_take(wanted or reachable[0])
+        if wanted:
+            ways.must_take(wanted)
+        if not ways.open:
+            somewhere = errors.CountryNotAllowed in (ways.barred[channel] for channel in reachable)
+            raise errors.PhoneNotAllowed if somewhere else errors.AllUsedUp
         return ways
 
     def _order(

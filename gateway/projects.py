@@ -137,9 +137,8 @@ def change_settings(settings: ProjectSettings, changes: Iterable[str]) -> Projec
     except msgspec.ValidationError as problem:
         reason, _, place = str(problem).partition(" - at `$.")
         raise ValueError(f"{place.split('[')[0].rstrip('`')}: {reason}" if place else reason) from None
-    changed = msgspec.structs.replace(
-        changed, **{name: read_countries(getattr(changed, name)) for name in fields if name in _COUNTRIES}
-    )
+    for name in _COUNTRIES:
+        changed = msgspec.structs.replace(changed, **{name: _countries(name, getattr(changed, name))})
     if settings.countries and not changed.countries:
         raise ValueError(f"countries: name some, or {ALL}")
     if changed.default_channel and changed.default_channel not in changed.channels:
@@ -156,6 +155,13 @@ def change_settings(settings: ProjectSettings, changes: Iterable[str]) -> Projec
                 f"{origin!r} is no origin; an example: https://shop.example.com or https://*.example.com"
             )
     return changed
+
+
+def _countries(field: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return read_countries(names)
+    except ValueError as problem:
+        raise ValueError(f"{field}: {problem}") from None
 
 
 def missing_of_challenge(settings: ProjectSettings) -> str:
