@@ -1,7 +1,7 @@
 """`Contact`: whom a code goes to, a phone in E.164 or an email address."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import phonenumbers
@@ -23,8 +23,6 @@ class Contact:
 
     kind: Literal["phone", "email"]
     value: str
-    region: str = field(default="", compare=False)
-    """What reading the phone has told of its country, for `country`."""
 
     @property
     def mask(self) -> str:
@@ -40,7 +38,7 @@ class Contact:
         """ISO 3166 code of the phone's country (`RU`), empty for an email and for numbers of no country."""
         if self.kind == "email":
             return ""
-        return self.region or phonenumbers.region_code_for_number(phonenumbers.parse(self.value)) or ""
+        return phonenumbers.region_code_for_number(phonenumbers.parse(self.value)) or ""
 
 
 def parse_contact(text: object, *, region: str | None = None, field: str = "to") -> Contact:
@@ -80,4 +78,4 @@ def _email(text: str, field: str) -> Contact:
 
 
 def _phone(text: str, region: str | None, field: str) -> Contact:
-    return Contact("phone", *read_phone(text, region, field))
+    return Contact("phone", read_phone(text, region, field))

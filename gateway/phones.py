@@ -7,6 +7,7 @@ from typing import NamedTuple
 import phonenumbers
 from phonenumbers import PhoneMetadata, PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
+from gateway.e164 import is_plain
 from gateway.errors import BadRequest
 from gateway.i18n import N_, catalogue
 
@@ -16,18 +17,6 @@ _LETTER = re.compile(r"[^\W\d_]")
 _PLUS_LOST = 2  # digits too many: one is a slip of the finger, more are a country's code without its plus
 _ANY_LENGTH = (2, 15)  # ITU-T E.164
 _MOBILE = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
-
-
-class Phone(NamedTuple):
-    """A number in E.164 (`+79522966236`) and its country's ISO code (`RU`), empty where it has none."""
-
-    value: str
-    region: str
-
-
-class _Valid(NamedTuple):
-    parsed: PhoneNumber
-    region: str
 
 
 class WrongLength(BadRequest):
@@ -54,12 +43,14 @@ class WrongLength(BadRequest):
         return text % self.values
 
 
-def read_phone(text: str, region: str | None, field: str) -> Phone:
-    """The number and where it is from. Raises `BadRequest` on `field` with what is to be mended.
+def read_phone(text: str, region: str | None, field: str) -> str:
+    """The number in E.164 (`+79522966236`). Raises `BadRequest` on `field` with what is to be mended.
 
     Without a `region` (`RU`) only a number with its plus will do, and nothing beside it. With one, national
     numbers are read as that country's, and whatever was copied along with a number is passed over.
     """
+    if is_plain(text):
+        return text
     if region is None:
         if not _STRICT.fullmatch(text):
             raise BadRequest(field, N_("is not a phone number with a country code, such as +7 952 296-62-36"))
@@ -69,7 +60,7 @@ def read_phone(text: str, region: str | None, field: str) -> Phone:
         number = next(filter(None, (_read(run, region) for run in _runs(text))), None)
     if number is None:
         raise _explained(text, region, field)
-    return Phone(phonenumbers.format_number(number.parsed, PhoneNumberFormat.E164), number.region)
+    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
 
 
 def example_mobile(region: str) -> PhoneNumber | None:
@@ -93,7 +84,7 @@ def _runs(text: str) -> list[str]:
     return sorted(_RUN.findall(text), key=lambda run: len(_digits(run)), reverse=True)
 
 
-def _read(text: str, region: str) -> _Valid | None:
+def _read(text: str, region: str) -> PhoneNumber | None:
     if number := _valid(text, region):
         return number
     digits = _digits(text)
@@ -102,15 +93,12 @@ def _read(text: str, region: str) -> _Valid | None:
     if _missing(digits, region) > -_PLUS_LOST:
         return None
     number = _valid(f"+{digits}", None)
-    return number if number and phonenumbers.number_type(number.parsed) in _MOBILE else None
+    return number if number and phonenumbers.number_type(number) in _MOBILE else None
 
 
-def _valid(text: str, region: str | None) -> _Valid | None:
+def _valid(text: str, region: str | None) -> PhoneNumber | None:
     number = _parsed(text, region)
-    if number is None or number.extension:
-        return None
-    own = phonenumbers.region_code_for_number(number)  # the first half of what is_valid_number does
-    return _Valid(number, own) if own and phonenumbers.is_valid_number_for_region(number, own) else None
+    return number if number and not number.extension and phonenumbers.is_valid_number(number) else None
 
 
 def _parsed(text: str, region: str | None) -> PhoneNumber | None:

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 import phonenumbers
 
-from gateway.limits.subjects import calling_code
+from gateway.e164 import calling_code
 
 ALL = "all"
+_AT_HAND = 4096  # phones whose country is known; a login asks several times
 _BEGINNING = re.compile(r"\+[1-9]\d{0,6}", re.ASCII)  # longer ones would be single lines
 
 
@@ -23,14 +25,17 @@ def read_countries(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(read)
 
 
-def allows(countries: tuple[str, ...], phone: str, region: str) -> bool:
-    """Whether a phone is of one of these countries; `region` is its own (`RU`), empty where it has none.
+def allows(countries: tuple[str, ...], phone: str) -> bool:
+    """Whether a phone in E.164 is of one of these countries; where nothing was ever chosen, all are.
 
-    Where nothing was ever chosen, all are.
+    Mostly its calling code tells. Only where some of the countries that share it are allowed and some are not,
+    `phonenumbers` is asked, which takes as long as the rest of a `create`.
     """
-    if not countries or countries[0] == ALL or region in countries:
+    if not countries or countries[0] == ALL or any(phone.startswith(name) for name in countries):
         return True
-    return any(phone.startswith(name) for name in countries if name[0] == "+")
+    sharing = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(calling_code(phone), ())
+    allowed = [region for region in sharing if region in countries]
+    return bool(allowed) and (len(allowed) == len(sharing) or _region(phone) in allowed)
 
 
 def regions_of(countries: tuple[str, ...]) -> frozenset[str]:
@@ -38,6 +43,11 @@ def regions_of(countries: tuple[str, ...]) -> frozenset[str]:
     if not countries or countries[0] == ALL:
         return frozenset()
     return frozenset(region for name in countries for region in _regions(name))
+
+
+@lru_cache(maxsize=_AT_HAND)
+def _region(phone: str) -> str:
+    return phonenumbers.region_code_for_number(phonenumbers.parse(phone)) or ""
 
 
 def _read(name: str) -> str:

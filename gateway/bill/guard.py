@@ -57,7 +57,7 @@ class BillGuard:
             return dict.fromkeys(self.paid, errors.CountryNotAllowed)
         for channel in self.paid:
             countries = project.settings.countries_of(channel)
-            if countries and not allows(countries, to.value, to.country):
+            if countries and not allows(countries, to.value):
                 found[channel] = errors.CountryNotAllowed
         return found
 

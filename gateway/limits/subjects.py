@@ -3,11 +3,10 @@
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
-from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
+from gateway.e164 import calling_code
 
 _V6_NETWORK = 8  # bytes: a /64, which is what one line or one server is given at least
 _FINER = {1: 3, 7: 1}  # more digits that tell a country: +1 876 is Jamaica, +7 7 Kazakhstan
-_CODE_DIGITS = (1, 2, 3)
 _RANGE = 3  # a pump has its numbers from a carrier, by the thousand: one such range or a few
 _HIDDEN = 6
 
@@ -22,12 +21,6 @@ def address_subject(address: str) -> bytes:
     if not isinstance(read, IPv6Address):
         return read.packed
     return read.ipv4_mapped.packed if read.ipv4_mapped else read.packed[:_V6_NETWORK]
-
-
-def calling_code(phone: str) -> int:
-    """44 of `+4479…`; 0 where it begins with none."""
-    codes = (int(phone[1 : 1 + digits]) for digits in _CODE_DIGITS if len(phone) > digits)
-    return next((code for code in codes if code in COUNTRY_CODE_TO_REGION_CODE), 0)
 
 
 def country_prefix(phone: str) -> str:

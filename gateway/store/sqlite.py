@@ -6,6 +6,7 @@ Writers take the lock up front (`BEGIN IMMEDIATE`) and hold it for tens of micro
 """
 
 import asyncio
+import hmac
 import os
 import sqlite3
 import threading
@@ -295,40 +296,29 @@ class SqliteStore:
     ) -> Tried | Refused | None:
         known = guesses is not None and guesses.known
         with _writing(self._connection) as db:
-            row = db.execute(
-                _try_code(len(macs)),
-                (*macs, now, pause.first, pause.longest, session_id, project_id, self.void_before, known),
-            ).fetchone()
-            if row is None:
+            row = db.execute(_TRIED, (session_id, project_id, now, self.void_before)).fetchone()
+            session = _Tried(*row) if row else None
+            if session is None or (session.paused_until > now and not known):
                 sqlite_limits.charge(db, toll, now)
-                return self._paused(db, project_id, session_id, now)
-            state, attempts_left, sealed, destination, length = row
-            wrong = sqlite_limits.with_guesses(toll, guesses, destination, length)
-            sqlite_limits.look(db, wrong, now)  # whether right or wrong, lest the time that it takes tells which
-            if state == "used":
-                sqlite_limits.note_known(db, guesses, destination, now)
+                return Refused("guesses", session.paused_until, 1) if session else None
+            wrong = sqlite_limits.with_guesses(toll, guesses, session.destination, session.code_length)
+            counted = sqlite_limits.look(db, wrong, now)  # right or wrong, lest the time that it takes tells which
+            outcome = _compared(session, macs, now, pause)
+            db.execute(_TRY, (*outcome, project_id, session.destination))
+            state, attempts_left, *_ = outcome
+            right = state == "used"
+            channel = Channel(session.channel) if session.channel and right else None
+            if right:
+                sqlite_limits.note_known(db, guesses, session.destination, now)
             else:
-                sqlite_limits.charge(db, wrong, now)
-            channel = None
-            if state == "used":
-                channel = _last_channel(db, session_id)
-                if channel:
-                    _note_habit(db, project_id, destination, channel, now)
+                sqlite_limits.count(db, counted)
+            if channel:
+                _note_habit(db, project_id, session.destination, channel, now)
             if state != "live":
                 _announce(db, session_id, now)
-            right = state == "used"
             reason, detail = ("", channel or "") if right else ("WrongCode", f"{attempts_left} left")
             sqlite_audit.write(db, now, actor, "session.check", project_id, session_id, None, reason, detail)
-        return Tried(state == "used", attempts_left, sealed, channel)
-
-    def _paused(self, db: sqlite3.Connection, project_id: int, session_id: str, now: int) -> Refused | None:
-        """Nothing was compared: because the session is over, or because its destination rests."""
-        row = db.execute(
-            "SELECT paused_until FROM session WHERE id = ? AND project_id = ? AND state = 'live'"
-            " AND expires_at > ? AND paused_until > ? AND created_at >= ?",
-            (session_id, project_id, now, now, self.void_before),
-        ).fetchone()
-        return Refused("guesses", row[0], 1) if row else None
+        return Tried(right, attempts_left, session.sealed, channel)
 
     def is_known(self, destination: bytes, address: bytes, now: int) -> bool:
         with _reading(self._connection) as db:
@@ -1030,36 +1020,40 @@ def _finish(db: sqlite3.Connection, outcome: Outcome, now: int) -> None:
 # Codes
 
 
-@cache
-def _try_code(macs: int) -> str:
-    """Count the attempt, compare and use up in one statement, so that no race can come between."""
-    marks = ", ".join(f"?{number + 1}" for number in range(macs))
-    now, first, longest, session_id, project_id, void, known = (f"?{macs + number}" for number in range(1, 8))
-    right = f"code_mac IN ({marks})"
-    last = f"(attempts_left = 1 AND NOT {right})"
-    return f"""
-        UPDATE session SET
-            attempts_left = attempts_left - NOT ({right}),
-            state = CASE WHEN {right} THEN 'used' WHEN {last} THEN 'closed' ELSE 'live' END,
-            strikes = CASE WHEN {right} THEN 0 ELSE strikes + {last} END,
-            paused_until = CASE
-                WHEN {right} THEN 0
-                WHEN {last} THEN {now} + min({first} << min(strikes, 20), {longest})
-                ELSE paused_until
-            END
-        WHERE id = {session_id} AND project_id = {project_id} AND state = 'live' AND expires_at > {now}
-            AND created_at >= {void} AND (paused_until <= {now} OR {known})
-        RETURNING state, attempts_left, sealed, destination, code_length
-    """  # noqa: S608 - numbered marks only
+class _Tried(NamedTuple):
+    """A session whose code is tried; `channel` is what last carried it."""
+
+    attempts_left: int
+    strikes: int
+    paused_until: int
+    code_mac: bytes
+    code_length: int
+    sealed: bytes
+    destination: bytes
+    channel: str | None
 
 
-def _last_channel(db: sqlite3.Connection, session_id: str) -> Channel | None:
-    row = db.execute(
-        "SELECT channel FROM message WHERE session_id = ? AND state NOT IN ('parked', 'failed')"
-        " ORDER BY id DESC LIMIT 1",
-        (session_id,),
-    ).fetchone()
-    return Channel(row[0]) if row else None
+_TRIED = """
+    SELECT attempts_left, strikes, paused_until, code_mac, code_length, sealed, destination,
+        (SELECT channel FROM message WHERE session_id = ?1 AND state NOT IN ('parked', 'failed')
+         ORDER BY id DESC LIMIT 1)
+    FROM session WHERE id = ?1 AND project_id = ?2 AND state = 'live' AND expires_at > ?3 AND created_at >= ?4
+"""
+_TRY = (
+    "UPDATE session SET state = ?, attempts_left = ?, strikes = ?, paused_until = ?"
+    " WHERE project_id = ? AND destination = ?"
+)
+
+
+def _compared(session: _Tried, macs: Sequence[bytes], now: int, pause: Pause) -> tuple[str, int, int, int]:
+    """What `_TRY` makes of the session: used up by the right code, or with an attempt less."""
+    equal = [hmac.compare_digest(session.code_mac, mac) for mac in macs]
+    if any(equal):
+        return "used", session.attempts_left, 0, 0
+    left, strikes = session.attempts_left - 1, session.strikes
+    if left:
+        return "live", left, strikes, session.paused_until
+    return "closed", 0, strikes + 1, now + min(pause.first << min(strikes, 20), pause.longest)
 
 
 def _note_habit(db: sqlite3.Connection, project_id: int, destination: bytes, channel: Channel, now: int) -> None:

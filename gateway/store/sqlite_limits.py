@@ -25,18 +25,32 @@ class Over(Exception):
         self.now = now
 
 
+Counted = list[bytes | int]
+"""The keys of limits, and what counts against each with one more use."""
+
+
 def charge(db: sqlite3.Connection, toll: Toll | None, now: int) -> None:
     """Count one use against each limit. Raises `Over`."""
+    count(db, look(db, toll, now))
+
+
+def look(db: sqlite3.Connection, toll: Toll | None, now: int) -> Counted:
+    """What one more use comes to, without counting it. Raises `Over` where that is over a limit.
+
+    Looked up and then written, under the lock: `RETURNING` would cost as much as both, for its table of results.
+    """
+    counted: Counted = []
     if toll is None:
-        return
-    values: list[bytes | int] = [now]
+        return counted
+    rows = db.execute(_look(len(toll.limits)), [limit.key for limit in toll.limits]).fetchall()
+    used = {key: (due, until) for key, due, until in rows}
     for limit in toll.limits:
-        values += (limit.key, now + limit.cost)
-    rows = {key: (due, until) for key, due, until in db.execute(_charge(len(toll.limits)), values).fetchall()}
-    for limit in toll.limits:
-        due, until = rows[limit.key]
+        due, until = used.get(limit.key, (0, 0))
+        due = max(due, now) + limit.cost
         if until > now or due - now > (limit.window if toll.proved else limit.soft):
             raise Over(toll, now)
+        counted += (limit.key, due)
+    return counted
 
 
 def has_room(db: sqlite3.Connection, limit: Limit, now: int) -> bool:
@@ -45,15 +59,10 @@ def has_room(db: sqlite3.Connection, limit: Limit, now: int) -> bool:
     return bool(until <= now and max(due, now) + limit.cost - now <= limit.window)
 
 
-def look(db: sqlite3.Connection, toll: Toll | None, now: int) -> None:
-    """Whether one more use would be over a limit, without counting it. Raises `Over`."""
-    if toll is None:
-        return
-    rows = {key: more for key, *more in db.execute(_look(len(toll.limits)), [one.key for one in toll.limits])}
-    for limit in toll.limits:
-        due, until = rows.get(limit.key, (0, 0))
-        if until > now or max(due, now) + limit.cost - now > limit.window:
-            raise Over(toll, now)
+def count(db: sqlite3.Connection, counted: Counted) -> None:
+    """Write down what was looked up in this transaction."""
+    if counted:
+        db.execute(_count(len(counted) // 2), counted)
 
 
 def strike(db: sqlite3.Connection, toll: Toll, now: int) -> Refused:
@@ -132,12 +141,9 @@ _NOTE = """
 
 
 @cache
-def _charge(limits: int) -> str:
-    marks = ", ".join(f"(?{2 * number}, ?{2 * number + 1})" for number in range(1, limits + 1))
-    return (
-        f"INSERT INTO usage (key, due) VALUES {marks}"  # noqa: S608 - numbered marks only
-        " ON CONFLICT (key) DO UPDATE SET due = max(due, ?1) + excluded.due - ?1 RETURNING key, due, until"
-    )
+def _count(limits: int) -> str:
+    marks = ", ".join(["(?, ?)"] * limits)
+    return f"INSERT INTO usage (key, due) VALUES {marks} ON CONFLICT (key) DO UPDATE SET due = excluded.due"  # noqa: S608
 
 
 @cache
