@@ -3,6 +3,7 @@
 import hmac
 import logging
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,7 @@ from gateway.store import (
     Paused,
     Queued,
     Refused,
+    Send,
     SessionRow,
     Store,
     Tried,
@@ -174,7 +176,7 @@ class LocalGateway:
             session.id,
             to_iso(session.expires_at),
             opened.sent_to or "none",
-            self._faces_of(caller, ways, session, now),
+            self._faces_of(caller, ways, ways.open, session, now),
         )
 
     @audited("session.send")
@@ -185,13 +187,14 @@ class LocalGateway:
         own = self._own_code(caller, session_id, code) if code is not None else None
         ways = self._ways(caller.project, self._contact(session))
         ways.must_take(channel)
-        rests = self._is_discreet(caller, session.kind) and channel is Channel.TELEGRAM and own is None
-        if rests and self._waits(session, channel, now, discreet=True) > 0:
-            return Sent(session_id, to_iso(session.expires_at), self._face_of(caller, ways, channel, session, now))
+        sent = _telegram(session) if self._is_discreet(caller, session.kind) and own is None else None
+        if sent and channel is Channel.TELEGRAM and self._waits(sent, now, discreet=True) > 0:
+            [face] = self._faces_of(caller, ways, (channel,), session, now)
+            return Sent(session_id, to_iso(session.expires_at), face)
         queued = self._queue(caller, session, ways, channel, own, now)
         if queued is None:
             raise errors.SessionExpired
-        face = self._face_of(caller, ways, channel, queued.session, now)
+        [face] = self._faces_of(caller, ways, (channel,), queued.session, now)
         if queued.outcome == "cooling":
             raise errors.TooSoon(face.timeout)
         return Sent(session_id, to_iso(session.expires_at), face)
@@ -199,7 +202,8 @@ class LocalGateway:
     def channels(self, caller: Caller, session_id: str | None = None) -> list[SessionChannel]:
         project, now = caller.project, self.clock()
         session = self._live(caller, session_id, now) if session_id else None
-        return self._faces_of(caller, self._ways(project, self._contact(session)), session, now)
+        ways = self._ways(project, self._contact(session))
+        return self._faces_of(caller, ways, ways.open, session, now)
 
     @audited("session.check")
     def check(self, caller: Caller, session_id: str, code: object) -> Checked:
@@ -284,11 +288,12 @@ class LocalGateway:
         session, now = self.store.session(caller.project.id, session_id), self.clock()
         if session is None:
             raise errors.SessionExpired
+        ways = self._ways(caller.project, self._contact(session))
         over = session.state in ("live", "approved") and session.expires_at <= now
         return Progress(
             "expired" if over else session.state,
             session.expires_at,
-            self._faces_of(caller, self._ways(caller.project, self._contact(session)), session, now),
+            self._faces_of(caller, ways, ways.open, session, now),
             self._deliveries(caller, session),
             session.code_length,
             {send.channel: send.instead_of for send in session.sends if send.instead_of},
@@ -483,7 +488,7 @@ class LocalGateway:
             return None
         if not caller.project.settings.one_tap or Channel.TELEGRAM.kind != session.kind:
             return None
-        sent = next((send for send in session.sends if send.channel is Channel.TELEGRAM), None)
+        sent = _telegram(session)
         if sent is None or not (discreet or sent.tap or sent.state in ("queued", "sending")):
             return None
         browser = self._destinations.browser(caller.project.id, caller.browser_key)
@@ -575,26 +580,27 @@ class LocalGateway:
 
     def _ways(self, project: Project, to: Contact | None) -> _Ways:
         """How a contact can be reached just now, or, where it is None, anybody."""
+        reachable = self._reachable(project, to.kind if to else None)
         barred = self.bill.barred(project, to)
+        if not barred:
+            return _Ways(reachable, barred, self._parks)
         parks = self._parks or Channel.TELEGRAM in barred
         bot = Channel.TELEGRAM if self._has_bot(project) else None  # free, whatever else is closed
-        reachable = self._reachable(project, to.kind if to else None)
         return _Ways(tuple(one for one in reachable if one is bot or one not in barred), barred, parks)
 
     def _some_ways(self, project: Project, to: Contact, wanted: Channel | None) -> _Ways:
         """The same, to the channel that is wanted or, if none is, any. Raises the refusal where there is none."""
+        ways = self._ways(project, to)
+        if wanted in ways.open or (ways.open and not wanted):
+            return ways
         reachable = self._reachable(project, to.kind)
         if not reachable:
             raise errors.NoChannels
         if wanted:
             self._must_reach(project, to.kind, wanted)
-        ways = self._ways(project, to)
-        if wanted:
             ways.must_take(wanted)
-        if not ways.open:
-            somewhere = errors.CountryNotAllowed in (ways.barred[channel] for channel in reachable)
-            raise errors.PhoneNotAllowed if somewhere else errors.AllUsedUp
-        return ways
+        barred = [ways.barred[channel] for channel in reachable]
+        raise errors.PhoneNotAllowed if errors.CountryNotAllowed in barred else errors.AllUsedUp
 
     def _order(
         self, caller: Caller, to: Contact, ways: _Ways, wanted: Channel | None, legacy: bool, *, hold: bool
@@ -695,33 +701,41 @@ class LocalGateway:
             states[Channel.TELEGRAM] = "parked"
         return states
 
-    def _faces_of(self, caller: Caller, ways: _Ways, session: SessionRow | None, now: int) -> list[SessionChannel]:
-        return [self._face_of(caller, ways, channel, session, now) for channel in ways.open]
-
-    def _face_of(
-        self, caller: Caller, ways: _Ways, channel: Channel, session: SessionRow | None, now: int
-    ) -> SessionChannel:
-        face, telegram = self._face(channel, caller.lang), channel is Channel.TELEGRAM
+    def _faces_of(
+        self,
+        caller: Caller,
+        ways: _Ways,
+        channels: Iterable[Channel],
+        session: SessionRow | None,
+        now: int,
+    ) -> list[SessionChannel]:
         discreet = session is not None and self._is_discreet(caller, session.kind)
-        waits = self._waits(session, channel, now, discreet=discreet) if session else 0
-        active = True
-        if telegram and ways.parks:
-            active = session is not None and (_has_proved(session) if discreet else session.active)
-        return SessionChannel(
-            name=face.name,
-            type=channel,
-            is_active=active,
-            timeout=_seconds(min(waits, self._cooldown)),  # another process' clock may be ahead
-            image_url=face.image_url,
-            link=self._deep_link(caller.project, session) if telegram else self._config.public_url,
-            description=face.description,
-        )
+        sends = {send.channel: send for send in session.sends} if session else {}
+        answer = []
+        for channel in channels:
+            face, telegram = self._face(channel, caller.lang), channel is Channel.TELEGRAM
+            send = sends.get(channel)
+            waits = self._waits(send, now, discreet=discreet) if send else 0
+            active = True
+            if telegram and ways.parks:
+                active = session is not None and (_has_proved(session) if discreet else session.active)
+            answer.append(
+                SessionChannel(
+                    name=face.name,
+                    type=channel,
+                    is_active=active,
+                    timeout=_seconds(min(waits, self._cooldown)),  # another process' clock may be ahead
+                    image_url=face.image_url,
+                    link=self._deep_link(caller.project, session) if telegram else self._config.public_url,
+                    description=face.description,
+                )
+            )
+        return answer
 
-    def _waits(self, session: SessionRow, channel: Channel, now: int, *, discreet: bool) -> int:
-        """How many milliseconds a channel rests; a failed send does not count, but where it would tell."""
-        send = next((send for send in session.sends if send.channel is channel), None)
-        counts = send and (send.state != "failed" or (discreet and channel is Channel.TELEGRAM))
-        return send.created_at + self._cooldown - now if send and counts else 0
+    def _waits(self, send: Send, now: int, *, discreet: bool) -> int:
+        """How many milliseconds its channel rests; a failed send does not count, but where it would tell."""
+        counts = send.state != "failed" or (discreet and send.channel is Channel.TELEGRAM)
+        return send.created_at + self._cooldown - now if counts else 0
 
     def _face(self, channel: Channel, lang: str) -> _Face:
         face = self._faces.get((channel, lang))
@@ -756,9 +770,13 @@ def _contact(kind: str, value: str) -> Contact:
     return Contact("phone" if kind == "phone" else "email", value)
 
 
+def _telegram(session: SessionRow) -> Send | None:
+    return next((send for send in session.sends if send.channel is Channel.TELEGRAM), None)
+
+
 def _has_proved(session: SessionRow) -> bool:
     """Whether the bot was activated during this very session, by whoever follows its link."""
-    sent = next((send for send in session.sends if send.channel is Channel.TELEGRAM), None)
+    sent = _telegram(session)
     released = sent is not None and sent.began_parked and sent.state not in ("parked", "failed")
     return released and session.active and not session.joined
 
