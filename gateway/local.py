@@ -187,8 +187,7 @@ class LocalGateway:
         own = self._own_code(caller, session_id, code) if code is not None else None
         ways = self._ways(caller.project, self._contact(session))
         ways.must_take(channel)
-        sent = _telegram(session) if self._is_discreet(caller, session.kind) and own is None else None
-        if sent and channel is Channel.TELEGRAM and self._waits(sent, now, discreet=True) > 0:
+        if self._rests_unseen(caller, session, channel, now):
             [face] = self._faces_of(caller, ways, (channel,), session, now)
             return Sent(session_id, to_iso(session.expires_at), face)
         queued = self._queue(caller, session, ways, channel, own, now)
@@ -559,6 +558,8 @@ class LocalGateway:
         if opened.sent_to is None:
             self.store.set_code(caller.project.id, session.id, own, now)
             return opened
+        if self._rests_unseen(caller, session, opened.sent_to, now):
+            return opened
         ways = self._ways(caller.project, self._contact(session))
         queued = self._queue(caller, session, ways, opened.sent_to, own, now)
         return Opened(queued.session, opened.sent_to) if queued else opened
@@ -693,6 +694,12 @@ class LocalGateway:
     def _is_discreet(self, caller: Caller, kind: str) -> bool:
         """Whether this caller is not to learn what is known of a phone."""
         return caller.project.settings.discreet and not caller.secret and kind == "phone"
+
+    def _rests_unseen(self, caller: Caller, session: SessionRow, channel: Channel, now: int) -> bool:
+        """Whether Telegram rests, of which a caller must not learn whether it waits for the bot, was sent or failed."""
+        sent = _telegram(session) if channel is Channel.TELEGRAM else None
+        discreet = sent is not None and self._is_discreet(caller, session.kind)
+        return sent is not None and discreet and self._waits(sent, now, discreet=True) > 0
 
     def _deliveries(self, caller: Caller, session: SessionRow) -> dict[Channel, Delivery]:
         """To whom it must not be told, a Telegram message waits, until the session has shown more."""
