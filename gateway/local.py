@@ -696,7 +696,7 @@ class LocalGateway:
         return caller.project.settings.discreet and not caller.secret and kind == "phone"
 
     def _rests_unseen(self, caller: Caller, session: SessionRow, channel: Channel, now: int) -> bool:
-        """Whether Telegram rests, of which a caller must not learn whether it waits for the bot, was sent or failed."""
+        """Whether Telegram rests; a discreet caller must not learn whether it is parked, sent or failed."""
         sent = _telegram(session) if channel is Channel.TELEGRAM else None
         discreet = sent is not None and self._is_discreet(caller, session.kind)
         return sent is not None and discreet and self._waits(sent, now, discreet=True) > 0

@@ -3,9 +3,11 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from click.testing import CliRunner
@@ -20,12 +22,13 @@ from gateway.delivery import Courier
 from gateway.doctor import examine
 from gateway.limits.subjects import country_prefix, range_prefix
 from gateway.lines import Line
-from gateway.projects import ProjectSettings, change_settings
+from gateway.projects import KeyPair, ProjectSettings, change_settings
 from gateway.providers import Message, PermanentError, Receipt
 from gateway.settings import Settings, SettingsError
 from gateway.store import Outcome, Turnout
 from gateway.store.entries import Wanted
 from gateway.verbs import Caller, Created, Draft
+from tests.servers import PUBLIC, Servers
 from tests.world import World, make_world, new_phone
 
 RUSSIAN, KAZAKH, BRITISH, JAMAICAN = "+79522966236", "+77012345678", "+447400123456", "+18765551234"
@@ -543,3 +546,66 @@ def test_every_process_sees_a_stop_within_a_second(shop: World) -> None:
     shop.clock.pass_seconds(1)
     for world in (shop, other):
         assert refusal(world, "+447400123458", Channel.SMS).sys_message == "ERROR_CHANNEL_NOT_ALLOWED_COUNTRY"
+
+
+# The pages
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """web alone, for Kazakhstan and Russia, with Telegram or, in project 2, without."""
+    folder = tmp_path_factory.mktemp("site")
+    world = make_world(folder)
+    choose(world, "countries=KZ,RU")
+    store, keys = world.gateway.store, KeyPair("pk_paid", "sk_paid")
+    made = store.add_project(
+        ProjectSettings(name="Paid", channels=(Channel.SMS, Channel.VIBER), countries=("RU",)), world.clock()
+    )
+    world.gateway.projects.set_keys(made.id, keys, 0)
+    world.gateway.close()
+    with Servers(folder, ("web",)) as running:
+        yield running
+
+
+def begin(site: Servers, key: str, phone: str) -> httpx.Response:
+    opened = site.http.get(f"{site.web}/widget/", params={"key": key, "lang": "de"})
+    assert (' data-only="RU"' in opened.text) == (key == "pk_paid"), "where the bot is, everybody can log in"
+    form = {
+        "w": opened.text.split('name="w" value="')[1].split('"')[0],
+        "by": "phone",
+        "to": phone,
+        "region": "GB",
+    }
+    return site.http.post(f"{site.web}/widget/start", data=form, follow_redirects=True)
+
+
+def test_the_widget_says_that_a_number_is_not_sent_to_and_keeps_it(site: Servers) -> None:
+    refused = begin(site, "pk_paid", BRITISH)
+    assert refused.status_code == 409
+    assert "An diese Nummer sendet diese Website keine Codes." in refused.text
+    assert BRITISH in refused.text
+    assert begin(site, "pk_paid", RUSSIAN).status_code == 200
+    page = begin(site, "pk_development", BRITISH)
+    assert page.status_code == 200
+    assert 'value="sms"' not in page.text
+
+
+def test_a_way_that_was_closed_meanwhile_is_refused_on_the_codes_page(site: Servers) -> None:
+    page = begin(site, "pk_development", BRITISH).text
+    form = {"w": page.split('name="w" value="')[1].split('"')[0], "type": "sms"}
+    refused = site.http.post(f"{site.web}/widget/send", data=form, follow_redirects=True)
+    assert "auf diesem Weg keine Codes" in refused.text
+    assert 'name="code"' in refused.text
+
+
+def test_the_api_says_it_with_409(site: Servers) -> None:
+    body = {"to": BRITISH, "type": "sms"}
+    answer = site.http.post(f"{site.web}/session/create", json=body, headers={**PUBLIC, "accept-language": "ru"})
+    assert answer.status_code == 409
+    assert answer.json()["sys_message"] == "ERROR_CHANNEL_NOT_ALLOWED_COUNTRY"
+    assert answer.json()["error"].startswith("Этим способом")
+    created = site.create(BRITISH, "telegram")
+    assert [channel["type"] for channel in created["channels"]] == ["telegram"]
+    legacy = {"session_id": created["session_id"], "type": "sms"}
+    answer = site.http.post(f"{site.web}/api/v2/message/send", json=legacy, headers=PUBLIC)
+    assert (answer.status_code, answer.json()["sys_message"]) == (409, "ERROR_CHANNEL_NOT_ALLOWED_COUNTRY")
