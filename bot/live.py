@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Iterable
 
+import msgspec
 from aiohttp import web
 
 from bot.streams import Streams
+from gateway.channels import SessionChannel
 from gateway.errors import SessionExpired
 from gateway.events import Events
 from gateway.local import LocalGateway
@@ -56,6 +58,7 @@ class Live(Streams):
         if project is None:
             return
         caller = Caller(project, lang=claim.lang)
+        told = None
         while not self._closing:
             woken.clear()
             number = self._events.seen
@@ -64,7 +67,10 @@ class Live(Streams):
             except SessionExpired:
                 await response.write(b'event: progress\ndata: {"state":"expired"}\n\n')
                 return
-            await self.write(response, progress, number)
+            news = msgspec.structs.replace(progress, channels=[_still(channel) for channel in progress.channels])
+            if news != told or not project.settings.discreet:  # there, that something was sent is no news
+                await self.write(response, progress, number)
+            told = news
             if progress.state not in ("live", "approved"):  # an approved one is still to be collected
                 return
             await self._wait(response, woken, progress.expires_at + GRACE_MS)
@@ -78,3 +84,8 @@ class Live(Streams):
             await wait_for(woken, min(self.heartbeat, left))
             if not woken.is_set():
                 await self.beat(response)
+
+
+def _still(channel: SessionChannel) -> SessionChannel:
+    """Without its time, which runs by itself."""
+    return msgspec.structs.replace(channel, timeout=0)

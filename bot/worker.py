@@ -16,6 +16,7 @@ from bot.bots import Bots
 from bot.endings import Endings
 from bot.serving import Handler, listen, told_to_stop
 from bot.streams import health
+from gateway.bill.watch import BillWatch
 from gateway.bootstrap import need_port, start_process
 from gateway.callbacks import Callbacks
 from gateway.delivery import Courier
@@ -25,7 +26,7 @@ from gateway.local import LocalGateway
 from gateway.opening import open_lines
 from gateway.providers.telegram import TelegramProvider
 from gateway.settings import Settings, SettingsError
-from gateway.store import Busy
+from gateway.store import Busy, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ WATCH_AT_LEAST = 1.0  # seconds: a look around even if nothing was committed
 
 
 class Worker:
-    """What every process does that delivers: messages, callbacks, endings, and the purge."""
+    """What every process does that delivers: messages, callbacks, endings, the bill guard and the purge."""
 
     name = "worker"
     takes_updates = False
@@ -51,6 +52,8 @@ class Worker:
         self._callbacks = Callbacks(gateway, config)
         self._endings = Endings(gateway, self.lines, config)
         self.events = Events(gateway.store, gateway.clock)
+        self._bill = BillWatch(gateway.store, gateway.projects, gateway.bill, config, gateway.clock)
+        self._guarding = Lease(gateway.store, gateway.clock, "bill", config.guard_look_seconds)
         self._purging = Lease(gateway.store, gateway.clock, "purge", PURGE_EVERY)
 
     @property
@@ -83,6 +86,7 @@ class Worker:
             "endings": self._endings.run(),
             "watch": self._watch(),
             "purge": self._purge(),
+            "bill": self._guard_bill(),
         }
         tasks = [asyncio.create_task(task, name=name) for name, task in work.items()]
         gc.collect()
@@ -151,6 +155,25 @@ class Worker:
                 await asyncio.sleep(0.05)
         except Busy as problem:
             log.warning("the store is busy, the purge waits: %s", problem)
+
+    async def _guard_bill(self) -> None:
+        """In one process at a time, beside the loop, which the look would keep for tens of milliseconds."""
+        try:
+            while True:
+                try:
+                    if self._guarding.held():
+                        await asyncio.to_thread(self._look_at_bill)
+                except (Busy, StoreError) as problem:
+                    log.warning("the store is busy, the bill guard waits: %s", problem)
+                await asyncio.sleep(self.config.guard_look_seconds)
+        finally:
+            self._guarding.let_go()
+
+    def _look_at_bill(self) -> None:
+        try:
+            self._bill.look()
+        finally:
+            self.gateway.store.close()  # this thread's own connection
 
     def _purge_audit(self) -> int:
         before = self.gateway.clock() - self.config.audit_days * 24 * 3600 * 1000

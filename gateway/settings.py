@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gateway.bill.countries import ALL, read_countries
 from gateway.channels import Channel
 from gateway.limits.rate import Rate, read_rate
 from gateway.providers import WeightedUrl, WrongProviderUrl, check_provider_url, split_urls
@@ -70,6 +71,10 @@ class Settings(BaseSettings):
     project_name: str = Field("Kodgate", description="the first project's name, as visitors read it")
     project_public_key: str = Field("", description="the first project's public key")
     project_secret_key: str = Field("", description="the first project's secret key")
+    project_countries: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="where the first project's paid channels send: RU,KZ,+44, or all; named before it is created",
+    )
     telegram_bot_token: str = Field("", description="from @BotFather; none: the sandbox, in development")
     telegram_api_url: str = Field(TELEGRAM_API, description="the Bot API server")
     telegram_mode: Literal["polling", "webhook"] = Field(
@@ -143,6 +148,28 @@ class Settings(BaseSettings):
         Rate(10, 3600), description="contacts with one number, from however many chats"
     )
     limit_activations_project: Limited = Field(Rate(10_000, 3600), description="as many as LIMIT_SENDS_PROJECT")
+    ceiling_messages: int = Field(
+        5000,
+        ge=0,
+        description="a day, project and paid channel: some 250 euros of SMS; ceiling_sms=… of a project",
+    )
+    guard_codes: int = Field(
+        50, ge=1, description="sent to one beginning of phones; fewer never stop it: a small site has bad days"
+    )
+    guard_share: float = Field(
+        0.1, ge=0, le=1, description="entered codes below this stop it; honest visitors enter six of ten or more"
+    )
+    guard_window_seconds: int = Field(7200, ge=60, description="looked back at; as LIMIT_SENDS_DESTINATION")
+    guard_settle_seconds: int = Field(60, ge=0, description="a younger code may still be entered: not counted")
+    guard_sample: int = Field(10_000, ge=1, description="newest sessions looked at: 20 ms, however busy the sites")
+    guard_look_seconds: float = Field(5, gt=0, description="the bot process looks this often")
+    guard_stop_seconds: int = Field(
+        3600, ge=60, description="first stop; then it is tried again, and twice as long each time within a day"
+    )
+    guard_stop_longest_seconds: int = Field(86_400, ge=60, description="the stops stop growing here")
+    guard_lift_seconds: int = Field(
+        86_400, ge=60, description="an operator's lift holds this long, then the guard looks at what came since"
+    )
     block_seconds: int = Field(60, ge=1, description="first block of who is over a limit; doubles each time")
     block_longest_seconds: int = Field(
         3600, ge=1, description="the blocks stop growing here; a day's calm ends them"
@@ -193,6 +220,7 @@ class Settings(BaseSettings):
     keep_hours: int = Field(24, ge=1, description="sealed destinations and messages are purged after this")
     web_workers: int = Field(1, ge=1, le=64, description="web processes; each takes about one core when busy")
     web_threads: int = Field(1, ge=1, le=64, description="1 on SQLite: a second thread only fights for the GIL")
+    body_seconds: float = Field(10, gt=0, description="for a request's body to arrive; 16 KiB take 3 s by GPRS")
     body_limit: int = Field(16_384, ge=256, description="bytes of a request body; the largest real one is 1 KiB")
     provider_timeout_seconds: float = Field(10, gt=0, description="a provider that says nothing has failed")
     provider_concurrency: int = Field(64, ge=1, description="calls to one provider at once")
@@ -221,7 +249,10 @@ class Settings(BaseSettings):
         "INFO", description="a line for every refusal at INFO; no code, key or whole phone at any level"
     )
 
-    @field_validator("secret_keys", "callback_networks", "kodmobi_origins", "trusted_proxies", mode="before")
+    @field_validator(
+        *("secret_keys", "callback_networks", "kodmobi_origins", "trusted_proxies", "project_countries"),
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -297,6 +328,7 @@ def _fill(settings: Settings) -> None:
         default("secret_keys", (DEVELOPMENT_SECRET,))
         default("project_public_key", DEVELOPMENT_PUBLIC_KEY)
         default("project_secret_key", DEVELOPMENT_SECRET_KEY)
+        default("project_countries", (ALL,))
         if not settings.telegram_bot_token and not settings.hosted:
             default("telegram_bot_token", SANDBOX_TOKEN)
             object.__setattr__(settings, "telegram_api_url", settings.sandbox_url)
@@ -317,6 +349,10 @@ def _fill_hosted(settings: Settings) -> None:
 
 
 def _check(settings: Settings) -> None:
+    try:
+        object.__setattr__(settings, "project_countries", read_countries(settings.project_countries))
+    except ValueError as problem:
+        raise ValueError(f"PROJECT_COUNTRIES: {problem}") from None
     for name in ADDRESSES:
         url = getattr(settings, name)
         parts = urlsplit(url)

@@ -178,6 +178,8 @@ class Progress(msgspec.Struct, frozen=True):
     code_length: int
     instead_of: dict[Channel, Channel] = {}
     number: int | None = None
+    joined: bool = False
+    """Somebody else was handed the session as well, so that one tap is off."""
 
 
 class LinkedSession(msgspec.Struct, frozen=True):

@@ -27,10 +27,12 @@ from gateway.store import (
     ApiKey,
     Busy,
     Callback,
+    Carried,
     Claimed,
     EndedSend,
     Expected,
     Guesses,
+    Limit,
     Link,
     ManualRow,
     NewManual,
@@ -46,12 +48,15 @@ from gateway.store import (
     Refused,
     Send,
     SessionRow,
+    Stop,
     StoreError,
     Taken,
     Toll,
     Tried,
+    Turnout,
     sqlite_audit,
     sqlite_fallback,
+    sqlite_guard,
     sqlite_limits,
     sqlite_manual,
     sqlite_many,
@@ -235,8 +240,12 @@ class SqliteStore:
             if order:
                 sent_to = _choose(db, order, session)
                 if not order.hold:
-                    session, outcome = _queue(db, session, sent_to, new.now, order.cooldown, None, order.parks)
+                    session, outcome = _queue(
+                        db, session, sent_to, new.now, order.cooldown, None, order.parks, order.discreet
+                    )
                     counts = counts or outcome in _SENT
+                    if outcome in _SENT and toll and not _is_free(session, sent_to):
+                        toll = toll.plus(order.ceilings.get(sent_to))
             if counts:
                 sqlite_limits.charge(db, toll, new.now)
         return Opened(session, sent_to)
@@ -441,11 +450,16 @@ class SqliteStore:
         reference: str,
         state: Literal["delivered", "failed"],
         error: str,
-        instead: Mapping[int, Sequence[Channel]],
+        instead: Sequence[Channel],
         now: int,
+        ceilings: Mapping[Channel, Limit] | None = None,
     ) -> bool:
         with _writing(self._connection) as db:
-            return sqlite_fallback.report(db, channel, reference, state, error, instead, now)
+            return sqlite_fallback.report(db, channel, reference, state, error, instead, ceilings or {}, now)
+
+    def carried(self, channel: Channel, reference: str) -> Carried | None:
+        with _reading(self._connection) as db:
+            return sqlite_fallback.carried(db, channel, reference)
 
     def ended_sends(self, session_id: str) -> list[EndedSend]:
         rows = self._read(
@@ -491,6 +505,32 @@ class SqliteStore:
     def next_callback(self) -> int | None:
         due: int | None = self._read("SELECT min(due_at) FROM callback")[0][0]
         return due
+
+    # The bill
+
+    def turnouts(self, after: int, before: int, most: int, channels: Sequence[Channel]) -> list[Turnout]:
+        with _reading(self._connection) as db:
+            return sqlite_guard.turnouts(db, lowest_ulid(after), lowest_ulid(before), most, channels)
+
+    def stops(self) -> list[Stop]:
+        with _reading(self._connection) as db:
+            return sqlite_guard.stops(db)
+
+    def stop(self, new: Stop, entry: Entry) -> bool:
+        with _writing(self._connection) as db:
+            return sqlite_guard.stop(db, new, entry)
+
+    def lift(self, project_id: int, prefix: str, now: int, calm_until: int, entry: Entry) -> bool:
+        with _writing(self._connection) as db:
+            return sqlite_guard.lift(db, project_id, prefix, now, calm_until, entry)
+
+    def full(self, ceilings: Sequence[Limit], now: int) -> list[Limit]:
+        with _reading(self._connection) as db:
+            return sqlite_guard.full(db, ceilings, now)
+
+    def tell_full(self, ceiling: Limit, entry: Entry) -> bool:
+        with _writing(self._connection) as db:
+            return sqlite_guard.tell_full(db, ceiling, entry)
 
     # Events, what processes share, purge
 
@@ -547,6 +587,7 @@ class SqliteStore:
             used, self._purged_to = sqlite_limits.purge(db, self._purged_to, before, most)
             gone += used
             gone += sqlite_fallback.purge(db, before, most)
+            gone += sqlite_guard.purge(db, before)
             gone += db.execute(
                 "DELETE FROM event WHERE number IN (SELECT number FROM"
                 " (SELECT number, at FROM event ORDER BY number LIMIT ?) WHERE at < ?)"
@@ -775,13 +816,13 @@ def _sends(db: sqlite3.Connection, session_id: str) -> tuple[Send, ...]:
 
 def _insert_session(db: sqlite3.Connection, new: NewSession) -> None:
     db.execute(
-        "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, 'live', ?, 0, 0, ?, ?, ?, ?, 0)"
+        "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, 'live', ?, 0, 0, ?, ?, ?, ?, 0, ?)"
         " ON CONFLICT (project_id, destination) DO UPDATE SET id = excluded.id, sealed = excluded.sealed,"
         " code_mac = excluded.code_mac, code_length = excluded.code_length, own_code = NULL,"
         " lang = excluded.lang, browser = excluded.browser, state = 'live',"
         " attempts_left = excluded.attempts_left, created_at = excluded.created_at,"
         " expires_at = excluded.expires_at, browser_mac = excluded.browser_mac, place = excluded.place,"
-        " joined = 0",
+        " joined = 0, prefix = excluded.prefix",
         (
             new.project_id,
             new.destination,
@@ -797,6 +838,7 @@ def _insert_session(db: sqlite3.Connection, new: NewSession) -> None:
             new.expires_at,
             new.browser_mac,
             new.place,
+            new.prefix,
         ),
     )
 
@@ -871,9 +913,13 @@ _OWN_CODE = "UPDATE session SET code_mac = ?, own_code = ?, code_length = ? WHER
 def _choose(db: sqlite3.Connection, order: Order, session: SessionRow) -> Channel:
     if order.wanted:
         return order.wanted
-    carrying = [send for send in session.sends if send.state != "failed" and send.channel in order.allowed]
+    carrying = [send for send in session.sends if send.channel in order.allowed]
+    if not order.discreet:
+        carrying = [send for send in carrying if send.state != "failed"]
     if carrying:
         return max(carrying, key=lambda send: send.created_at).channel
+    if order.discreet:
+        return order.default
     known = _most_used(db, session) if order.most_used else session.last_channel
     return known if known in order.allowed and known else order.default
 
@@ -894,6 +940,7 @@ def _queue(
     cooldown: int,
     own: OwnCode | None,
     parks: bool,
+    discreet: bool = False,
 ) -> tuple[SessionRow, Any]:
     newest = next((send for send in session.sends if send.channel is channel), None)
     if newest and newest.state == "parked":
@@ -903,7 +950,7 @@ def _queue(
             "UPDATE message SET created_at = ? WHERE session_id = ? AND state = 'parked'", (now, session.id)
         )
         return _session(db, session.id), "parked"
-    if newest and newest.state != "failed" and newest.created_at + cooldown > now:
+    if newest and (newest.state != "failed" or discreet) and newest.created_at + cooldown > now:
         return session, "unchanged" if newest.began_parked else "cooling"
     if own:
         db.execute(_OWN_CODE, (own.mac, own.sealed, own.length, session.id))
@@ -916,6 +963,11 @@ def _queue(
     others = tuple(send for send in session.sends if send.channel is not channel)
     send = Send(channel, state, state == "parked", now)  # type: ignore[arg-type]
     return msgspec.structs.replace(session, sends=(*others, send)), state
+
+
+def _is_free(session: SessionRow, channel: Channel) -> bool:
+    """By the bot."""
+    return channel is Channel.TELEGRAM and session.active
 
 
 @cache
@@ -989,7 +1041,7 @@ def _finish(db: sqlite3.Connection, outcome: Outcome, now: int) -> None:
         return
     session_id, channel = row
     if outcome.state == "failed" and outcome.instead:
-        sqlite_fallback.take_over(db, session_id, Channel(channel), outcome.instead, now)
+        sqlite_fallback.take_over(db, session_id, Channel(channel), outcome.instead, outcome.ceilings, now)
     if outcome.reference:
         sqlite_fallback.apply_early(db, Channel(channel), outcome, now)
     _announce(db, session_id, now)
