@@ -70,6 +70,12 @@ def bot() -> None:
 
 
 @main.command()
+def worker() -> None:
+    """Run a process that only delivers; any number of them, each with a WORKER_PORT of its own on one machine."""
+    _become("bot.worker")
+
+
+@main.command()
 def migrate() -> None:
     """Bring the database's schema up to date (web and bot do so themselves at start)."""
     ran = open_store(load_settings().database_url).migrate()

@@ -32,6 +32,7 @@ from gateway.store import (
     Carried,
     Claimed,
     EndedSend,
+    Expected,
     Link,
     NewSession,
     Opened,
@@ -58,6 +59,7 @@ from gateway.verbs import (
     Created,
     Delivery,
     Draft,
+    ExpectedLogin,
     LinkedSession,
     ManualSent,
     MessageStatus,
@@ -337,6 +339,23 @@ class LocalGateway:
             session.active,
             session.place,
         )
+
+    def expect(self, bot_id: int, chat_id: int, session: LinkedSession | None) -> None:
+        self.store.expect(bot_id, chat_id, Expected(session.project.id, session.id) if session else None)
+
+    def expected(self, bot_id: int, chat_id: int, message_id: int) -> ExpectedLogin | None:
+        known = self.store.expected(bot_id, chat_id)
+        if known is None or known.met_by not in (None, message_id):
+            return None
+        project = self.projects.by_id(known.project_id)
+        if project is None:
+            return None
+        session = self.store.session(project.id, known.session_id)
+        contact = Contact("phone", self.keyring.open(session.sealed, session.id)) if session else None
+        return ExpectedLogin(project, known.session_id, contact)
+
+    def met(self, bot_id: int, chat_id: int, login: ExpectedLogin, message_id: int) -> None:
+        self.store.expect(bot_id, chat_id, Expected(login.project.id, login.session_id, message_id))
 
     def activate(self, project: Project, phone: Contact, *, bot_id: int, chat_id: int, user_id: int) -> Activation:
         destination = self._destinations.hash(project.id, phone.value)

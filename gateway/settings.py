@@ -24,6 +24,7 @@ DEVELOPMENT_PUBLIC_KEY = "pk_development"
 DEVELOPMENT_SECRET_KEY = "sk_development"  # noqa: S105
 SANDBOX_TOKEN = "1:sandbox"  # noqa: S105
 SANDBOX_BOT = "kodgate_sandbox_bot"
+TELEGRAM_API = "https://api.telegram.org"
 SHORTEST_SECRET = 32
 _BOT_TOKEN = re.compile(r"\d{1,16}:[A-Za-z0-9_-]+", re.ASCII)
 ADDRESSES = (
@@ -59,6 +60,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address that web, bot and sandbox listen on")
     port: int = Field(8000, ge=1, le=65535, description="web's port")
     live_port: int = Field(8001, ge=1, le=65535, description="the bot process's port: live events, webhooks")
+    worker_port: int = Field(8003, ge=1, le=65535, description="the worker's port: /healthz only")
     sandbox_port: int = Field(8002, ge=1, le=65535, description="development doubles")
     public_url: str = Field("", description="where visitors reach web; needed in production")
     live_url: str = Field("", description="where browsers reach the bot process; in production as PUBLIC_URL")
@@ -74,8 +76,10 @@ class Settings(BaseSettings):
         description="where the first project's paid channels send: RU,KZ,+44, or all; named before it is created",
     )
     telegram_bot_token: str = Field("", description="from @BotFather; none: the sandbox, in development")
-    telegram_api_url: str = Field("https://api.telegram.org", description="the Bot API server")
-    telegram_mode: Literal["polling"] = Field("polling", description="how updates reach the bot")
+    telegram_api_url: str = Field(TELEGRAM_API, description="the Bot API server")
+    telegram_mode: Literal["polling", "webhook"] = Field(
+        "polling", description="how updates reach the bot: asked for, or sent to LIVE_URL/telegram/ (https)"
+    )
     telegram_url: str = Field("", description="a provider besides the bot: telegram-gateway://…")
     sms_url: str = Field("", description="providers of SMS, tried in order: webhook+https://… apprise+twilio://…")
     whatsapp_url: str = Field("", description="providers of WhatsApp")
@@ -231,6 +235,13 @@ class Settings(BaseSettings):
     kodmobi_rest_seconds: float = Field(10, gt=0, description="of that rest; then one request tries again")
     lease_seconds: float = Field(15, gt=0, description="then another process takes a message over")
     poll_timeout_seconds: int = Field(25, ge=0, le=50, description="Bot API long poll")
+    poll_lease_seconds: float = Field(
+        15, ge=1, description="of several bot processes one polls; it died: another takes over after this"
+    )
+    update_seconds: float = Field(15, gt=0, description="an update that takes longer is handled again")
+    webhook_connections: int = Field(
+        40, ge=1, le=100, description="updates that Telegram sends at once, a bot (Bot API: max_connections)"
+    )
     live_heartbeat_seconds: float = Field(15, gt=0, description="keeps proxies from closing a live stream")
     live_streams: int = Field(20_000, ge=1, description="open at once; 12 KiB each")
     shutdown_seconds: float = Field(4, gt=0, description="SIGTERM drains within 5 s")
@@ -366,8 +377,15 @@ def _check(settings: Settings) -> None:
         raise ValueError("LIMIT_SENDS_ADDRESS_SOFT must be part of LIMIT_SENDS_ADDRESS, in the same seconds")
     if settings.lease_seconds <= settings.provider_timeout_seconds:
         raise ValueError("LEASE_SECONDS must be longer than PROVIDER_TIMEOUT_SECONDS, or messages double")
+    _check_webhook(settings)
     if settings.production:
         _check_production(settings)
+
+
+def _check_webhook(settings: Settings) -> None:
+    secure = urlsplit(settings.live_url).scheme == "https"
+    if settings.telegram_mode == "webhook" and settings.telegram_api_url == TELEGRAM_API and not secure:
+        raise ValueError("TELEGRAM_MODE=webhook needs LIVE_URL to be https: Telegram sends updates there only")
 
 
 def _check_hosted(settings: Settings) -> None:

@@ -21,6 +21,7 @@ from gateway.projects import ProjectSettings
 from gateway.store import (
     Busy,
     Carried,
+    Expected,
     Guesses,
     Limit,
     Link,
@@ -510,11 +511,78 @@ def test_a_message_of_a_session_that_is_over_is_failed_not_sent(store: Store, en
     assert store.next_due(EVERY) is None
 
 
-def test_the_bot_apis_offset_is_remembered(store: Store) -> None:
-    assert store.update_offset(9) is None
-    store.note_update(9, 100, START)
-    store.note_update(9, 102, START + 1)
-    assert store.update_offset(9) == (102, START + 1)
+def test_events_left_out_are_asked_for_again(store: Store) -> None:
+    sessions = [opened(store, new(bytes([number]) * 16), order(Channel.SMS)).session for number in range(3)]
+    for claimed in store.claim(START, 1000, EVERY, 3):
+        store.finish([Outcome(claimed.id, "sent")], START)
+    first, second, third = (number for number, _ in store.events_since(0, 10))
+    assert {name for _, name in store.events_since(first, 10, [first])} == {session.id for session in sessions}
+    assert [number for number, _ in store.events_since(second, 10, [first, third + 9])] == [first, third]
+    assert [number for number, _ in store.events_since(third, 10, [second])] == [second]
+    assert store.events_since(third, 10, [third + 9]) == []
+
+
+def test_a_lease_is_one_holders_until_it_ends_or_is_let_go(store: Store) -> None:
+    assert store.hold("poll", "one", START, 1000)
+    assert not store.hold("poll", "two", START + 999, 1000)
+    assert store.hold("purge", "two", START, 1000), "another lease"
+    assert store.hold("poll", "one", START + 999, 1000), "renewed"
+    assert not store.hold("poll", "two", START + 1998, 1000)
+    assert store.hold("poll", "two", START + 1999, 1000), "it ended"
+    store.let_go("poll", "one")
+    assert not store.hold("poll", "one", START + 2000, 1000), "only its holder lets go of it"
+    store.let_go("poll", "two")
+    assert store.hold("poll", "one", START + 2000, 1000)
+
+
+def test_an_update_is_handled_by_one_process(store: Store) -> None:
+    assert store.take_update(9, 100, START, 1000) == "taken"
+    assert store.take_update(9, 100, START + 999, 1000) == "busy"
+    assert store.take_update(8, 100, START, 1000) == "taken", "another bot's"
+    assert store.take_update(9, 100, START + 1000, 1000) == "taken", "whoever took it first has died"
+    store.end_update(9, 100, handled=False)
+    assert store.take_update(9, 100, START + 1001, 1000) == "taken"
+    store.end_update(9, 100, handled=True)
+    assert store.take_update(9, 100, START + 9000, 1000) == "done"
+    assert store.take_update(9, 99, START + 9000, 1000) == "taken", "an older one that came later"
+
+
+def test_of_many_processes_one_holds_a_lease_and_one_takes_an_update(store: Store) -> None:
+    def hold(name: str) -> bool:
+        return store.hold(name, str(threading.get_ident()), START, 1000)
+
+    for number in range(5):
+        store.hold(f"poll {number}", "former", START - 1000, 1000)
+        assert sorted(together(8, partial(hold, f"poll {number}"))) == [False] * 7 + [True]
+        assert sorted(together(8, partial(store.take_update, 9, number, START, 1000))) == ["busy"] * 7 + ["taken"]
+
+
+def test_what_a_chat_is_expected_to_share_is_remembered(store: Store) -> None:
+    assert store.expected(9, 70) is None
+    one, two = (Expected(number, str(ULID())) for number in (1, 2))
+    store.expect(9, 70, one)
+    store.expect(8, 70, two)
+    assert (store.expected(9, 70), store.expected(8, 70), store.expected(9, 71)) == (one, two, None)
+    met = msgspec.structs.replace(two, met_by=5)
+    store.expect(9, 70, met)
+    assert (store.expected(9, 70), store.expected(8, 70)) == (met, two)
+    store.expect(9, 70, None)
+    assert store.expected(9, 70) is None
+
+
+def test_the_purge_takes_old_updates_and_expectations(store: Store) -> None:
+    for number in range(5):
+        store.take_update(9, number, START, 1000)
+        store.expect(9, number, Expected(1, new().id))
+    store.take_update(9, 5, START + MINUTE, 1000)
+    store.end_update(9, 5, handled=True)
+    young = Expected(1, new(now=START + MINUTE).id)
+    store.expect(9, 5, young)
+    while store.purge(START + 1, 3):
+        pass
+    assert store.take_update(9, 5, START + MINUTE, 1000) == "done"
+    assert store.take_update(9, 4, START + MINUTE, 1000) == "taken"
+    assert [store.expected(9, number) for number in range(6)] == [None] * 5 + [young]
 
 
 def test_the_purge_takes_what_is_old_in_batches_and_leaves_what_matters(store: Store) -> None:
@@ -1030,6 +1098,16 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(StoreError, match="newer Kodgate"):
         store.migrate()
+
+
+def test_code_goes_on_beside_a_newer_migration_that_only_expands(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/store.sqlite3")
+    store.migrate()
+    with sqlite3.connect(tmp_path / "store.sqlite3") as database:
+        database.execute("INSERT INTO migration VALUES (998, '0998_more.expands')")
+    database.close()
+    assert store.migrate() == 0
+    assert opened(store, new(), None).session.state == "live"
 
 
 def test_sessions_from_before_one_tap_live_on(tmp_path: Path) -> None:

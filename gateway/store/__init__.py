@@ -373,6 +373,18 @@ class Stop(msgspec.Struct, frozen=True):
     calm_until: int = 0
 
 
+class Expected(msgspec.Struct, frozen=True):
+    """Whose login a chat's deep link was for, and which message of the chat brought the contact."""
+
+    project_id: int
+    session_id: str
+    met_by: int | None = None
+
+
+Taken = Literal["taken", "busy", "done"]
+"""What became of an update that was to be taken: it is ours; another process is at it; it is handled."""
+
+
 class Store(Protocol):
     """Where everything is kept. Every verb may raise `Busy`."""
 
@@ -380,7 +392,11 @@ class Store(Protocol):
     """Sessions and tokens from before then don't count: a power loss may have taken their last commits."""
 
     def migrate(self) -> int:
-        """Bring the schema up to date, under a lock; how many migrations ran. Raises `StoreError`."""
+        """Bring the schema up to date, under a lock; how many migrations ran. Raises `StoreError`.
+
+        A migration whose file is named `….expands.sql` only adds what code from before need not know: such code
+        goes on, and starts, beside it. Any other that it does not know is a `StoreError`.
+        """
 
     def close(self) -> None:
         """Let go of this thread's connection."""
@@ -592,19 +608,40 @@ class Store(Protocol):
         """Write into the audit log that a ceiling is reached, once for its day; whether this was the time."""
 
     def last_event(self) -> int:
-        """The newest event's number."""
+        """The newest event's number, of those that can be seen."""
 
-    def events_since(self, number: int, most: int) -> list[tuple[int, str]]:
-        """Events after `number`: (number, session id), oldest first."""
+    def events_since(self, number: int, most: int, missing: Sequence[int] = ()) -> list[tuple[int, str]]:
+        """Events after `number`, and those of `missing` that are there by now: (number, session id), by number.
 
-    def update_offset(self, bot_id: int) -> tuple[int, int] | None:
-        """The last handled Bot API update id, and when it was noted."""
+        A number is given where an event is written, and seen once that is committed. Where many write at once
+        (PostgreSQL), a lower number may be seen after a higher one; a reader therefore asks again for the numbers
+        that were left out (gateway.events). One that stays away was rolled back. Whatever makes an event seen also
+        wakes every `Watch`, after it can be seen and not before.
+        """
 
-    def note_update(self, bot_id: int, update_id: int, now: int) -> None:
-        """All updates up to this one are handled."""
+    def hold(self, name: str, holder: str, now: int, lease: int) -> bool:
+        """Take or renew a lease of that name until `now + lease`; whether it is `holder`'s.
+
+        It is, unless another holder's still runs. Holders are processes, each with a name that no other has.
+        """
+
+    def let_go(self, name: str, holder: str) -> None:
+        """End the lease, if it is this holder's, so that another need not wait for it."""
+
+    def take_update(self, bot_id: int, update_id: int, now: int, lease: int) -> Taken:
+        """Take a Bot API update until `now + lease`, unless it is handled or a lease of it still runs."""
+
+    def end_update(self, bot_id: int, update_id: int, handled: bool) -> None:
+        """The update is handled, for good; or it is not, and may be taken at once."""
+
+    def expect(self, bot_id: int, chat_id: int, expected: Expected | None) -> None:
+        """The contact that this chat shares is for that login, or was; None: for none in particular."""
+
+    def expected(self, bot_id: int, chat_id: int) -> Expected | None:
+        """What was last expected of the chat."""
 
     def purge(self, before: int, most: int) -> int:
-        """Forget up to `most` sessions, messages, tokens and events from `before`; how many rows went.
+        """Forget up to `most` sessions, messages, tokens, events and updates from `before`; how many rows went.
 
         What was counted is looked at a part at a time, from one call to the next; nothing that still counts goes.
         """

@@ -30,6 +30,7 @@ from gateway.store import (
     Carried,
     Claimed,
     EndedSend,
+    Expected,
     Guesses,
     Limit,
     Link,
@@ -49,6 +50,7 @@ from gateway.store import (
     SessionRow,
     Stop,
     StoreError,
+    Taken,
     Toll,
     Tried,
     Turnout,
@@ -57,11 +59,13 @@ from gateway.store import (
     sqlite_guard,
     sqlite_limits,
     sqlite_manual,
+    sqlite_many,
     sqlite_tap,
 )
 from gateway.store.entries import By, Entry, Wanted
 
 MIGRATIONS = Path(__file__).parent / "migrations" / "sqlite"
+EXPANDS = ".expands"  # ends the name of a migration beside which code from before goes on
 BUSY_TIMEOUT_MS = 5_000  # at 100 ms "database is locked" appears under 2,000 logins/s (MEASURED)
 CHECKPOINT_PAGES = 4_000  # a log of 16 MiB: pages that many logins write are copied once for four times as many
 CACHE_KIB = 8_192  # a connection's: the inner pages of an index over ten million rows, and then some
@@ -113,9 +117,10 @@ class SqliteStore:
             _create(self._path)
         with _writing(self._connection) as db:
             db.execute("CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL)")
-            done = {number for (number,) in db.execute("SELECT number FROM migration")}
+            done = dict(db.execute("SELECT number, name FROM migration"))
             files = {int(file.name[:4]): file for file in sorted(MIGRATIONS.glob("*.sql"))}
-            if unknown := done - set(files):
+            unknown = done.keys() - files.keys()
+            if unknown := {number for number in unknown if not done[number].endswith(EXPANDS)}:
                 raise StoreError(
                     f"{self._path} was written by a newer Kodgate (migration {max(unknown)}): "
                     "start that version, or restore an older copy"
@@ -527,24 +532,45 @@ class SqliteStore:
         with _writing(self._connection) as db:
             return sqlite_guard.tell_full(db, ceiling, entry)
 
-    # Events, bot updates, purge
+    # Events, what processes share, purge
 
     def last_event(self) -> int:
         number: int = self._read("SELECT coalesce(max(number), 0) FROM event")[0][0]
         return number
 
-    def events_since(self, number: int, most: int) -> list[tuple[int, str]]:
+    def events_since(self, number: int, most: int, missing: Sequence[int] = ()) -> list[tuple[int, str]]:
+        marks = ", ".join("?" * len(missing))
         return self._read(
-            "SELECT number, session_id FROM event WHERE number > ? ORDER BY number LIMIT ?", number, most
+            f"SELECT number, session_id FROM event WHERE number > ? OR number IN ({marks})"  # noqa: S608 - marks
+            " ORDER BY number LIMIT ?",
+            number,
+            *missing,
+            most,
         )
 
-    def update_offset(self, bot_id: int) -> tuple[int, int] | None:
-        rows = self._read("SELECT update_id, noted_at FROM bot_update WHERE bot_id = ?", bot_id)
-        return rows[0] if rows else None
-
-    def note_update(self, bot_id: int, update_id: int, now: int) -> None:
+    def hold(self, name: str, holder: str, now: int, lease: int) -> bool:
         with _writing(self._connection) as db:
-            db.execute("INSERT OR REPLACE INTO bot_update VALUES (?, ?, ?)", (bot_id, update_id, now))
+            return sqlite_many.hold(db, name, holder, now, lease)
+
+    def let_go(self, name: str, holder: str) -> None:
+        with _writing(self._connection) as db:
+            sqlite_many.let_go(db, name, holder)
+
+    def take_update(self, bot_id: int, update_id: int, now: int, lease: int) -> Taken:
+        with _writing(self._connection) as db:
+            return sqlite_many.take_update(db, bot_id, update_id, now, lease)
+
+    def end_update(self, bot_id: int, update_id: int, handled: bool) -> None:
+        with _writing(self._connection) as db:
+            sqlite_many.end_update(db, bot_id, update_id, handled)
+
+    def expect(self, bot_id: int, chat_id: int, expected: Expected | None) -> None:
+        with _writing(self._connection) as db:
+            sqlite_many.expect(db, bot_id, chat_id, expected)
+
+    def expected(self, bot_id: int, chat_id: int) -> Expected | None:
+        with _reading(self._connection) as db:
+            return sqlite_many.expected(db, bot_id, chat_id)
 
     def purge(self, before: int, most: int) -> int:
         oldest = lowest_ulid(before)
@@ -557,6 +583,7 @@ class SqliteStore:
                     (oldest, most),
                 ).rowcount
             gone += sqlite_manual.purge(db, oldest, most)
+            gone += sqlite_many.purge(db, oldest, before, most)
             used, self._purged_to = sqlite_limits.purge(db, self._purged_to, before, most)
             gone += used
             gone += sqlite_fallback.purge(db, before, most)
