@@ -161,7 +161,7 @@ class Settings(BaseSettings):
     )
     guard_window_seconds: int = Field(7200, ge=60, description="looked back at; as LIMIT_SENDS_DESTINATION")
     guard_settle_seconds: int = Field(60, ge=0, description="a younger code may still be entered: not counted")
-    guard_sample: int = Field(10_000, ge=1, description="newest sessions looked at: 20 ms, however busy the sites")
+    guard_sample: int = Field(10_000, ge=1, description="newest sessions looked at: 30 ms, however busy the sites")
     guard_look_seconds: float = Field(5, gt=0, description="the bot process looks this often")
     guard_stop_seconds: int = Field(
         3600, ge=60, description="first stop; then it is tried again, and twice as long each time within a day"
