@@ -189,6 +189,7 @@ class Settings(BaseSettings):
     keep_hours: int = Field(24, ge=1, description="sealed destinations and messages are purged after this")
     web_workers: int = Field(1, ge=1, le=64, description="web processes; each takes about one core when busy")
     web_threads: int = Field(1, ge=1, le=64, description="1 on SQLite: a second thread only fights for the GIL")
+    body_seconds: float = Field(10, gt=0, description="for a request's body to arrive; 16 KiB take 3 s by GPRS")
     body_limit: int = Field(16_384, ge=256, description="bytes of a request body; the largest real one is 1 KiB")
     provider_timeout_seconds: float = Field(10, gt=0, description="a provider that says nothing has failed")
     provider_concurrency: int = Field(64, ge=1, description="calls to one provider at once")
