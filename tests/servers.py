@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from gateway.codes import DIGITS, derive_code
 from gateway.keyring import Keyring
 from gateway.settings import DEVELOPMENT_SECRET, SANDBOX_BOT
 from gateway.tokens import LiveClaim, live_tokens
+from tests.nursery import Process, start
 
 ROOT = Path(__file__).resolve().parent.parent
 START_WITHIN = 60.0
@@ -54,7 +54,7 @@ class Servers:
         self.database_url = f"sqlite:///{folder}/kodgate.sqlite3"
         self.http = httpx.Client(timeout=30)
         self._urls = dict(zip(NAMES, (self.web, self.live, self.sandbox), strict=True))
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, Process] = {}
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self.environment = {
             **kept,
@@ -87,15 +87,8 @@ class Servers:
             self.stop(name)
 
     def start(self, name: str, *, wait: bool = True) -> None:
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", name],
-                cwd=self.folder,  # away from a developer's .env
-                env=self.environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        log = self.folder / f"{name}.log"
+        self._processes[name] = start(name, self.folder, self.environment, log)  # away from a developer's .env
         if wait:
             self.wait(name)
 
