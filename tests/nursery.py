@@ -20,7 +20,7 @@ from typing import IO
 import msgspec
 
 ROOT = Path(__file__).resolve().parent.parent
-MODULES = {"bot": "bot.__main__"}
+MODULES = {"bot": "bot.__main__", "bot.worker": "bot.worker"}
 IMPORTED = (*MODULES.values(), "bot.app", "bot.hosted")
 
 
@@ -73,7 +73,7 @@ Process = subprocess.Popen[bytes] | Forked
 
 
 def start(name: str, folder: Path, environment: dict[str, str], log: Path) -> Process:
-    """Start web, bot or sandbox in a process group of its own."""
+    """Start web, bot, bot.worker or sandbox in a process group of its own."""
     if name in MODULES and environment["PYTHONPATH"] == str(ROOT):
         return _nursery.start(Order(MODULES[name], str(folder), environment, str(log)))
     with log.open("ab") as written:
