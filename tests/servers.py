@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from gateway.keyring import Keyring
 from gateway.settings import DEVELOPMENT_SECRET, SANDBOX_BOT
 from gateway.tokens import LiveClaim, live_tokens
 from tests.leaks import leaks
+from tests.nursery import Process, start
 
 ROOT = Path(__file__).resolve().parent.parent
 START_WITHIN = 60.0
@@ -57,7 +57,7 @@ class Servers:
         self.http = httpx.Client(timeout=30)
         self.codes: set[str] = set()  # that must not be in a log
         self._urls = dict(zip(NAMES, (self.web, self.live, self.sandbox), strict=True))
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, Process] = {}
         self._beside: dict[str, tuple[str, Headers]] = {}
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self.environment = {
@@ -120,15 +120,9 @@ class Servers:
 
     def start(self, name: str, *, wait: bool = True) -> None:
         module, environment = self._beside.get(name, (name, {}))
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", module],
-                cwd=self.folder,  # away from a developer's .env
-                env={**self.environment, **environment},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        log = self.folder / f"{name}.log"
+        # in the folder, away from a developer's .env
+        self._processes[name] = start(module, self.folder, {**self.environment, **environment}, log)
         if wait:
             self.wait(name)
 
