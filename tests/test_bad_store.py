@@ -23,13 +23,7 @@ def start(url: str, folder: Path) -> tuple[int, str]:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATABASE_URL": url}
     command = [sys.executable, "-m", "web"]
     ended = subprocess.run(
-        [sys.executable, "-m", "web"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     return ended.returncode, ended.stdout + ended.stderr
 

@@ -119,7 +119,10 @@ class Run:
             await self._play(stage)
             await self._settle()
         finally:
-            await asyncio.to_thread(servers.__exit__)
+            try:
+                await asyncio.to_thread(servers.__exit__)
+            except AssertionError as problem:
+                self._stuck = self._stuck or str(problem)
             server.close()
         return self._verdict(stage)
 
