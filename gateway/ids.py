@@ -5,6 +5,7 @@ import re
 
 from ulid import ULID
 
+_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
 _ULID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 
 
@@ -16,3 +17,12 @@ def new_ulid(now: int) -> str:
 def is_ulid(text: str) -> bool:
     """Whether it is written as ours are."""
     return bool(_ULID.fullmatch(text))
+
+
+def ulid_floor(ms: int) -> str:
+    """The smallest ULID of a millisecond."""
+    text = ""
+    for _ in range(10):
+        ms, index = divmod(ms, 32)
+        text = _DIGITS[index] + text
+    return text + "0" * 16

@@ -1,13 +1,15 @@
 """Fixtures that all tests share."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from gateway.local import LocalGateway
 from gateway.settings import Settings
+from tests.databases import CURRENT, Database
+from tests.postgres import PostgresServer
 from tests.servers import Servers
 from tests.world import World, make_world
 
@@ -18,8 +20,33 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         report.outcome = "failed"
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Callable[[], PostgresServer]]:
+    """The session's PostgreSQL server, started when first asked for."""
+    running: list[PostgresServer] = []
+
+    def server() -> PostgresServer:
+        if not running:
+            running.append(PostgresServer().__enter__())
+        return running[0]
+
+    yield server
+    for one in running:
+        one.__exit__()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, postgres: Callable[[], PostgresServer]) -> Iterator[Database]:
+    """The test runs once on each store: what it makes by `make_world` lies there."""
+    chosen = Database(postgres if request.param == "postgres" else None)
+    CURRENT.append(chosen)
+    yield chosen
+    CURRENT.pop()
+    chosen.close()
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def world(tmp_path: Path, database: Database) -> World:
     """A gateway on a database of its own, with a clock that the test turns."""
     return make_world(tmp_path)
 

@@ -14,6 +14,8 @@ from gateway.projects import Project, ProjectSettings
 from gateway.store.entries import By, Entry, Wanted
 from gateway.verbs import Delivery
 
+POSTGRES = ("postgresql://", "postgres://")
+
 
 class StoreError(Exception):
     """The store can't be used as it is; the text says why, for the operator."""
@@ -558,8 +560,16 @@ class Watch(Protocol):
         """Let go of its connection."""
 
 
-def open_store(url: str) -> Store:
-    """The store of a `DATABASE_URL`. Raises `StoreError`."""
+def open_store(url: str, listen_url: str = "", connections: int = 8) -> Store:
+    """The store of a `DATABASE_URL`. Raises `StoreError`.
+
+    On PostgreSQL, a process has at most so many `connections`, and listens at `listen_url` where a pooler stands
+    in between.
+    """
+    if url.startswith(POSTGRES):
+        from gateway.store.postgres import PostgresStore
+
+        return PostgresStore(url, listen_url, connections)
     from gateway.store.sqlite import SqliteStore
 
     return SqliteStore(url.removeprefix("sqlite:///"))

@@ -20,7 +20,8 @@ import msgspec
 
 from gateway.channels import Channel
 from gateway.clock import machine_booted_at, system_clock, to_iso
-from gateway.projects import Project, ProjectSettings
+from gateway.ids import ulid_floor
+from gateway.projects import Project, ProjectSettings, changed_names
 from gateway.store import (
     ApiKey,
     Busy,
@@ -57,7 +58,6 @@ from gateway.store.entries import By, Entry, Wanted
 MIGRATIONS = Path(__file__).parent / "migrations" / "sqlite"
 BUSY_TIMEOUT_MS = 5_000  # at 100 ms "database is locked" appears under 2,000 logins/s (MEASURED)
 WATCH_EVERY = 0.010  # seconds between two looks at data_version: what a waiting message may cost
-_CLOCK = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32, as ULIDs are written
 
 _SESSION_BY_ID = """
     SELECT s.id, s.project_id, s.destination, s.sealed, s.kind, s.lang, s.browser, s.code_length, s.state,
@@ -375,8 +375,8 @@ class SqliteStore:
         [(begun, used)] = self._read(
             "SELECT count(*), coalesce(sum(state IN ('used', 'approved')), 0) FROM (SELECT state FROM session"
             " INDEXED BY session_id WHERE id >= ? AND id < ? AND project_id = ? ORDER BY id DESC LIMIT ?)",
-            _ulid_floor(after),
-            _ulid_floor(before),
+            ulid_floor(after),
+            ulid_floor(before),
             project_id,
             most,
         )
@@ -518,7 +518,7 @@ class SqliteStore:
             db.execute("INSERT OR REPLACE INTO bot_update VALUES (?, ?, ?)", (bot_id, update_id, now))
 
     def purge(self, before: int, most: int) -> int:
-        oldest = _ulid_floor(before)
+        oldest = ulid_floor(before)
         gone = 0
         with _writing(self._connection) as db:
             for table, key in (("session", "id"), ("message", "session_id"), ("spent", "session_id")):
@@ -693,7 +693,7 @@ def _add_project(db: sqlite3.Connection, settings: ProjectSettings, by: By) -> i
 
 def _note_changes(db: sqlite3.Connection, project_id: int, settings: ProjectSettings, by: By | None) -> None:
     row = db.execute("SELECT settings FROM project WHERE id = ?", (project_id,)).fetchone()
-    if row and (names := sqlite_audit.changed_names(row[0], settings)):
+    if row and (names := changed_names(row[0], settings)):
         by = by or By("system", system_clock())
         sqlite_audit.write(db, by.now, by.actor, "project.change", project_id, detail=names)
 
@@ -1031,12 +1031,3 @@ def _announce_destination(db: sqlite3.Connection, project_id: int, destination: 
         " WHERE project_id = ?2 AND destination = ?3 AND state = 'live' AND expires_at > ?1",
         (now, project_id, destination),
     )
-
-
-def _ulid_floor(ms: int) -> str:
-    """The smallest ULID of a millisecond."""
-    text = ""
-    for _ in range(10):
-        ms, index = divmod(ms, 32)
-        text = _CLOCK[index] + text
-    return text + "0" * 16
