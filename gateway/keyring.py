@@ -13,6 +13,8 @@ from hashlib import sha256
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from gateway.keyed import keyed_hash
+
 _ID = 4  # bytes of a key's id in front of whatever it sealed
 _NONCE = 12  # AES-GCM's own
 _MAC = 16  # bytes kept of a keyed hash: 128 bits against collision and guessing
@@ -104,17 +106,17 @@ class Destinations:
 
     def hash(self, project_id: int, contact: str) -> bytes:
         """16 bytes that stand for `contact` within one project, and in no other."""
-        return hmac.digest(self._pepper, b"%d:%s" % (project_id, contact.encode()), "sha256")[:_MAC]
+        return keyed_hash(self._pepper, b"%d:%s" % (project_id, contact.encode()))[:_MAC]
 
     def address(self, project_id: int, subject: bytes) -> bytes:
         """16 bytes that stand for an address, or its network, within one project."""
-        return hmac.digest(self._pepper, b"address:%d:%s" % (project_id, subject), "sha256")[:_MAC]
+        return keyed_hash(self._pepper, b"address:%d:%s" % (project_id, subject))[:_MAC]
 
     def browser(self, project_id: int, secret: str) -> bytes:
         """16 bytes that stand for a browser by its own secret; empty where it has none."""
         if not secret:
             return b""
-        return hmac.digest(self._pepper, b"browser:%d:%s" % (project_id, secret.encode()), "sha256")[:_MAC]
+        return keyed_hash(self._pepper, b"browser:%d:%s" % (project_id, secret.encode()))[:_MAC]
 
 
 def hash_api_key(key: str) -> bytes:
@@ -123,12 +125,12 @@ def hash_api_key(key: str) -> bytes:
 
 
 def _subkey(root: bytes, purpose: bytes) -> bytes:
-    return hmac.digest(root, b"kodgate " + purpose, "sha256")
+    return keyed_hash(root, b"kodgate " + purpose)
 
 
 def _code_mac(key: SecretKey, session_id: str, code: str) -> bytes:
-    return hmac.digest(key.mac, f"{session_id}:{code}".encode(), "sha256")[:_MAC]
+    return keyed_hash(key.mac, f"{session_id}:{code}".encode())[:_MAC]
 
 
 def _link_signature(key: SecretKey, session_id: str) -> bytes:
-    return hmac.digest(key.link, session_id.encode(), "sha256")[:_MAC]
+    return keyed_hash(key.link, session_id.encode())[:_MAC]

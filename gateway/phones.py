@@ -7,6 +7,7 @@ from typing import NamedTuple
 import phonenumbers
 from phonenumbers import PhoneMetadata, PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
+from gateway.e164 import is_plain
 from gateway.errors import BadRequest
 from gateway.i18n import N_, catalogue
 
@@ -48,6 +49,8 @@ def read_phone(text: str, region: str | None, field: str) -> str:
     Without a `region` (`RU`) only a number with its plus will do, and nothing beside it. With one, national
     numbers are read as that country's, and whatever was copied along with a number is passed over.
     """
+    if is_plain(text):
+        return text
     if region is None:
         if not _STRICT.fullmatch(text):
             raise BadRequest(field, N_("is not a phone number with a country code, such as +7 952 296-62-36"))

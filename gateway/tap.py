@@ -8,9 +8,10 @@ session and makes the destination rest, longer each time, as wrong codes do; onl
 pick at all; and the numbers mean nothing once anybody but the browser that created the session was handed it, too.
 """
 
-import hmac
 import re
 from typing import NamedTuple
+
+from gateway.keyed import keyed_hash
 
 LOWEST, COUNT = 10, 90  # two digits, none of them a leading zero
 SHOWN = 3
@@ -26,7 +27,7 @@ class Numbers(NamedTuple):
 
 def derive_numbers(key: bytes, session_id: str) -> Numbers:
     """Three different numbers from 10 to 99, each as likely as any other: 128 bits are drawn from."""
-    drawn = int.from_bytes(hmac.digest(key, session_id.encode(), "sha256")[:16])
+    drawn = int.from_bytes(keyed_hash(key, session_id.encode())[:16])
     left = list(range(LOWEST, LOWEST + COUNT))
     shown = []
     for _ in range(SHOWN):

@@ -2,9 +2,14 @@ import hmac
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ulid import ULID
 
 from gateway.codes import DIGITS, LETTERS_AND_DIGITS, alphabet, derive_code, read_code
 from gateway.errors import BadRequest
+from gateway.ids import lowest_ulid, new_ulid
+from gateway.keyed import keyed_hash
 
 KEY = b"k" * 32
 SESSION = "01K8N1VMPN0EE389K72YW0CBM2"
@@ -67,3 +72,17 @@ def test_what_is_no_code_is_refused_by_name(entered: object) -> None:
     with pytest.raises(BadRequest) as refusal:
         read_code(entered)
     assert refusal.value.field == "code"
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_a_keyed_hash_is_hmac(key: bytes, message: bytes) -> None:
+    assert keyed_hash(key, message) == hmac.digest(key, message, "sha256")
+
+
+@given(st.integers(0, 2**48 - 1))
+def test_our_ids_are_ulids(now: int) -> None:
+    """python-ulid reads them, at the millisecond that they were made."""
+    one, other = (ULID.from_str(new_ulid(now)) for _ in range(2))
+    assert int.from_bytes(one.bytes[:6]) == int.from_bytes(other.bytes[:6]) == now
+    assert one != other
+    assert ULID.from_str(lowest_ulid(now)).bytes == now.to_bytes(6) + bytes(10)

@@ -1,5 +1,6 @@
 """What granian loads in each worker: `make_application()` builds the API with the site behind it."""
 
+import gc
 from collections.abc import Iterable
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication
@@ -30,4 +31,7 @@ def make_application() -> WSGIApplication:
             return assets(environ, start)
         return pages(environ, start)
 
-    return Api(gateway, config, site)
+    api = Api(gateway, config, site)
+    gc.collect()
+    gc.freeze()  # what lives as long as the process need not be looked through again and again
+    return api

@@ -3,11 +3,10 @@
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
-from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
+from gateway.e164 import calling_code
 
 _V6_NETWORK = 8  # bytes: a /64, which is what one line or one server is given at least
 _FINER = {1: 3, 7: 1}  # more digits that tell a country: +1 876 is Jamaica, +7 7 Kazakhstan
-_CODE_DIGITS = (1, 2, 3)
 
 
 @lru_cache(maxsize=4096)
@@ -24,8 +23,5 @@ def address_subject(address: str) -> bytes:
 
 def country_prefix(phone: str) -> str:
     """`+79` of `+7952…`, `+44` of `+4479…`: a country's calling code, and what tells apart who share it."""
-    for digits in _CODE_DIGITS:
-        code = int(phone[1 : 1 + digits])
-        if code in COUNTRY_CODE_TO_REGION_CODE:
-            return phone[: 1 + digits + _FINER.get(code, 0)]
-    return phone[:4]
+    code = calling_code(phone)
+    return phone[: 1 + len(str(code)) + _FINER.get(code, 0)] if code else phone[:4]

@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.channels import Channel
 from gateway.clock import system_clock, to_iso
-from gateway.ids import ulid_floor
+from gateway.ids import lowest_ulid
 from gateway.projects import Project, ProjectSettings, changed_names
 from gateway.store import (
     ApiKey,
@@ -320,7 +320,7 @@ class PostgresStore:
             "SELECT count(*), count(*) FILTER (WHERE state IN ('used', 'approved'))"
             " FROM (SELECT state FROM session WHERE id >= %s AND id < %s AND project_id + 0 = %s"
             " ORDER BY id DESC LIMIT %s) AS newest",
-            (ulid_floor(after), ulid_floor(before), project_id, most),
+            (lowest_ulid(after), lowest_ulid(before), project_id, most),
         )
         return begun, used
 
@@ -434,7 +434,7 @@ class PostgresStore:
         )
 
     def purge(self, before: int, most: int) -> int:
-        [(gone,)] = self._run("SELECT purge_1(%s, %s, %s)", (ulid_floor(before), before, most))
+        [(gone,)] = self._run("SELECT purge_1(%s, %s, %s)", (lowest_ulid(before), before, most))
         used, self._purged_to = postgres_limits.purge(self._connections, self._purged_to, before, most)
         return int(gone + used)
 

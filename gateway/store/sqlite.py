@@ -6,6 +6,7 @@ Writers take the lock up front (`BEGIN IMMEDIATE`) and hold it for tens of micro
 """
 
 import asyncio
+import hmac
 import os
 import sqlite3
 import threading
@@ -14,13 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, wraps
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
 from gateway.channels import Channel
 from gateway.clock import machine_booted_at, system_clock, to_iso
-from gateway.ids import ulid_floor
+from gateway.ids import lowest_ulid
 from gateway.projects import Project, ProjectSettings, changed_names
 from gateway.store import (
     ApiKey,
@@ -57,6 +58,8 @@ from gateway.store.entries import By, Entry, Wanted
 
 MIGRATIONS = Path(__file__).parent / "migrations" / "sqlite"
 BUSY_TIMEOUT_MS = 5_000  # at 100 ms "database is locked" appears under 2,000 logins/s (MEASURED)
+CHECKPOINT_PAGES = 4_000  # a log of 16 MiB: pages that many logins write are copied once for four times as many
+CACHE_KIB = 8_192  # a connection's: the inner pages of an index over ten million rows, and then some
 WATCH_EVERY = 0.010  # seconds between two looks at data_version: what a waiting message may cost
 
 _SESSION_BY_ID = """
@@ -204,28 +207,25 @@ class SqliteStore:
     ) -> Opened | Paused:
         known = guesses is not None and guesses.known
         with _writing(self._connection) as db:
+            guessed = sqlite_limits.guess_key(guesses, new.destination) if guesses else None
+            old, habits, used = _destination(db, new, guessed)
             if guesses:
-                left_at = sqlite_limits.guesses_left_at(db, guesses, new.destination, new.code_length)
+                left_at = sqlite_limits.guesses_left_at(used, guesses, new.code_length)
                 if left_at > new.now:
                     return Paused(left_at)
-            old = db.execute(
-                "SELECT state, expires_at, created_at, paused_until, id, browser_mac, joined FROM session"
-                " WHERE project_id = ? AND destination = ?",
-                (new.project_id, new.destination),
-            ).fetchone()
-            if old and old[3] > new.now and not known:
-                return Paused(old[3])
+            if old.paused_until > new.now and not known:
+                return Paused(old.paused_until)
             counts = True
-            if old and old[0] == "live" and old[1] > new.now and old[2] >= self.void_before:
+            if old.state == "live" and old.expires_at > new.now and old.created_at >= self.void_before:
                 counts = False
-                if old[5] and old[5] != new.browser_mac and not old[6]:
-                    db.execute("UPDATE session SET joined = 1 WHERE id = ?", (old[4],))
-                    _announce(db, old[4], new.now)  # the first browser's number is worth nothing from now on
-                    sqlite_audit.write(db, new.now, new.actor, "session.join", new.project_id, old[4])
-                session = _session(db, old[4])
+                if old.browser_mac and old.browser_mac != new.browser_mac and not old.joined:
+                    db.execute("UPDATE session SET joined = 1 WHERE id = ?", (old.id,))
+                    _announce(db, old.id, new.now)  # the first browser's number is worth nothing from now on
+                    sqlite_audit.write(db, new.now, new.actor, "session.join", new.project_id, old.id)
+                session = _session(db, old.id)
             else:
                 _insert_session(db, new)
-                session = _fresh(db, new)
+                session = _fresh(new, habits)
             sent_to = None
             if order:
                 sent_to = _choose(db, order, session)
@@ -289,40 +289,29 @@ class SqliteStore:
     ) -> Tried | Refused | None:
         known = guesses is not None and guesses.known
         with _writing(self._connection) as db:
-            row = db.execute(
-                _try_code(len(macs)),
-                (*macs, now, pause.first, pause.longest, session_id, project_id, self.void_before, known),
-            ).fetchone()
-            if row is None:
+            row = db.execute(_TRIED, (session_id, project_id, now, self.void_before)).fetchone()
+            session = _Tried(*row) if row else None
+            if session is None or (session.paused_until > now and not known):
                 sqlite_limits.charge(db, toll, now)
-                return self._paused(db, project_id, session_id, now)
-            state, attempts_left, sealed, destination, length = row
-            wrong = sqlite_limits.with_guesses(toll, guesses, destination, length)
-            sqlite_limits.look(db, wrong, now)  # whether right or wrong, lest the time that it takes tells which
-            if state == "used":
-                sqlite_limits.note_known(db, guesses, destination, now)
+                return Refused("guesses", session.paused_until, 1) if session else None
+            wrong = sqlite_limits.with_guesses(toll, guesses, session.destination, session.code_length)
+            counted = sqlite_limits.look(db, wrong, now)  # right or wrong, lest the time that it takes tells which
+            outcome = _compared(session, macs, now, pause)
+            db.execute(_TRY, (*outcome, project_id, session.destination))
+            state, attempts_left, *_ = outcome
+            right = state == "used"
+            channel = Channel(session.channel) if session.channel and right else None
+            if right:
+                sqlite_limits.note_known(db, guesses, session.destination, now)
             else:
-                sqlite_limits.charge(db, wrong, now)
-            channel = None
-            if state == "used":
-                channel = _last_channel(db, session_id)
-                if channel:
-                    _note_habit(db, project_id, destination, channel, now)
+                sqlite_limits.count(db, counted)
+            if channel:
+                _note_habit(db, project_id, session.destination, channel, now)
             if state != "live":
                 _announce(db, session_id, now)
-            right = state == "used"
             reason, detail = ("", channel or "") if right else ("WrongCode", f"{attempts_left} left")
             sqlite_audit.write(db, now, actor, "session.check", project_id, session_id, None, reason, detail)
-        return Tried(state == "used", attempts_left, sealed, channel)
-
-    def _paused(self, db: sqlite3.Connection, project_id: int, session_id: str, now: int) -> Refused | None:
-        """Nothing was compared: because the session is over, or because its destination rests."""
-        row = db.execute(
-            "SELECT paused_until FROM session WHERE id = ? AND project_id = ? AND state = 'live'"
-            " AND expires_at > ? AND paused_until > ? AND created_at >= ?",
-            (session_id, project_id, now, now, self.void_before),
-        ).fetchone()
-        return Refused("guesses", row[0], 1) if row else None
+        return Tried(right, attempts_left, session.sealed, channel)
 
     def is_known(self, destination: bytes, address: bytes, now: int) -> bool:
         with _reading(self._connection) as db:
@@ -375,8 +364,8 @@ class SqliteStore:
         [(begun, used)] = self._read(
             "SELECT count(*), coalesce(sum(state IN ('used', 'approved')), 0) FROM (SELECT state FROM session"
             " INDEXED BY session_id WHERE id >= ? AND id < ? AND project_id = ? ORDER BY id DESC LIMIT ?)",
-            ulid_floor(after),
-            ulid_floor(before),
+            lowest_ulid(after),
+            lowest_ulid(before),
             project_id,
             most,
         )
@@ -518,7 +507,7 @@ class SqliteStore:
             db.execute("INSERT OR REPLACE INTO bot_update VALUES (?, ?, ?)", (bot_id, update_id, now))
 
     def purge(self, before: int, most: int) -> int:
-        oldest = ulid_floor(before)
+        oldest = lowest_ulid(before)
         gone = 0
         with _writing(self._connection) as db:
             for table, key in (("session", "id"), ("message", "session_id"), ("spent", "session_id")):
@@ -628,6 +617,8 @@ def _connect(path: Path) -> sqlite3.Connection:
             )
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
+            db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+            db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         except sqlite3.Error as problem:
             # On a new file SQLite does not wait until another process has changed the journal's mode.
             if "locked" not in str(problem) or time.monotonic() > end:
@@ -783,14 +774,45 @@ def _insert_session(db: sqlite3.Connection, new: NewSession) -> None:
     )
 
 
-def _fresh(db: sqlite3.Connection, new: NewSession) -> SessionRow:
-    """The row just inserted, without reading it back: only what the destination is known for is looked up."""
-    chat_id, active, last_channel = db.execute(
-        "SELECT a.chat_id, a.active, (SELECT channel FROM habit WHERE project_id = ?1 AND destination = ?2"
-        " ORDER BY last_used_at DESC LIMIT 1)"
-        " FROM (SELECT 1) LEFT JOIN activation a ON a.project_id = ?1 AND a.destination = ?2",
-        (new.project_id, new.destination),
-    ).fetchone()
+class _Old(NamedTuple):
+    """The last session of a destination; of none before, nothing."""
+
+    state: str | None
+    expires_at: int
+    created_at: int
+    paused_until: int
+    id: str
+    browser_mac: bytes
+    joined: int
+
+
+class _Habits(NamedTuple):
+    """What a destination is known for."""
+
+    chat_id: int | None
+    active: int | None
+    last_channel: str | None
+
+
+_DESTINATION = """
+    SELECT s.state, s.expires_at, s.created_at, coalesce(s.paused_until, 0), s.id, s.browser_mac, s.joined,
+        a.chat_id, a.active, (SELECT channel FROM habit WHERE project_id = ?1 AND destination = ?2
+        ORDER BY last_used_at DESC LIMIT 1), coalesce(u.due, 0), coalesce(u.until, 0)
+    FROM (SELECT 1) LEFT JOIN session s ON s.project_id = ?1 AND s.destination = ?2
+    LEFT JOIN activation a ON a.project_id = ?1 AND a.destination = ?2 LEFT JOIN usage u ON u.key = ?3
+"""
+
+
+def _destination(
+    db: sqlite3.Connection, new: NewSession, guessed: bytes | None
+) -> tuple[_Old, _Habits, tuple[int, int]]:
+    """All that is known of a new session's destination, by one look; last, what was guessed there."""
+    row = db.execute(_DESTINATION, (new.project_id, new.destination, guessed)).fetchone()
+    return _Old(*row[:7]), _Habits(*row[7:10]), row[10:]
+
+
+def _fresh(new: NewSession, habits: _Habits) -> SessionRow:
+    """The row just inserted, without reading it back."""
     return SessionRow(
         new.id,
         new.project_id,
@@ -807,9 +829,9 @@ def _fresh(db: sqlite3.Connection, new: NewSession) -> SessionRow:
         new.browser_mac,
         new.place,
         False,
-        chat_id,
-        bool(active),
-        Channel(last_channel) if last_channel else None,
+        habits.chat_id,
+        bool(habits.active),
+        Channel(habits.last_channel) if habits.last_channel else None,
     )
 
 
@@ -950,36 +972,40 @@ def _finish(db: sqlite3.Connection, outcome: Outcome, now: int) -> None:
 # Codes
 
 
-@cache
-def _try_code(macs: int) -> str:
-    """Count the attempt, compare and use up in one statement, so that no race can come between."""
-    marks = ", ".join(f"?{number + 1}" for number in range(macs))
-    now, first, longest, session_id, project_id, void, known = (f"?{macs + number}" for number in range(1, 8))
-    right = f"code_mac IN ({marks})"
-    last = f"(attempts_left = 1 AND NOT {right})"
-    return f"""
-        UPDATE session SET
-            attempts_left = attempts_left - NOT ({right}),
-            state = CASE WHEN {right} THEN 'used' WHEN {last} THEN 'closed' ELSE 'live' END,
-            strikes = CASE WHEN {right} THEN 0 ELSE strikes + {last} END,
-            paused_until = CASE
-                WHEN {right} THEN 0
-                WHEN {last} THEN {now} + min({first} << min(strikes, 20), {longest})
-                ELSE paused_until
-            END
-        WHERE id = {session_id} AND project_id = {project_id} AND state = 'live' AND expires_at > {now}
-            AND created_at >= {void} AND (paused_until <= {now} OR {known})
-        RETURNING state, attempts_left, sealed, destination, code_length
-    """  # noqa: S608 - numbered marks only
+class _Tried(NamedTuple):
+    """A session whose code is tried; `channel` is what last carried it."""
+
+    attempts_left: int
+    strikes: int
+    paused_until: int
+    code_mac: bytes
+    code_length: int
+    sealed: bytes
+    destination: bytes
+    channel: str | None
 
 
-def _last_channel(db: sqlite3.Connection, session_id: str) -> Channel | None:
-    row = db.execute(
-        "SELECT channel FROM message WHERE session_id = ? AND state NOT IN ('parked', 'failed')"
-        " ORDER BY id DESC LIMIT 1",
-        (session_id,),
-    ).fetchone()
-    return Channel(row[0]) if row else None
+_TRIED = """
+    SELECT attempts_left, strikes, paused_until, code_mac, code_length, sealed, destination,
+        (SELECT channel FROM message WHERE session_id = ?1 AND state NOT IN ('parked', 'failed')
+         ORDER BY id DESC LIMIT 1)
+    FROM session WHERE id = ?1 AND project_id = ?2 AND state = 'live' AND expires_at > ?3 AND created_at >= ?4
+"""
+_TRY = (
+    "UPDATE session SET state = ?, attempts_left = ?, strikes = ?, paused_until = ?"
+    " WHERE project_id = ? AND destination = ?"
+)
+
+
+def _compared(session: _Tried, macs: Sequence[bytes], now: int, pause: Pause) -> tuple[str, int, int, int]:
+    """What `_TRY` makes of the session: used up by the right code, or with an attempt less."""
+    equal = [hmac.compare_digest(session.code_mac, mac) for mac in macs]
+    if any(equal):
+        return "used", session.attempts_left, 0, 0
+    left, strikes = session.attempts_left - 1, session.strikes
+    if left:
+        return "live", left, strikes, session.paused_until
+    return "closed", 0, strikes + 1, now + min(pause.first << min(strikes, 20), pause.longest)
 
 
 def _note_habit(db: sqlite3.Connection, project_id: int, destination: bytes, channel: Channel, now: int) -> None:

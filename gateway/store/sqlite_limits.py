@@ -24,29 +24,38 @@ class Over(Exception):
         self.now = now
 
 
+Counted = list[bytes | int]
+"""The keys of limits, and what counts against each with one more use."""
+
+
 def charge(db: sqlite3.Connection, toll: Toll | None, now: int) -> None:
     """Count one use against each limit. Raises `Over`."""
+    count(db, look(db, toll, now))
+
+
+def look(db: sqlite3.Connection, toll: Toll | None, now: int) -> Counted:
+    """What one more use comes to, without counting it. Raises `Over` where that is over a limit.
+
+    Looked up and then written, under the lock: `RETURNING` would cost as much as both, for its table of results.
+    """
+    counted: Counted = []
     if toll is None:
-        return
-    values: list[bytes | int] = [now]
+        return counted
+    rows = db.execute(_look(len(toll.limits)), [limit.key for limit in toll.limits]).fetchall()
+    used = {key: (due, until) for key, due, until in rows}
     for limit in toll.limits:
-        values += (limit.key, now + limit.cost)
-    rows = {key: (due, until) for key, due, until in db.execute(_charge(len(toll.limits)), values).fetchall()}
-    for limit in toll.limits:
-        due, until = rows[limit.key]
+        due, until = used.get(limit.key, (0, 0))
+        due = max(due, now) + limit.cost
         if until > now or due - now > (limit.window if toll.proved else limit.soft):
             raise Over(toll, now)
+        counted += (limit.key, due)
+    return counted
 
 
-def look(db: sqlite3.Connection, toll: Toll | None, now: int) -> None:
-    """Whether one more use would be over a limit, without counting it. Raises `Over`."""
-    if toll is None:
-        return
-    rows = {key: more for key, *more in db.execute(_look(len(toll.limits)), [one.key for one in toll.limits])}
-    for limit in toll.limits:
-        due, until = rows.get(limit.key, (0, 0))
-        if until > now or max(due, now) + limit.cost - now > limit.window:
-            raise Over(toll, now)
+def count(db: sqlite3.Connection, counted: Counted) -> None:
+    """Write down what was looked up in this transaction."""
+    if counted:
+        db.execute(_count(len(counted) // 2), counted)
 
 
 def strike(db: sqlite3.Connection, toll: Toll, now: int) -> Refused:
@@ -71,15 +80,20 @@ def with_guesses(toll: Toll | None, guesses: Guesses | None, destination: bytes,
     if toll is None or guesses is None:
         return toll
     cost = guesses.cost(length)
-    key = _GUESSES[guesses.known] + destination
+    key = guess_key(guesses, destination)
     mine = Limit(key, "guesses", cost, guesses.window, guesses.window)
     return Toll((mine, *toll.limits), toll.first, toll.longest)
 
 
-def guesses_left_at(db: sqlite3.Connection, guesses: Guesses, destination: bytes, length: int) -> int:
-    """From when on one more code may be guessed here."""
-    due, until, _ = db.execute(_STATE, (_GUESSES[guesses.known] + destination,)).fetchone() or (0, 0, 0)
-    return int(max(until, due + guesses.cost(length) - guesses.window))
+def guess_key(guesses: Guesses, destination: bytes) -> bytes:
+    """Where the wrong codes of a destination are counted."""
+    return _GUESSES[guesses.known] + destination
+
+
+def guesses_left_at(used: tuple[int, int], guesses: Guesses, length: int) -> int:
+    """From when on one more code may be guessed where so much is `used`: its `due` and `until`."""
+    due, until = used
+    return max(until, due + guesses.cost(length) - guesses.window)
 
 
 def note_known(db: sqlite3.Connection, guesses: Guesses | None, destination: bytes, now: int) -> None:
@@ -117,14 +131,12 @@ _NOTE = """
 
 
 @cache
-def _charge(limits: int) -> str:
-    marks = ", ".join(f"(?{2 * number}, ?{2 * number + 1})" for number in range(1, limits + 1))
-    return (
-        f"INSERT INTO usage (key, due) VALUES {marks}"  # noqa: S608 - numbered marks only
-        " ON CONFLICT (key) DO UPDATE SET due = max(due, ?1) + excluded.due - ?1 RETURNING key, due, until"
-    )
+def _count(limits: int) -> str:
+    marks = ", ".join(["(?, ?)"] * limits)
+    return f"INSERT INTO usage (key, due) VALUES {marks} ON CONFLICT (key) DO UPDATE SET due = excluded.due"  # noqa: S608
 
 
 @cache
 def _look(limits: int) -> str:
-    return f"SELECT key, due, until FROM usage WHERE key IN ({', '.join('?' * limits)})"  # noqa: S608
+    """`IN` would make a table of the keys."""
+    return " UNION ALL ".join(["SELECT key, due, until FROM usage WHERE key = ?"] * limits)
