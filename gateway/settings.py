@@ -67,8 +67,7 @@ class Settings(BaseSettings):
         description="the store: sqlite:///path or postgresql://user:password@host/name",
     )
     database_listen_url: str = Field(
-        "",
-        description="PostgreSQL itself, where DATABASE_URL leads through a pooler on which LISTEN does not work",
+        "", description="PostgreSQL itself, where DATABASE_URL is a pooler's, on which LISTEN does not work"
     )
     secret_keys: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="comma-separated; the first signs and seals, all verify and open"
@@ -198,10 +197,7 @@ class Settings(BaseSettings):
     web_workers: int = Field(1, ge=1, le=64, description="web processes; each takes about one core when busy")
     web_threads: int = Field(1, ge=1, le=64, description="1 on SQLite: a second thread only fights for the GIL")
     database_connections: int = Field(
-        8,
-        ge=2,
-        le=64,
-        description="a process's to PostgreSQL at most: one a web thread, and a few that work beside",
+        8, ge=2, le=64, description="a process's to PostgreSQL at most: one a web thread, and a few beside"
     )
     body_limit: int = Field(16_384, ge=256, description="bytes of a request body; the largest real one is 1 KiB")
     provider_timeout_seconds: float = Field(10, gt=0, description="a provider that says nothing has failed")

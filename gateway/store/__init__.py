@@ -6,6 +6,7 @@ contact itself, encrypted. `tests/test_store.py` is the conformance suite: every
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -573,3 +574,11 @@ def open_store(url: str, listen_url: str = "", connections: int = 8) -> Store:
     from gateway.store.sqlite import SqliteStore
 
     return SqliteStore(url.removeprefix("sqlite:///"))
+
+
+def without_password(url: str) -> str:
+    """A `DATABASE_URL` as it may be shown."""
+    parts = urlsplit(url)
+    if not url.startswith(POSTGRES):
+        return url
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
