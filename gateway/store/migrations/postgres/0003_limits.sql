@@ -26,23 +26,6 @@ BEGIN
     END IF;
 END $$;
 
--- Whether one more use would be over a limit, without counting it. Until the commit nobody else looks at these keys:
--- of many guesses at once, no more are compared than one after the other would be. Raises KG001.
-CREATE FUNCTION look_1(_keys bytea[], _costs bigint[], _bounds bigint[], _now bigint) RETURNS void
-LANGUAGE plpgsql AS $$
-DECLARE
-    _over boolean;
-BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended(encode(k, 'hex'), -1)) FROM unnest(_keys) AS k;
-    SELECT bool_or(
-        until > _now
-        OR greatest(due, _now) + _costs[array_position(_keys, key)] - _now > _bounds[array_position(_keys, key)]
-    ) INTO _over FROM usage WHERE key = ANY (_keys);
-    IF _over THEN
-        RAISE EXCEPTION USING ERRCODE = 'KG001';
-    END IF;
-END $$;
-
 -- Block what is over its limit, twice as long as the last time; what is blocked already stays so. `place` is that of
 -- the limit that blocks longest, from 1; 0: none does.
 CREATE FUNCTION strike_1(

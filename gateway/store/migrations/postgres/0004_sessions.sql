@@ -133,36 +133,41 @@ CREATE FUNCTION open_session_1(
 ) LANGUAGE plpgsql AS $$
 DECLARE
     _old record;
+    _live record;
     _current text;
     _counts boolean := true;
 BEGIN
-    PERFORM at_ease(), hold_destination(_project_id, _destination);
-    IF _guess_key IS NOT NULL THEN
-        SELECT greatest(u.until, u.due + _guess_cost - _guess_window) INTO ends FROM usage AS u
-            WHERE u.key = _guess_key;
-        IF ends > _now THEN
-            outcome := 'paused';
-            RETURN;
-        END IF;
-    END IF;
-    SELECT s.id, s.state, s.expires_at, s.created_at, s.paused_until, s.browser_mac, s.joined INTO _old
-        FROM session AS s WHERE s.project_id = _project_id AND s.destination = _destination FOR UPDATE;
-    IF _old.paused_until > _now AND NOT _known THEN
+    PERFORM set_config('synchronous_commit', 'off', true),
+        pg_advisory_xact_lock(hashtextextended(encode(_destination, 'hex'), _project_id));
+    SELECT s.id, s.state, s.expires_at, s.created_at, s.paused_until, s.browser_mac, s.joined, a.chat_id, a.active,
+        (SELECT h.channel FROM habit AS h WHERE h.project_id = _project_id AND h.destination = _destination
+            ORDER BY h.last_used_at DESC LIMIT 1) AS last_channel,
+        (SELECT greatest(u.until, u.due + _guess_cost - _guess_window) FROM usage AS u WHERE u.key = _guess_key)
+            AS guesses_at
+        INTO _old
+        FROM (SELECT) AS one
+        LEFT JOIN session AS s ON s.project_id = _project_id AND s.destination = _destination
+        LEFT JOIN activation AS a ON a.project_id = _project_id AND a.destination = _destination;
+    ends := CASE WHEN _old.guesses_at > _now THEN _old.guesses_at
+        WHEN _old.paused_until > _now AND NOT _known THEN _old.paused_until END;
+    IF ends IS NOT NULL THEN
         outcome := 'paused';
-        ends := _old.paused_until;
         RETURN;
     END IF;
-    SELECT a.chat_id, a.active INTO chat, active FROM activation AS a
-        WHERE a.project_id = _project_id AND a.destination = _destination;
-    active := coalesce(active, false);
-    last_channel := favourite(_project_id, _destination, false);
+    chat := _old.chat_id;
+    active := coalesce(_old.active, false);
+    last_channel := _old.last_channel;
+    outcome := 'fresh';
+    _current := _id;
     IF _old.state = 'live' AND _old.expires_at > _now AND _old.created_at >= _void THEN
-        outcome := 'old';
-        _counts := false;
-        _current := _old.id;
-    ELSE
-        outcome := 'fresh';
-        _current := _id;
+        -- Once more, and held: nobody uses it up until it is decided whether somebody joins.
+        SELECT s.id, s.browser_mac, s.joined, s.paused_until INTO _live FROM session AS s
+            WHERE s.id = _old.id AND s.state = 'live' FOR UPDATE;
+        IF FOUND THEN
+            outcome := 'old';
+            _counts := false;
+            _current := _live.id;
+        END IF;
     END IF;
     BEGIN
         IF outcome = 'fresh' THEN
@@ -201,10 +206,12 @@ BEGIN
         IF _counts AND _keys IS NOT NULL THEN
             PERFORM charge_1(_keys, _costs, _bounds, _now);
         END IF;
-        IF outcome = 'old' AND _old.browser_mac <> '' AND _old.browser_mac <> _browser_mac AND NOT _old.joined THEN
-            UPDATE session SET joined = true WHERE id = _current;
-            PERFORM note(_now, _actor, 'session.join', _project_id, _current, NULL, '', '');
-            PERFORM announce(ARRAY[_current], _now);  -- the first browser's number is worth nothing from now on
+        IF outcome = 'old' THEN
+            IF _live.browser_mac <> '' AND _live.browser_mac <> _browser_mac AND NOT _live.joined THEN
+                UPDATE session SET joined = true WHERE id = _current;
+                PERFORM note(_now, _actor, 'session.join', _project_id, _current, NULL, '', '');
+                PERFORM announce(ARRAY[_current], _now);  -- its browser's number is worth nothing from now on
+            END IF;
         END IF;
     EXCEPTION WHEN SQLSTATE 'KG001' THEN
         outcome := 'over';
@@ -253,6 +260,9 @@ BEGIN
 END $$;
 
 -- `outcome`: NULL where there is nothing to try, 'paused' until then, 'over' a limit, 'right' or 'wrong'.
+--
+-- A project's codes are compared one after the other: of many guesses at once, no more are compared than its limits
+-- let through. (They have one row in common anyhow, the project's own limit.)
 CREATE FUNCTION try_code_1(
     _project_id bigint, _id text, _macs bytea[], _now bigint, _first bigint, _longest bigint, _void bigint,
     _known boolean, _actor text, _keys bytea[], _costs bigint[], _bounds bigint[],
@@ -263,64 +273,86 @@ CREATE FUNCTION try_code_1(
 ) LANGUAGE plpgsql AS $$
 DECLARE
     _state text;
+    _open boolean;
+    _over boolean;
 BEGIN
-    PERFORM at_ease();
-    BEGIN
-        UPDATE session SET
-            attempts_left = attempts_left - CASE WHEN code_mac = ANY (_macs) THEN 0 ELSE 1 END,
-            state = CASE WHEN code_mac = ANY (_macs) THEN 'used' WHEN attempts_left = 1 THEN 'closed' ELSE 'live' END,
-            strikes = CASE WHEN code_mac = ANY (_macs) THEN 0 WHEN attempts_left = 1 THEN strikes + 1
-                ELSE strikes END,
-            paused_until = CASE WHEN code_mac = ANY (_macs) THEN 0
-                WHEN attempts_left = 1 THEN _now + least(_first << least(strikes, 20)::int, _longest)
-                ELSE paused_until END
-        WHERE id = _id AND project_id = _project_id AND state = 'live' AND expires_at > _now AND created_at >= _void
-            AND (paused_until <= _now OR _known)
-        RETURNING state, attempts_left, sealed, destination, code_length
-            INTO _state, remaining, contact, whom, digits;
-        IF NOT FOUND THEN
-            IF _keys IS NOT NULL THEN
+    PERFORM set_config('synchronous_commit', 'off', true), pg_advisory_xact_lock(1802462056, (_project_id % 2147483647)::int);
+    SELECT s.paused_until, s.destination, s.code_length, s.paused_until <= _now OR _known
+        INTO ends, whom, digits, _open
+        FROM session AS s WHERE s.id = _id AND s.project_id = _project_id AND s.state = 'live'
+            AND s.expires_at > _now AND s.created_at >= _void;
+    IF _open IS NOT TRUE THEN
+        outcome := CASE WHEN whom IS NOT NULL THEN 'paused' END;
+        whom := NULL;
+        IF _keys IS NOT NULL THEN
+            BEGIN
                 PERFORM charge_1(_keys, _costs, _bounds, _now);
-            END IF;
-            SELECT 'paused', paused_until INTO outcome, ends FROM session
-                WHERE id = _id AND project_id = _project_id AND state = 'live' AND expires_at > _now
-                    AND paused_until > _now AND created_at >= _void;
+            EXCEPTION WHEN SQLSTATE 'KG001' THEN
+                outcome := 'over';
+            END;
+        END IF;
+        RETURN;
+    END IF;
+    IF _keys IS NOT NULL THEN
+        IF _guess_tag IS NOT NULL THEN
+            _keys := (_guess_tag || whom) || _keys;
+            _costs := _guess_costs[least(digits + 1, cardinality(_guess_costs))] || _costs;
+            _bounds := _guess_window || _bounds;
+        END IF;
+        -- Whether right or wrong, lest the time that it takes tells which.
+        SELECT bool_or(u.until > _now OR greatest(u.due, _now) + _costs[array_position(_keys, u.key)] - _now
+                > _bounds[array_position(_keys, u.key)])
+            INTO _over FROM usage AS u WHERE u.key = ANY (_keys);
+        IF _over THEN
+            outcome := 'over';
             RETURN;
         END IF;
-        outcome := CASE WHEN _state = 'used' THEN 'right' ELSE 'wrong' END;
-        IF _keys IS NOT NULL THEN
-            IF _guess_tag IS NOT NULL THEN
-                _keys := (_guess_tag || whom) || _keys;
-                _costs := _guess_costs[least(digits + 1, cardinality(_guess_costs))] || _costs;
-                _bounds := _guess_window || _bounds;
-            END IF;
-            -- Whether right or wrong, lest the time that it takes tells which.
-            PERFORM look_1(_keys, _costs, _bounds, _now);
-            IF outcome = 'wrong' THEN
-                PERFORM charge_1(_keys, _costs, _bounds, _now);
-            END IF;
-        END IF;
-    EXCEPTION WHEN SQLSTATE 'KG001' THEN
-        outcome := 'over';
+    END IF;
+    UPDATE session SET
+        attempts_left = attempts_left - CASE WHEN code_mac = ANY (_macs) THEN 0 ELSE 1 END,
+        state = CASE WHEN code_mac = ANY (_macs) THEN 'used' WHEN attempts_left = 1 THEN 'closed' ELSE 'live' END,
+        strikes = CASE WHEN code_mac = ANY (_macs) THEN 0 WHEN attempts_left = 1 THEN strikes + 1
+            ELSE strikes END,
+        paused_until = CASE WHEN code_mac = ANY (_macs) THEN 0
+            WHEN attempts_left = 1 THEN _now + least(_first << least(strikes, 20)::int, _longest)
+            ELSE paused_until END
+    WHERE id = _id AND project_id = _project_id AND state = 'live'
+    RETURNING state, attempts_left, sealed INTO _state, remaining, contact;
+    IF NOT FOUND THEN  -- one tap was faster
         RETURN;
-    END;
-    IF outcome = 'right' THEN
-        IF _address <> '' THEN
-            INSERT INTO usage AS u (key, due) VALUES (_known_tag || whom || _address, _now + _known_for)
-            ON CONFLICT (key) DO UPDATE SET due = excluded.due WHERE u.due < excluded.due - _grain;
-        END IF;
-        SELECT channel INTO carrier FROM message WHERE session_id = _id AND state NOT IN ('parked', 'failed')
-            ORDER BY id DESC LIMIT 1;
-        IF FOUND THEN
-            PERFORM note_habit(_project_id, whom, carrier, _now);
-        END IF;
     END IF;
-    PERFORM note(_now, _actor, 'session.check', _project_id, _id, NULL,
-        CASE WHEN outcome = 'right' THEN '' ELSE 'WrongCode' END,
-        CASE WHEN outcome = 'right' THEN coalesce(carrier, '') ELSE remaining || ' left' END);
-    IF _state <> 'live' THEN
-        PERFORM announce(ARRAY[_id], _now);
+    IF _state <> 'used' THEN
+        outcome := 'wrong';
+        IF _keys IS NOT NULL THEN
+            PERFORM charge_1(_keys, _costs, _bounds, _now);
+        END IF;
+        PERFORM note(_now, _actor, 'session.check', _project_id, _id, NULL, 'WrongCode', remaining || ' left');
+        IF _state <> 'live' THEN
+            PERFORM announce(ARRAY[_id], _now);
+        END IF;
+        RETURN;
     END IF;
+    outcome := 'right';
+    PERFORM pg_advisory_xact_lock(1802462055, 0);
+    WITH sent AS (
+        SELECT m.channel FROM message AS m WHERE m.session_id = _id AND m.state NOT IN ('parked', 'failed')
+        ORDER BY m.id DESC LIMIT 1
+    ), habits AS (
+        INSERT INTO habit AS h SELECT _project_id, whom, sent.channel, 1, _now FROM sent
+        ON CONFLICT (project_id, destination, channel)
+            DO UPDATE SET uses = h.uses + 1, last_used_at = excluded.last_used_at
+    ), known AS (
+        INSERT INTO usage AS u (key, due) SELECT _known_tag || whom || _address, _now + _known_for
+        WHERE _address <> ''
+        ON CONFLICT (key) DO UPDATE SET due = excluded.due WHERE u.due < excluded.due - _grain
+    ), noted AS (
+        INSERT INTO audit (at, lasting, actor, action, project_id, session_id, reason, detail, times)
+        VALUES (_now, _actor IN ('operator', 'system'), _actor, 'session.check', _project_id, _id, '',
+            coalesce((SELECT channel FROM sent), ''), 1)
+    ), told AS (
+        INSERT INTO event (session_id, at) VALUES (_id, _now)
+    )
+    SELECT (SELECT channel FROM sent) INTO carrier FROM pg_notify('kodgate', '');
 END $$;
 
 -- One tap. 'approved' or 'closed' where this press decides, else 'again', 'joined' or NULL.
