@@ -6,7 +6,12 @@ import subprocess
 import sys
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-PACKAGES = {"php": "php-cli", "node": "nodejs", "npm": "npm"}  # what the sites of examples/ run on
+PACKAGES = {
+    "php": "php-cli",
+    "node": "nodejs",
+    "npm": "npm",
+    "pgbouncer": "pgbouncer",
+}  # the first three for examples/
 
 
 def find_chromium() -> str | None:

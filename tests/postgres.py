@@ -51,19 +51,23 @@ def binaries() -> Path:
     return Path(spec.origin).parent / "pginstall18" / "bin"
 
 
+def unprivileged(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The folder, and what `Popen` is told so that a server that does not run as root can write there."""
+    if os.geteuid() != 0:
+        return folder, {}
+    nobody = pwd.getpwnam(NOBODY)
+    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    return folder, {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
 class PostgresServer:
     """A server of its own on a loopback port; a context manager that ends it by id."""
 
     def __init__(self, **settings: str) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="kodgate-postgres-"))
+        self._folder, self._as = unprivileged(Path(tempfile.mkdtemp(prefix="kodgate-postgres-")))
         self._settings = {**QUICK, **settings}
         [self.port] = free_ports(1)
         self._process: subprocess.Popen[bytes] | None = None
-        self._as: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            nobody = pwd.getpwnam(NOBODY)
-            os.chown(self._folder, nobody.pw_uid, nobody.pw_gid)
-            self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
         self._names = iter(range(1_000_000))
         self._free: list[str] = []
 

@@ -333,13 +333,13 @@ class Store(Protocol):
     """Where everything is kept. Every verb may raise `Busy`."""
 
     void_before: int
-    """Sessions and tokens from before then don't count: a power loss may have taken their last commits."""
+    """Sessions and tokens from before then don't count: a power loss, or a crash, may have taken their commits."""
 
     def migrate(self) -> int:
         """Bring the schema up to date, under a lock; how many migrations ran. Raises `StoreError`."""
 
     def close(self) -> None:
-        """Let go of this thread's connection."""
+        """Let go of this thread's connection, or of the process's; the next verb connects again."""
 
     def ping(self) -> None:
         """Commit something, so that a full or read-only disk shows. Raises `Busy`."""
@@ -548,11 +548,11 @@ class Store(Protocol):
         """
 
     def watch(self) -> "Watch":
-        """A view that tells when anything was committed."""
+        """A view that tells when something was committed that others wait for."""
 
 
 class Watch(Protocol):
-    """Tells that something was committed, by any process."""
+    """Tells that a message, a callback or an event was committed, by any process; it may tell of more."""
 
     async def changed(self, timeout: float) -> bool:
         """Wait until something was committed, at most `timeout` seconds; whether it was."""
