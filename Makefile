@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# A file's tests stay in one process, with the servers that they share; more processes only crowd the browsers.
+SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 CATALOGUES := $(wildcard templates/locale/*/LC_MESSAGES/kodgate.po)
 
 .PHONY: run test setup lint audit bench lighthouse translations lock
@@ -13,7 +15,7 @@ setup: .venv/run
 
 test: .venv/test
 	@$(BIN)/python tests/needs.py
-	$(BIN)/pytest
+	$(BIN)/pytest $(SHARED)
 
 lint: .venv/test
 	$(BIN)/ruff check

@@ -1,11 +1,14 @@
 """Starting our processes as in production, and what the operating system says they used."""
 
+import itertools
 import os
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from random import SystemRandom
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -15,16 +18,20 @@ ROOT = Path(__file__).resolve().parent.parent
 SECRET = "bench-secret-bench-secret-bench-secret"
 START_WITHIN = 60.0
 STOP_WITHIN = 10.0
+OUR_PORTS = range(10_000, 32_000)  # Linux gives those from 32768 on to outgoing connections
+_asked = itertools.count(SystemRandom().randrange(len(OUR_PORTS)))
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    """Ports that nobody listens on, nor is given for an outgoing connection before their server starts. A process
+    hands out none twice, and begins where no other does."""
+    found: list[int] = []
+    while len(found) < count:
+        port = OUR_PORTS[next(_asked) % len(OUR_PORTS)]
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+    return found
 
 
 class Processes:

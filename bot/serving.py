@@ -24,9 +24,9 @@ def told_to_stop() -> asyncio.Event:
 
 
 async def listen(
-    config: Settings, gets: Mapping[str, Handler], posts: Mapping[str, Handler] | None = None
+    config: Settings, port: int, gets: Mapping[str, Handler], posts: Mapping[str, Handler] | None = None
 ) -> web.AppRunner:
-    """Serve on HOST and LIVE_PORT until the runner is cleaned up."""
+    """Serve on HOST until the runner is cleaned up, which lets answers under way end."""
     app = web.Application(client_max_size=LARGEST_BODY)
     for path, handler in gets.items():
         app.router.add_get(path, handler)
@@ -39,7 +39,7 @@ async def listen(
             response.headers.setdefault(name, value)
 
     app.on_response_prepare.append(protect)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=config.shutdown_seconds * 0.8)
     await runner.setup()
-    await web.TCPSite(runner, config.host, config.live_port, backlog=BACKLOG).start()
+    await web.TCPSite(runner, config.host, port, backlog=BACKLOG).start()
     return runner

@@ -69,8 +69,8 @@ class Streams(ABC):
         await response.write(b": still here\n\n")
 
 
-def health(checks: dict[str, Any]) -> web.Response:
+def health(checks: dict[str, Any], process: str) -> web.Response:
     """`GET /healthz`: 200 only when every check is well (None), else 503 with the reasons."""
     wrong = {name: problem for name, problem in checks.items() if problem}
-    status = {"status": "failing", **wrong} if wrong else {"status": "ok", "process": "bot"}
+    status = {"status": "failing", **wrong} if wrong else {"status": "ok", "process": process}
     return web.json_response(status, status=503 if wrong else 200)

@@ -1,23 +1,72 @@
-"""Fixtures that all tests share."""
+"""Fixtures that all tests share, and the rules of a run, however many processes share it."""
 
 import os
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
 from gateway.local import LocalGateway
 from gateway.settings import Settings
 from tests.databases import CURRENT, Database
+from tests.figures import Figure, figure_of, tell_figures
 from tests.postgres import PostgresServer
 from tests.servers import Servers
+from tests.turns import Turns
 from tests.world import World, make_world
 
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+_TURNS = pytest.StashKey[Turns]()
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One folder of locks for a run: the process that begins it hands it to the others."""
+    if given := getattr(config, "workerinput", {}).get("locks"):
+        config.stash[_TURNS] = Turns(Path(given))
+        return
+    folder = tempfile.TemporaryDirectory(prefix="kodgate-tests-")
+    config.add_cleanup(folder.cleanup)
+    config.stash[_TURNS] = Turns(Path(folder.name))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["locks"] = str(node.config.stash[_TURNS].folder)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # outside pytest-timeout's: nobody's time runs while they wait
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    with item.config.stash[_TURNS].taken(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _fail_what_is_skipped((yield))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _fail_what_is_skipped((yield))
+
+
+def _fail_what_is_skipped(report: Report) -> Report:
     """In CI a skipped test is a failed one: something that it needs is missing."""
     if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    tell_figures(terminalreporter)
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Figure:
+    """Takes a line about what the test has measured."""
+    return figure_of(request.node)
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,20 @@ import sys
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 PACKAGES = {
-    "php": "php-cli",
+    "php": "php-cli",  # what the sites of examples/ run on
     "node": "nodejs",
     "npm": "npm",
+    "nginx": "nginx",  # what deploy/ has samples for
+    "caddy": "caddy",
     "pgbouncer": "pgbouncer",
-}  # the first three for examples/
+    "systemd-analyze": "systemd",
+}
+FOR_ROOT = os.pathsep.join(("/usr/local/sbin", "/usr/sbin", "/sbin"))  # servers are there, not on everybody's PATH
+
+
+def find(program: str) -> str | None:
+    """A program's path."""
+    return shutil.which(program) or shutil.which(program, path=FOR_ROOT)
 
 
 def find_chromium() -> str | None:
@@ -22,7 +31,7 @@ def find_chromium() -> str | None:
 
 def missing() -> list[str]:
     """Debian's packages with the programs that this machine lacks."""
-    lacking = [package for program, package in PACKAGES.items() if not shutil.which(program)]
+    lacking = [package for program, package in PACKAGES.items() if not find(program)]
     return lacking if find_chromium() else ["chromium", *lacking]
 
 

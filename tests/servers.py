@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 START_WITHIN = 60.0
 STOP_WITHIN = 6.0
 NAMES = ("web", "bot", "sandbox")
+PORTS = {"web": "PORT", "bot": "LIVE_PORT", "bot.worker": "WORKER_PORT"}
 PUBLIC = {"x-api-key": "pk_development"}
 SECRET = {"x-api-key": "sk_development"}
 
@@ -55,6 +56,7 @@ class Servers:
         self.http = httpx.Client(timeout=30)
         self._urls = dict(zip(NAMES, (self.web, self.live, self.sandbox), strict=True))
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._beside: dict[str, tuple[str, Headers]] = {}
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self.environment = {
             **kept,
@@ -86,12 +88,24 @@ class Servers:
         for name in list(self._processes):
             self.stop(name)
 
+    def beside(self, name: str, module: str, **environment: str) -> str:
+        """Another process of a kind, with a port of its own: its address. `start` starts it."""
+        [port] = free_ports(1)
+        self._beside[name] = (module, {PORTS[module]: str(port), **environment})
+        self._urls[name] = f"http://127.0.0.1:{port}"
+        return self._urls[name]
+
+    def upgrade(self, name: str) -> None:
+        """From its next start on, a process beside has the code under test."""
+        self._beside[name][1]["PYTHONPATH"] = str(ROOT)
+
     def start(self, name: str, *, wait: bool = True) -> None:
+        module, environment = self._beside.get(name, (name, {}))
         with (self.folder / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", name],
+                [sys.executable, "-m", module],
                 cwd=self.folder,  # away from a developer's .env
-                env=self.environment,
+                env={**self.environment, **environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

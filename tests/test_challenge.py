@@ -26,6 +26,7 @@ from gateway.projects import Project, ProjectSettings, change_settings
 from gateway.settings import DEVELOPMENT_SECRET, Settings
 from gateway.verbs import Caller, Challenge
 from tests.captcha import Captcha, drips, says, slow
+from tests.figures import Figure
 from tests.servers import PUBLIC, SECRET, Servers, hosted_by
 from tests.world import World, make_world, new_phone
 
@@ -240,7 +241,7 @@ def test_suspicion_can_be_off(tmp_path: Path, settings: dict[str, Any], when: st
     assert not is_asked(world)
 
 
-def test_the_look_is_cheap(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_look_is_cheap(tmp_path: Path, figure: Figure) -> None:
     world = make_world(tmp_path)
     abuse(world, 1000, 0)
     plan = world.gateway.store._read(  # type: ignore[attr-defined]
@@ -251,8 +252,7 @@ def test_the_look_is_cheap(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     began = time.process_time()
     assert world.gateway.store.turnout(1, 0, world.clock() + 1, 1000) == (1000, 0)
     took = (time.process_time() - began) * 1000
-    with capsys.disabled():
-        print(f"\nsuspicion: a look at 1,000 sessions takes {took:.2f} ms")
+    figure(f"suspicion: a look at 1,000 sessions takes {took:.2f} ms")
 
 
 # Settings

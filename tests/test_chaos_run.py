@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.figures import Figure
 from tests.servers import PUBLIC, Servers, until
 
 LOGINS = 2000
@@ -68,9 +69,7 @@ def sender() -> Iterator[Sender]:
 
 
 @pytest.mark.timeout(400)
-def test_nothing_is_lost_and_every_double_has_its_kill(
-    tmp_path: Path, sender: Sender, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_is_lost_and_every_double_has_its_kill(tmp_path: Path, sender: Sender, figure: Figure) -> None:
     chance = random.Random(2026)
     settings = {
         "SMS_URL": f"webhook+http://127.0.0.1:{sender.server_port}/",
@@ -98,11 +97,10 @@ def test_nothing_is_lost_and_every_double_has_its_kill(
             login.result()
         until(lambda: len(sender.taken) >= LOGINS, "every message arrives", 120)
     doubles = {number: times for number, times in sender.taken.items() if len(times) > 1}
-    with capsys.disabled():
-        print(
-            f"\nchaos: {LOGINS} logins, {KILLS} kills -9, {sender.failed[0]} calls failed by the provider:"
-            f" {LOGINS - len(sender.taken)} lost, {len(doubles)} doubled"
-        )
+    figure(
+        f"chaos: {LOGINS} logins, {KILLS} kills -9, {sender.failed[0]} calls failed by the provider:"
+        f" {LOGINS - len(sender.taken)} lost, {len(doubles)} doubled"
+    )
     assert len(sender.taken) == LOGINS
     for number, times in doubles.items():
         for taken in times[:-1]:

@@ -9,7 +9,8 @@ import pytest
 
 from gateway.channels import Channel
 from gateway.projects import ProjectSettings
-from gateway.store import Outcome, StoreError, open_store
+from gateway.store import Expected, Outcome, Stop, StoreError, open_store
+from gateway.store.entries import Entry
 from gateway.store.moving import copy
 from tests.databases import CURRENT, Database, dump, execute
 from tests.postgres import PostgresServer
@@ -35,9 +36,12 @@ def lived_in(folder: Path) -> World:
     store.add_project(ProjectSettings(name="Another's Größe"), world.clock.now)
     claimed = store.claim(world.clock.now, 1000, list(Channel), 3)
     store.finish([Outcome(one.id, "sent", f"ref{one.id}", "odd\x00text") for one in claimed], world.clock.now)
-    store.report(Channel.SMS, "early", "delivered", "", {}, world.clock.now)
+    store.report(Channel.SMS, "early", "delivered", "", (), world.clock.now)
     world.activate(new_phone())
-    store.note_update(1, 7, world.clock.now)
+    store.hold("bot 1", "me", world.clock.now, 1000)
+    store.take_update(1, 7, world.clock.now, 1000)
+    store.expect(1, 7, Expected(1, session.session_id))
+    store.stop(Stop(1, "+7", 0, world.clock.now, "operator"), Entry(world.clock.now, "operator", "bill.stop"))
     while store.purge_audit(world.clock.now + 1, 1000, 20) == 20:
         pass
     world.gateway.close()

@@ -169,10 +169,38 @@ def test_fifty_who_never_end_their_report_stop_nobody(servers: Servers) -> None:
         assert is_quick(servers.live)
 
 
-@pytest.mark.xfail(strict=True, reason="granian reads a body in the worker's only thread: a proxy must buffer it")
-def test_one_who_never_ends_its_body_stops_nobody(tmp_path: Path) -> None:
-    with Servers(tmp_path, ("web",)) as site, sending(site.web, BODY % b"/session/create", 1):
+def test_fifty_who_never_end_their_body_stop_nobody(servers: Servers) -> None:
+    with sending(servers.web, BODY % b"/session/create", 50):
+        assert is_quick(servers.web)
+
+
+def test_a_body_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    with Servers(tmp_path, ("web",), BODY_SECONDS="0.5") as site:
+        chunked = HEAD % b"/widget/start" + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"
+        for beginning in (BODY % b"/session/create", chunked):
+            with socket.create_connection(
+                (urlsplit(site.web).hostname, urlsplit(site.web).port), timeout=10
+            ) as slow:
+                slow.sendall(beginning)
+                answer = b"".join(iter(lambda: slow.recv(4096), b""))
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert b"x-content-type-options: nosniff" in answer
         assert is_quick(site.web)
+
+
+def test_a_body_that_breaks_off_is_nobodys_trouble(servers: Servers) -> None:
+    for _ in range(20):
+        with sending(servers.web, BODY % b"/session/create", 1):
+            pass
+    assert is_quick(servers.web)
+    assert "Traceback" not in servers.log("web")
+
+
+def test_a_header_with_an_underscore_passes_for_no_other(servers: Servers) -> None:
+    """`X_API_KEY` would be read as `X-API-Key` by whoever takes them for CGI's names."""
+    answer = servers.http.get(f"{servers.web}/session/channels", headers={"x_api_key": "pk_development"})
+    assert answer.status_code == 401
+    assert servers.http.get(f"{servers.web}/session/channels", headers=PUBLIC).status_code == 200
 
 
 def test_a_body_above_the_limit_is_refused(servers: Servers) -> None:

@@ -6,9 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from gateway.settings import ROOT
+from tests.figures import Figure
 from tests.servers import Servers
 from web.openapi import OPERATIONS, endpoints
 
@@ -17,7 +16,7 @@ EXAMPLES = os.environ.get("KODGATE_EXAMPLES", "25")
 HERE = Path(__file__).parent / "schemathesis"
 
 
-def test_schemathesis_finds_nothing(servers: Servers, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_schemathesis_finds_nothing(servers: Servers, tmp_path: Path, figure: Figure) -> None:
     ended = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml")),
@@ -38,8 +37,7 @@ def test_schemathesis_finds_nothing(servers: Servers, tmp_path: Path, capsys: py
     assert generated
     assert int(tested[1]) == len(list(endpoints()))
     assert int(generated[1]) > 2000
-    with capsys.disabled():
-        print(f"\nschemathesis: {generated[1]} cases on {tested[1]} operations, 0 failures, seed {SEED}")
+    figure(f"schemathesis: {generated[1]} cases on {tested[1]} operations, 0 failures, seed {SEED}")
 
 
 def test_every_verb_is_described() -> None:

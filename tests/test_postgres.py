@@ -196,7 +196,7 @@ def test_one_ended_connection_costs_one_answer(mortal: PostgresServer, store: St
 def test_texts_that_postgres_cant_hold_are_kept_as_far_as_they_go(store: Store) -> None:
     assert store.session(1, "\x00" * 26) is None
     session = opened(store, new(), order(Channel.SMS)).session
-    store.report(Channel.SMS, "a\x00b\udc80", "failed", "odd\x00", {}, START)
+    store.report(Channel.SMS, "a\x00b\udc80", "failed", "odd\x00", (), START)
     [claimed] = store.claim(START, 1000, EVERY, 10)
     assert claimed.session_id == session.id
 

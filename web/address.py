@@ -10,11 +10,7 @@ _MOST_HOPS = 32  # of a header: nobody has more proxies, and what an attacker ma
 
 
 class Visitors:
-    """Reads addresses, believing what TRUSTED_PROXIES write and nobody else.
-
-    granian keeps the last of several headers of a name and takes `X_Forwarded_For` for the same one: a proxy must
-    drop that (nginx does by itself), or write a name without a hyphen (ADDRESS_HEADER).
-    """
+    """Reads addresses, believing what TRUSTED_PROXIES write and nobody else."""
 
     def __init__(self, config: Settings) -> None:
         self._trusted = config.trusted_proxies

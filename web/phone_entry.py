@@ -29,11 +29,14 @@ class PhoneField:
     plan: str
     zones: str  # of the country: a browser in another one asks for a better guess; empty where none is wanted
     address: str
+    only: str  # the countries to choose from; empty: all
 
 
-def phone_field() -> PhoneField:
-    """The field of the request's visitor."""
+def phone_field(only: frozenset[str] = frozenset()) -> PhoneField:
+    """The field of the request's visitor, for phones of these countries, or all."""
     region = visitor_region()
+    if only and region not in only:
+        region = min(only)
     code = countries.calling_code(region)
     settled = _chosen_region() or _claimed_zone()
     return PhoneField(
@@ -44,6 +47,7 @@ def phone_field() -> PhoneField:
         plan=msgspec.json.encode(countries.plan(code, g.lang)).decode(),
         zones="" if settled else " ".join(countries.country_zones(region)),
         address=url_for("phone_entry.listing", lang=g.lang, version=countries.VERSION),
+        only=" ".join(sorted(only)),
     )
 
 

@@ -1,4 +1,4 @@
-"""What granian loads in each worker: `make_application()` builds the API with the site behind it."""
+"""What granian loads in each worker: `make_door()` builds the API with the site behind it."""
 
 import gc
 from collections.abc import Iterable
@@ -7,16 +7,27 @@ from wsgiref.types import StartResponse, WSGIApplication
 
 from gateway.bootstrap import start_process
 from gateway.headers import security_headers
+from gateway.settings import Settings
+from gateway.verbs import Gateway
 from web.api import Api
 from web.assets import PREFIX, Assets
 from web.cors import Headers
+from web.door import Door
 from web.fields import Environ
 from web.pages import make_site
 
 
-def make_application() -> WSGIApplication:
-    """The WSGI application of one worker."""
+def make_door() -> Door:
+    """The application of one worker."""
     config, gateway = start_process("web")
+    door = Door(make_application(config, gateway), config, gateway.close)
+    gc.collect()
+    gc.freeze()  # what lives as long as the process need not be looked through again and again
+    return door
+
+
+def make_application(config: Settings, gateway: Gateway) -> WSGIApplication:
+    """The API, and the site behind it."""
     assets = Assets(reload=not config.production)
     headers = security_headers(config.public_url)
     pages = make_site(gateway, config, assets)
@@ -31,7 +42,4 @@ def make_application() -> WSGIApplication:
             return assets(environ, start)
         return pages(environ, start)
 
-    api = Api(gateway, config, site)
-    gc.collect()
-    gc.freeze()  # what lives as long as the process need not be looked through again and again
-    return api
+    return Api(gateway, config, site)

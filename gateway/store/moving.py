@@ -21,8 +21,8 @@ from gateway.store.postgres_connections import connect, one_line
 BATCH = 1000  # rows at hand at a time: some 300 KiB
 # Audit before its floor, which must stay below the newest entry.
 TABLES = (
-    *("meta", "project", "api_key", "session", "message", "activation", "habit", "spent", "event", "bot_update"),
-    *("manual", "callback", "early_report", "usage", "audit", "audit_floor"),
+    *("meta", "project", "api_key", "session", "message", "activation", "habit", "spent", "event", "stop"),
+    *("lease", "taken_update", "expected", "manual", "callback", "early_report", "usage", "audit", "audit_floor"),
 )
 NUMBERED = {"project": "id", "message": "id", "event": "number", "audit": "number"}
 _AUTOINCREMENT = ("project", "message")

@@ -19,9 +19,12 @@ from gateway.projects import Project, ProjectSettings, changed_names
 from gateway.store import (
     ApiKey,
     Callback,
+    Carried,
     Claimed,
     EndedSend,
+    Expected,
     Guesses,
+    Limit,
     Link,
     ManualRow,
     NewManual,
@@ -37,12 +40,17 @@ from gateway.store import (
     Refused,
     Send,
     SessionRow,
+    Stop,
     StoreError,
+    Taken,
     Toll,
     Tried,
+    Turnout,
     postgres_audit,
+    postgres_guard,
     postgres_limits,
     postgres_manual,
+    postgres_many,
     postgres_schema,
 )
 from gateway.store.entries import By, Entry, Wanted
@@ -56,13 +64,13 @@ def _call(function: str, values: int) -> str:
     return f"SELECT * FROM {function}({', '.join(['%s'] * values)})"  # noqa: S608 - our own names
 
 
-_OPEN = _call("open_session_1", 31)
+_OPEN = _call("open_session_1", 37)
 _QUEUE = _call("queue_1", 14)
 _TRY = _call("try_code_1", 19)
 _ACTIVATE = _call("activate_1", 9)
 _CLAIM = _call("claim_1", 4)
 _SPEND = _call("spend_1", 9)
-_NO_ORDER = (False, None, None, None, 0, False, False, True)
+_NO_ORDER = (False, None, None, None, 0, False, False, True, False, None, None, None, None)
 
 
 class PostgresStore:
@@ -190,13 +198,16 @@ class PostgresStore:
         if guesses:
             key = postgres_limits.guesses_key(guesses, new.destination)
             guess = (key, guesses.cost(new.code_length), guesses.window, guesses.known)
-        [row] = self._run(_OPEN, (*_new(new), self.void_before, *_ordered(order), *counted(toll), *guess))
+        proved = toll is None or toll.proved
+        [row] = self._run(_OPEN, (*_new(new), self.void_before, *_ordered(order, proved), *counted(toll), *guess))
         outcome, until, chat_id, active, last_channel, sent_to, sent, found = row
         if outcome == "paused":
             return Paused(until)
-        if outcome == "over" and toll:
-            return postgres_limits.strike(self._connections, toll, new.now)
         carrier = Channel(sent_to) if sent_to else None
+        if outcome == "over" and toll:
+            costs = order and carrier and sent in ("queued", "parked") and not (carrier == "telegram" and active)
+            ceiling = order.ceilings.get(carrier) if order and carrier and costs else None
+            return postgres_limits.strike(self._connections, toll.plus(ceiling), new.now)
         if found:
             return Opened(_session(found), carrier)
         known = Channel(last_channel) if last_channel else None
@@ -351,7 +362,7 @@ class PostgresStore:
         return [_claimed(row) for row in self._run(_CLAIM, (now, lease, names(channels), most))]
 
     def finish(self, outcomes: Sequence[Outcome], now: int) -> None:
-        self._run("SELECT finish_1(%s, %s)", (_json([msgspec.to_builtins(one) for one in outcomes]), now))
+        self._run("SELECT finish_1(%s, %s)", (_json([_outcome(one) for one in outcomes]), now))
 
     def next_due(self, channels: Sequence[Channel]) -> int | None:
         due: int | None = self._run(
@@ -366,14 +377,23 @@ class PostgresStore:
         reference: str,
         state: Literal["delivered", "failed"],
         error: str,
-        instead: Mapping[int, Sequence[Channel]],
+        instead: Sequence[Channel],
         now: int,
+        ceilings: Mapping[Channel, Limit] | None = None,
     ) -> bool:
-        order = _json({str(project_id): list(channels) for project_id, channels in instead.items()})
+        order = (names(instead), postgres_limits.as_json(ceilings or {}), now)
         news: bool = self._run(
-            "SELECT report_1(%s, %s, %s, %s, %s, %s)", (channel.value, reference, state, error, order, now)
+            "SELECT report_1(%s, %s, %s, %s, %s, %s, %s)", (channel.value, reference, state, error, *order)
         )[0][0]
         return news
+
+    def carried(self, channel: Channel, reference: str) -> Carried | None:
+        rows = self._run(
+            "SELECT s.project_id, s.id, s.sealed FROM message m JOIN session s ON s.id = m.session_id"
+            " WHERE m.reference = %s AND m.reference <> '' AND m.channel = %s",
+            (reference, channel.value),
+        )
+        return Carried(*rows[0]) if rows else None
 
     def ended_sends(self, session_id: str) -> list[EndedSend]:
         rows = self._run(
@@ -411,27 +431,56 @@ class PostgresStore:
         due: int | None = self._run("SELECT min(due_at) FROM callback")[0][0]
         return due
 
-    # Events, bot updates, purge
+    # The bill
+
+    def turnouts(self, after: int, before: int, most: int, channels: Sequence[Channel]) -> list[Turnout]:
+        window = (lowest_ulid(after), lowest_ulid(before), most)
+        return postgres_guard.turnouts(self._connections, *window, channels)
+
+    def stops(self) -> list[Stop]:
+        return postgres_guard.stops(self._connections)
+
+    def stop(self, new: Stop, entry: Entry) -> bool:
+        return postgres_guard.stop(self._connections, new, entry)
+
+    def lift(self, project_id: int, prefix: str, now: int, calm_until: int, entry: Entry) -> bool:
+        return postgres_guard.lift(self._connections, project_id, prefix, now, calm_until, entry)
+
+    def full(self, ceilings: Sequence[Limit], now: int) -> list[Limit]:
+        return postgres_guard.full(self._connections, ceilings, now)
+
+    def tell_full(self, ceiling: Limit, entry: Entry) -> bool:
+        return postgres_guard.tell_full(self._connections, ceiling, entry)
+
+    # Events, what processes share, purge
 
     def last_event(self) -> int:
         number: int = self._run("SELECT coalesce(max(number), 0) FROM event")[0][0]
         return number
 
-    def events_since(self, number: int, most: int) -> list[tuple[int, str]]:
+    def events_since(self, number: int, most: int, missing: Sequence[int] = ()) -> list[tuple[int, str]]:
         return self._run(
-            "SELECT number, session_id FROM event WHERE number > %s ORDER BY number LIMIT %s", (number, most)
+            "SELECT number, session_id FROM event WHERE number > %s OR number = ANY (%s) ORDER BY number LIMIT %s",
+            (number, numbers(missing), most),
         )
 
-    def update_offset(self, bot_id: int) -> tuple[int, int] | None:
-        rows = self._run("SELECT update_id, noted_at FROM bot_update WHERE bot_id = %s", (bot_id,))
-        return (rows[0][0], rows[0][1]) if rows else None
+    def hold(self, name: str, holder: str, now: int, lease: int) -> bool:
+        return postgres_many.hold(self._connections, name, holder, now, lease)
 
-    def note_update(self, bot_id: int, update_id: int, now: int) -> None:
-        self._run(
-            "INSERT INTO bot_update VALUES (%s, %s, %s) ON CONFLICT (bot_id)"
-            " DO UPDATE SET update_id = excluded.update_id, noted_at = excluded.noted_at",
-            (bot_id, update_id, now),
-        )
+    def let_go(self, name: str, holder: str) -> None:
+        postgres_many.let_go(self._connections, name, holder)
+
+    def take_update(self, bot_id: int, update_id: int, now: int, lease: int) -> Taken:
+        return postgres_many.take_update(self._connections, bot_id, update_id, now, lease)
+
+    def end_update(self, bot_id: int, update_id: int, handled: bool) -> None:
+        postgres_many.end_update(self._connections, bot_id, update_id, handled)
+
+    def expect(self, bot_id: int, chat_id: int, expected: Expected | None) -> None:
+        postgres_many.expect(self._connections, bot_id, chat_id, expected)
+
+    def expected(self, bot_id: int, chat_id: int) -> Expected | None:
+        return postgres_many.expected(self._connections, bot_id, chat_id)
 
     def purge(self, before: int, most: int) -> int:
         [(gone,)] = self._run("SELECT purge_1(%s, %s, %s)", (lowest_ulid(before), before, most))
@@ -509,15 +558,22 @@ def _new(new: NewSession) -> tuple[object, ...]:
         new.browser_mac,
         new.place,
         new.actor,
+        new.prefix,
     )
 
 
-def _ordered(order: Order | None) -> tuple[object, ...]:
+def _ordered(order: Order | None, proved: bool) -> tuple[object, ...]:
     if order is None:
         return _NO_ORDER
     wanted = order.wanted.value if order.wanted else None
-    how = (order.cooldown, order.most_used, order.hold, order.parks)
-    return (True, names(order.allowed), wanted, order.default.value, *how)
+    how = (order.cooldown, order.most_used, order.hold, order.parks, order.discreet)
+    ceilings: tuple[object, ...] = (None, None, None, None)
+    if order.ceilings:
+        most = [one.window if proved else one.soft for one in order.ceilings.values()]
+        costs = [one.cost for one in order.ceilings.values()]
+        keys = [one.key for one in order.ceilings.values()]
+        ceilings = (names(tuple(order.ceilings)), octets(keys), numbers(costs), numbers(most))
+    return (True, names(order.allowed), wanted, order.default.value, *how, *ceilings)
 
 
 def _fresh(
@@ -557,6 +613,11 @@ def _session(found: str) -> SessionRow:
 def _claimed(row: Sequence[Any]) -> Claimed:
     fields: list[Any] = [*row[:3], Channel(row[3]), *row[4:]]
     return Claimed(*fields)
+
+
+def _outcome(outcome: Outcome) -> dict[str, object]:
+    plain: dict[str, object] = msgspec.structs.asdict(outcome)
+    return {**plain, "ceilings": msgspec.Raw(postgres_limits.as_json(outcome.ceilings).encode())}
 
 
 def _json(value: object) -> str:

@@ -6,7 +6,7 @@ only prepared statements are, where none does.
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any
@@ -46,6 +46,7 @@ _NOT_NOW = (
 )
 
 Row = tuple[Any, ...]
+Values = Sequence[object] | Mapping[str, object]
 
 
 class PooledConnection(psycopg.Connection[Row]):
@@ -68,7 +69,7 @@ class Connections:
         self._rests_until = 0.0
         self.void_before = 0
 
-    def run(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
+    def run(self, statement: str, values: Values = ()) -> list[Row]:
         """One statement, which is one transaction; its rows. Raises `Busy`."""
         for _ in range(TRIES):
             pool, connection = self._take()
@@ -78,8 +79,8 @@ class Connections:
             except (errors.DeadlockDetected, errors.SerializationFailure) as problem:
                 lost: str = one_line(problem)
             except (psycopg.DataError, UnicodeEncodeError) as problem:
-                cleaned = [_clean(value) for value in values]
-                if cleaned == list(values):
+                cleaned = _cleaned(values)
+                if cleaned == values:
                     raise
                 values, lost = cleaned, one_line(problem)
             except _NOT_NOW as problem:
@@ -198,6 +199,12 @@ def _note_loss(pool: Pool, connection: PooledConnection) -> None:
     """A connection that breaks seldom breaks alone: the idle ones are made anew before anybody gets one."""
     if connection.broken:
         pool.drain()
+
+
+def _cleaned(values: Values) -> Values:
+    if isinstance(values, Mapping):
+        return {name: _clean(value) for name, value in values.items()}
+    return tuple(_clean(value) for value in values)
 
 
 def _clean(value: object) -> object:

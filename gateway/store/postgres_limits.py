@@ -4,7 +4,13 @@ A function that is over a limit undoes all it did and says so; `strike` then beg
 its own. Keys are locked in the order in which limits are named, which is the same for all of a kind.
 """
 
+from collections.abc import Mapping
+
+import msgspec
+
+from gateway.channels import Channel
 from gateway.store import Guesses, Limit, Refused, Toll
+from gateway.store.ceilings import ended_keys
 from gateway.store.postgres_connections import Connections
 from gateway.store.postgres_values import numbers, octets
 
@@ -30,11 +36,12 @@ def strike(connections: Connections, toll: Toll, now: int) -> Refused:
     """Block what is over its limit, twice as long as the last time; what is blocked already stays so."""
     limits = toll.limits
     [(place, until, strikes)] = connections.run(
-        "SELECT * FROM strike_1(%s, %s, %s, %s, %s, %s, %s)",
+        "SELECT * FROM strike_1(%s, %s, %s, %s, %s, %s, %s, %s)",
         (
             octets([one.key for one in limits]),
             numbers([one.cost for one in limits]),
             numbers([one.window for one in limits]),
+            octets([one.key for one in limits if one.whose == "ceiling"]),
             toll.first,
             toll.longest,
             CALM,
@@ -42,6 +49,15 @@ def strike(connections: Connections, toll: Toll, now: int) -> Refused:
         ),
     )
     return Refused(limits[place - 1].whose if place else "", until, strikes)
+
+
+def as_json(ceilings: Mapping[Channel, Limit]) -> str:
+    """Ceilings by channel, for `take_over`."""
+    plain = {
+        channel.value: {"key": one.key.hex(), "cost": one.cost, "window": one.window}
+        for channel, one in ceilings.items()
+    }
+    return msgspec.json.encode(plain).decode()
 
 
 def guesses_key(guesses: Guesses, destination: bytes) -> bytes:
@@ -76,10 +92,14 @@ def purge(connections: Connections, after: bytes, before: int, most: int) -> tup
         (after, most * LOOKED_AT),
     )
     last = ahead[0][0] if ahead else b""
+    [(days,)] = connections.run(
+        "WITH gone AS (DELETE FROM usage WHERE key >= %s AND key < %s RETURNING 1) SELECT count(*) FROM gone",
+        ended_keys(before),
+    )
     [(gone,)] = connections.run(
         "WITH gone AS (DELETE FROM usage WHERE key IN (SELECT key FROM usage WHERE key > %s AND key <= %s"
         " AND due < %s AND until < %s ORDER BY key LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING 1)"
         " SELECT count(*) FROM gone",
         (after, last, before, before, most),
     )
-    return gone, after if gone == most else last
+    return days + gone, after if gone == most else last

@@ -8,13 +8,14 @@ from gateway.store import StoreError
 from gateway.store.postgres_connections import PooledConnection, one_line
 
 MIGRATIONS = Path(__file__).parent / "migrations" / "postgres"
+EXPANDS = ".expands"  # ends the name of a migration beside which code from before goes on
 _LOCK = "SELECT pg_advisory_xact_lock(1802462055, 1)"  # "kodg" in ASCII, which nobody else in this database has
 
 
 def migrate(connection: PooledConnection) -> int:
     """Bring the schema up to date; how many migrations ran. Raises `StoreError`."""
     files = {int(file.name[:4]): file for file in sorted(MIGRATIONS.glob("*.sql"))}
-    if _done(connection) == set(files):
+    if _done(connection).keys() == files.keys():
         _refuse_read_only(connection)
         return 0
     try:
@@ -24,7 +25,8 @@ def migrate(connection: PooledConnection) -> int:
                 "CREATE TABLE IF NOT EXISTS migration (number bigint PRIMARY KEY, name text NOT NULL)"
             )
             done = _done(connection)
-            if unknown := done - set(files):
+            unknown = done.keys() - files.keys()
+            if unknown := {number for number in unknown if not done[number].endswith(EXPANDS)}:
                 raise StoreError(
                     f"DATABASE_URL: this database was written by a newer Kodgate (migration {max(unknown)}): "
                     "start that version, or restore an older copy"
@@ -43,11 +45,11 @@ def migrate(connection: PooledConnection) -> int:
 READ_ONLY = "this server is read-only: a standby, perhaps; name the primary"
 
 
-def _done(connection: PooledConnection) -> set[int]:
+def _done(connection: PooledConnection) -> dict[int, str]:
     try:
-        return {number for (number,) in connection.execute("SELECT number FROM migration")}
+        return dict(connection.execute("SELECT number, name FROM migration").fetchall())
     except psycopg.errors.UndefinedTable:
-        return set()
+        return {}
     except psycopg.Error as problem:
         raise StoreError(f"DATABASE_URL: {one_line(problem)}") from None
 

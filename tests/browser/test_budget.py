@@ -7,6 +7,8 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Request, expect
 
+from tests.figures import Figure
+
 from .conftest import Visits
 from .people import DESKTOP, PHONE
 from .shop import Shop
@@ -51,7 +53,7 @@ class Traffic:
 
 
 def test_every_step_weighs_little_and_needs_one_round_trip_after_the_html(
-    visits: Visits, stack: Stack, phone: str, capsys: pytest.CaptureFixture[str]
+    visits: Visits, stack: Stack, phone: str, figure: Figure
 ) -> None:
     visitor = visits.visitor(PHONE, timezone_id="America/New_York")  # no better guess is asked for
     page = visitor.page
@@ -79,14 +81,11 @@ def test_every_step_weighs_little_and_needs_one_round_trip_after_the_html(
     weigh("code")
     visitor.begins("/widget/?key=pk_development&flow=channel-first")
     weigh("channels")
-    with capsys.disabled():
-        print("\nwidget, compressed bytes with headers:", weights)
+    figure(f"widget, compressed bytes with headers: {weights}")
     assert max(weights.values()) <= HEAVIEST
 
 
-def test_a_frame_weighs_little_and_so_does_what_opens_it(
-    visits: Visits, stack: Stack, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_frame_weighs_little_and_so_does_what_opens_it(visits: Visits, stack: Stack, figure: Figure) -> None:
     script = httpx.get(f"{stack.web}/static/embed.js", headers={"accept-encoding": "gzip"})
     assert script.headers["content-encoding"] == "gzip"
     embed = int(script.headers["content-length"])
@@ -101,10 +100,7 @@ def test_a_frame_weighs_little_and_so_does_what_opens_it(
         page.wait_for_load_state("networkidle")
     together = sum(ours.values())
     frame = together - ours.pop(f"{stack.web}/static/embed.js")
-    with capsys.disabled():
-        print(
-            f"\nembed.js, compressed: {embed} bytes; a frame's first load, with headers: {frame}, both: {together}"
-        )
+    figure(f"embed.js, compressed: {embed} bytes; a frame's first load, with headers: {frame}, both: {together}")
     assert f"{stack.web}/widget/" in ours, ours
     assert embed <= HEAVIEST_EMBED
     assert frame <= HEAVIEST
@@ -118,7 +114,8 @@ def weight_of(request: Request, origin: str) -> dict[str, int]:
     return {request.url.partition("?")[0]: sizes["responseHeadersSize"] + sizes["responseBodySize"]}
 
 
-def test_activation_reaches_the_widget(visits: Visits, stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.alone  # else its figure tells of the others
+def test_activation_reaches_the_widget(visits: Visits, stack: Stack, figure: Figure) -> None:
     visitor = visits.visitor(DESKTOP)
     page = visitor.page
     took = []
@@ -135,11 +132,10 @@ def test_activation_reaches_the_widget(visits: Visits, stack: Stack, capsys: pyt
         expect(visitor.delivery).to_have_attribute("data-active", "yes")
     took.sort()
     p50, p99, most = quantile(took, 0.5), quantile(took, 0.99), took[-1]
-    with capsys.disabled():
-        print(
-            f"\nactivation to widget, {ROUNDS} rounds: p50 {p50:.0f} ms, p99 {p99:.0f} ms, max {most:.0f} ms "
-            f"(budget: p99 {ACTIVATION_BUDGET} ms)"
-        )
+    figure(
+        f"activation to widget, {ROUNDS} rounds: p50 {p50:.0f} ms, p99 {p99:.0f} ms, max {most:.0f} ms "
+        f"(budget: p99 {ACTIVATION_BUDGET} ms)"
+    )
     assert most < TOO_LATE
 
 

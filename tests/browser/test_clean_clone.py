@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.figures import Figure
 from tests.servers import until
 
 from .conftest import Visits
@@ -91,7 +92,7 @@ def clone(tmp_path: Path) -> Iterator[MakeRun]:
 
 
 @pytest.mark.timeout(300)
-def test_make_run(clone: MakeRun, visits: Visits, capsys: pytest.CaptureFixture[str]) -> None:
+def test_make_run(clone: MakeRun, visits: Visits, figure: Figure) -> None:
     try:
         with clone.running() as well_after:
             first_page = well_after(clone.web, FIRST_PAGE_WITHIN)
@@ -107,11 +108,10 @@ def test_make_run(clone: MakeRun, visits: Visits, capsys: pytest.CaptureFixture[
     with clone.running() as well_after:
         web_again = well_after(clone.web, 30)
         bot_again = well_after(clone.live, 30)
-    with capsys.disabled():
-        print(
-            f"\nmake run, clean clone: first page after {first_page:.1f} s (budget 60); "
-            f"again: web {web_again:.2f} s (budget 1), bot {bot_again:.2f} s (budget 5)"
-        )
+    figure(
+        f"make run, clean clone: first page after {first_page:.1f} s (budget 60); "
+        f"again: web {web_again:.2f} s (budget 1), bot {bot_again:.2f} s (budget 5)"
+    )
 
 
 def log_in_by_telegram(visitor: Visitor, phone: str) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.figures import Figure
+
 from .conftest import Visits, Watch
 from .people import DESKTOP, PHONE, Chat, Face, Visitor
 from .stack import Stack
@@ -79,7 +81,7 @@ class Somebody:
 @FLOWS
 @BOTH
 def test_a_new_telegram_user(
-    visits: Visits, stack: Stack, phone: str, face: Face, flow: str, capsys: pytest.CaptureFixture[str]
+    visits: Visits, stack: Stack, phone: str, face: Face, flow: str, figure: Figure
 ) -> None:
     """The code comes to the chat of who has just shared the contact, and is typed."""
     person = Somebody(visits, stack, face, phone)
@@ -93,7 +95,7 @@ def test_a_new_telegram_user(
     person.chat.presses_start()
     person.chat.shares_contact()
     finish(person)
-    report(capsys, f"new, {flow}, {face}", person, NEW)
+    report(figure, f"new, {flow}, {face}", person, NEW)
 
 
 def finish(person: Somebody) -> None:
@@ -108,7 +110,7 @@ def finish(person: Somebody) -> None:
 @FLOWS
 @BOTH
 def test_a_returning_user_by_one_tap(
-    visits: Visits, stack: Stack, phone: str, face: Face, flow: str, capsys: pytest.CaptureFixture[str]
+    visits: Visits, stack: Stack, phone: str, face: Face, flow: str, figure: Figure
 ) -> None:
     stack.connect(phone)
     person = Somebody(visits, stack, face, phone)
@@ -119,13 +121,12 @@ def test_a_returning_user_by_one_tap(
         visitor.begins_with("telegram")
     person.types_the_phone()
     finish(person)
-    report(capsys, f"returning, {flow}, {face}", person, RETURNING)
+    report(figure, f"returning, {flow}, {face}", person, RETURNING)
 
 
-def report(capsys: pytest.CaptureFixture[str], name: str, person: Somebody, most: int) -> None:
+def report(figure: Figure, name: str, person: Somebody, most: int) -> None:
     done = person.counted.done
-    with capsys.disabled():
-        print(f"\n{name}: {len(done)} interactions (at most {most}): {'; '.join(done)}")
+    figure(f"{name}: {len(done)} interactions (at most {most}): {'; '.join(done)}")
     assert 1 < len(done) <= most, done
 
 

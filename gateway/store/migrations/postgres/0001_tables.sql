@@ -43,6 +43,7 @@ CREATE TABLE session (
     browser_mac bytea NOT NULL,
     place text NOT NULL,
     joined boolean NOT NULL,
+    prefix text NOT NULL,
     PRIMARY KEY (project_id, destination)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
@@ -103,11 +104,45 @@ CREATE TABLE event (
     at bigint NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
-CREATE TABLE bot_update (
-    bot_id bigint PRIMARY KEY,
-    update_id bigint NOT NULL,
-    noted_at bigint NOT NULL
+CREATE TABLE stop (
+    project_id bigint NOT NULL,
+    prefix text NOT NULL,
+    since bigint NOT NULL,
+    until bigint NOT NULL,
+    actor text NOT NULL,
+    sent bigint NOT NULL,
+    entered bigint NOT NULL,
+    strikes bigint NOT NULL,
+    calm_until bigint NOT NULL,
+    PRIMARY KEY (project_id, prefix)
+);
+
+CREATE TABLE lease (
+    name text PRIMARY KEY,
+    holder text NOT NULL,
+    until bigint NOT NULL
 ) WITH (fillfactor = 50);
+
+CREATE TABLE taken_update (
+    bot_id bigint NOT NULL,
+    update_id bigint NOT NULL,
+    until bigint,
+    at bigint NOT NULL,
+    PRIMARY KEY (bot_id, update_id)
+) WITH (fillfactor = 70);
+
+CREATE INDEX taken_update_at ON taken_update (at);
+
+CREATE TABLE expected (
+    bot_id bigint NOT NULL,
+    chat_id bigint NOT NULL,
+    project_id bigint NOT NULL,
+    session_id text COLLATE "C" NOT NULL,
+    met_by bigint,
+    PRIMARY KEY (bot_id, chat_id)
+);
+
+CREATE INDEX expected_session ON expected (session_id);
 
 CREATE TABLE manual (
     id text COLLATE "C" PRIMARY KEY,

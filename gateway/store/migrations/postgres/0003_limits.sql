@@ -29,7 +29,7 @@ END $$;
 -- Block what is over its limit, twice as long as the last time; what is blocked already stays so. `place` is that of
 -- the limit that blocks longest, from 1; 0: none does.
 CREATE FUNCTION strike_1(
-    _keys bytea[], _costs bigint[], _windows bigint[], _first bigint, _longest bigint, _calm bigint, _now bigint,
+    _keys bytea[], _costs bigint[], _windows bigint[], _ceilings bytea[], _first bigint, _longest bigint, _calm bigint, _now bigint,
     OUT place bigint, OUT ends bigint, OUT times bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -46,7 +46,9 @@ BEGIN
             INTO _state FROM usage AS u WHERE u.key = _keys[number];
         _wait := greatest(_state.due, _now) + _costs[number] - _now - _windows[number];
         CONTINUE WHEN _state.until <= _now AND _wait <= 0;
-        IF _state.until <= _now THEN
+        IF _keys[number] = ANY (_ceilings) THEN  -- a new day ends it, no block
+            _state.until := _now + _wait;
+        ELSIF _state.until <= _now THEN
             _state.strikes := CASE WHEN _state.until + _calm < _now THEN 1 ELSE _state.strikes + 1 END;
             _state.until := _now + greatest(
                 _wait, least(_first << least(_state.strikes - 1, 20)::int, _longest)

@@ -89,7 +89,7 @@ END $$;
 -- Queue a session's code, or park it; otherwise as `gateway.store.Queued` says.
 CREATE FUNCTION queue_message_1(
     _id text, _channel text, _now bigint, _cooldown bigint, _active boolean, _parks boolean,
-    _mac bytea, _sealed bytea, _length bigint
+    _mac bytea, _sealed bytea, _length bigint, _discreet boolean
 ) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     _newest record;
@@ -104,7 +104,7 @@ BEGIN
         UPDATE message SET created_at = _now WHERE session_id = _id AND state = 'parked';
         RETURN 'parked';
     END IF;
-    IF FOUND AND _newest.state <> 'failed' AND _newest.created_at + _cooldown > _now THEN
+    IF FOUND AND (_newest.state <> 'failed' OR _discreet) AND _newest.created_at + _cooldown > _now THEN
         RETURN CASE WHEN _newest.began_parked THEN 'unchanged' ELSE 'cooling' END;
     END IF;
     IF _mac IS NOT NULL THEN
@@ -123,9 +123,10 @@ END $$;
 CREATE FUNCTION open_session_1(
     _id text, _project_id bigint, _destination bytea, _sealed bytea, _code_mac bytea, _code_length bigint,
     _kind text, _lang text, _browser text, _attempts bigint, _now bigint, _expires_at bigint, _browser_mac bytea,
-    _place text, _actor text, _void bigint,
+    _place text, _actor text, _prefix text, _void bigint,
     _orders boolean, _allowed text[], _wanted text, _default text, _cooldown bigint, _most_used boolean,
-    _hold boolean, _parks boolean,
+    _hold boolean, _parks boolean, _discreet boolean,
+    _ceiling_channels text[], _ceiling_keys bytea[], _ceiling_costs bigint[], _ceiling_bounds bigint[],
     _keys bytea[], _costs bigint[], _bounds bigint[],
     _guess_key bytea, _guess_cost bigint, _guess_window bigint, _known boolean,
     OUT outcome text, OUT ends bigint, OUT chat bigint, OUT active boolean, OUT last_channel text,
@@ -136,6 +137,7 @@ DECLARE
     _live record;
     _current text;
     _counts boolean := true;
+    _place_of int;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true),
         pg_advisory_xact_lock(hashtextextended(encode(_destination, 'hex'), _project_id));
@@ -172,13 +174,13 @@ BEGIN
     BEGIN
         IF outcome = 'fresh' THEN
             INSERT INTO session VALUES (_project_id, _destination, _id, _sealed, _code_mac, _code_length, NULL,
-                _kind, _lang, _browser, 'live', _attempts, 0, 0, _now, _expires_at, _browser_mac, _place, false)
+                _kind, _lang, _browser, 'live', _attempts, 0, 0, _now, _expires_at, _browser_mac, _place, false, _prefix)
             ON CONFLICT (project_id, destination) DO UPDATE SET id = excluded.id, sealed = excluded.sealed,
                 code_mac = excluded.code_mac, code_length = excluded.code_length, own_code = NULL,
                 lang = excluded.lang, browser = excluded.browser, state = 'live',
                 attempts_left = excluded.attempts_left, created_at = excluded.created_at,
                 expires_at = excluded.expires_at, browser_mac = excluded.browser_mac, place = excluded.place,
-                joined = false;
+                joined = false, prefix = excluded.prefix;
         END IF;
         IF _orders THEN
             sent_to := _wanted;
@@ -188,19 +190,29 @@ BEGIN
                         min(m.id) OVER (PARTITION BY m.channel) AS began
                     FROM message AS m WHERE m.session_id = _current ORDER BY m.channel, m.id DESC
                 ) AS newest
-                WHERE newest.state <> 'failed' AND newest.channel = ANY (_allowed)
+                WHERE (newest.state <> 'failed' OR _discreet) AND newest.channel = ANY (_allowed)
                 ORDER BY newest.created_at DESC, newest.began LIMIT 1;
             END IF;
-            IF sent_to IS NULL THEN
+            IF sent_to IS NULL AND NOT _discreet THEN
                 sent_to := CASE WHEN _most_used THEN favourite(_project_id, _destination, true)
                     ELSE last_channel END;
-                IF sent_to IS NULL OR NOT sent_to = ANY (_allowed) THEN
-                    sent_to := _default;
+                IF NOT sent_to = ANY (_allowed) THEN
+                    sent_to := NULL;
                 END IF;
             END IF;
+            sent_to := coalesce(sent_to, _default);
             IF NOT _hold THEN
-                sent := queue_message_1(_current, sent_to, _now, _cooldown, active, _parks, NULL, NULL, NULL);
+                sent := queue_message_1(_current, sent_to, _now, _cooldown, active, _parks, NULL, NULL, NULL, _discreet);
                 _counts := _counts OR sent IN ('queued', 'parked');
+                -- What the bot sends costs nothing.
+                IF sent IN ('queued', 'parked') AND NOT (sent_to = 'telegram' AND active) THEN
+                    _place_of := array_position(_ceiling_channels, sent_to);
+                    IF _place_of IS NOT NULL THEN
+                        _keys := _keys || _ceiling_keys[_place_of];
+                        _costs := _costs || _ceiling_costs[_place_of];
+                        _bounds := _bounds || _ceiling_bounds[_place_of];
+                    END IF;
+                END IF;
             END IF;
         END IF;
         IF _counts AND _keys IS NOT NULL THEN
@@ -245,7 +257,7 @@ BEGIN
     SELECT coalesce(bool_or(active), false) INTO _active FROM activation
         WHERE project_id = _project_id AND destination = _destination;
     BEGIN
-        outcome := queue_message_1(_id, _channel, _now, _cooldown, _active, _parks, _mac, _sealed, _length);
+        outcome := queue_message_1(_id, _channel, _now, _cooldown, _active, _parks, _mac, _sealed, _length, false);
         IF outcome IN ('queued', 'parked') THEN
             IF _keys IS NOT NULL THEN
                 PERFORM charge_1(_keys, _costs, _bounds, _now);

@@ -164,8 +164,11 @@ BEGIN
     PERFORM announce(_sessions, _now);
 END $$;
 
--- Queue a live session's code on the first channel not tried yet, unless another one carries it already.
-CREATE FUNCTION take_over(_id text, _failed text, _instead text[], _now bigint) RETURNS void LANGUAGE plpgsql AS $$
+-- Queue a live session's code on the first channel not tried yet, unless another one carries it already. A channel
+-- whose ceiling is reached is passed over; `_ceilings` is JSON, by channel: what `gateway.store.Limit` says, the key
+-- in hexadecimal.
+CREATE FUNCTION take_over(_id text, _failed text, _instead text[], _ceilings json, _now bigint) RETURNS void
+LANGUAGE plpgsql AS $$
 DECLARE
     _next text;
 BEGIN
@@ -182,25 +185,35 @@ BEGIN
     ) THEN
         RETURN;
     END IF;
-    SELECT one INTO _next FROM unnest(_instead) WITH ORDINALITY AS x (one, place)
-        WHERE NOT EXISTS (SELECT FROM message WHERE session_id = _id AND channel = one) ORDER BY place LIMIT 1;
-    IF FOUND THEN
+    FOREACH _next IN ARRAY _instead LOOP
+        CONTINUE WHEN EXISTS (SELECT FROM message WHERE session_id = _id AND channel = _next);
+        IF _ceilings -> _next IS NOT NULL THEN
+            BEGIN
+                PERFORM charge_1(ARRAY[decode(_ceilings -> _next ->> 'key', 'hex')],
+                    ARRAY[(_ceilings -> _next ->> 'cost')::bigint], ARRAY[(_ceilings -> _next ->> 'window')::bigint],
+                    _now);
+            EXCEPTION WHEN SQLSTATE 'KG001' THEN
+                CONTINUE;
+            END;
+        END IF;
         INSERT INTO message (session_id, channel, state, began_parked, created_at, due_at, instead_of)
             VALUES (_id, _next, 'queued', false, _now, _now, _failed);
         PERFORM wake();
-    END IF;
+        RETURN;
+    END LOOP;
 END $$;
 
 -- What a report says of a message, unless it is known, or delivered, which is the last word; its session, if news.
-CREATE FUNCTION apply_report(_number bigint, _state text, _error text, _instead text[], _now bigint) RETURNS text
-LANGUAGE plpgsql AS $$
+CREATE FUNCTION apply_report(
+    _number bigint, _state text, _error text, _instead text[], _ceilings json, _now bigint
+) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     _message record;
 BEGIN
     UPDATE message SET state = _state, error = _error
         WHERE id = _number AND state <> 'delivered' AND state <> _state RETURNING session_id, channel INTO _message;
     IF FOUND AND _state = 'failed' THEN
-        PERFORM take_over(_message.session_id, _message.channel, _instead, _now);
+        PERFORM take_over(_message.session_id, _message.channel, _instead, _ceilings, _now);
     END IF;
     RETURN _message.session_id;
 END $$;
@@ -230,7 +243,7 @@ BEGIN
         ORDER BY id FOR UPDATE;
     FOR _one IN SELECT * FROM json_to_recordset(_outcomes) AS o (
         message_id bigint, state text, reference text, error text, due_at bigint, given_up bigint, instead json,
-        tap boolean
+        tap boolean, ceilings json
     ) LOOP
         UPDATE message AS m SET state = _one.state, reference = _one.reference, error = _one.error,
             due_at = _one.due_at, finished_at = CASE WHEN _one.state <> 'queued' THEN _now END,
@@ -240,7 +253,7 @@ BEGIN
         CONTINUE WHEN NOT FOUND OR _one.state = 'queued';
         IF _one.state = 'failed' THEN
             PERFORM take_over(_message.session_id, _message.channel,
-                ARRAY(SELECT json_array_elements_text(_one.instead)), _now);
+                ARRAY(SELECT json_array_elements_text(_one.instead)), _one.ceilings, _now);
         END IF;
         IF _one.reference <> '' THEN
             -- A report that was faster than our own note of the message: now it has its message.
@@ -248,7 +261,7 @@ BEGIN
                 RETURNING state, error INTO _early;
             IF FOUND THEN
                 _told := _told || apply_report(_one.message_id, _early.state, _early.error,
-                    ARRAY(SELECT json_array_elements_text(_one.instead)), _now);
+                    ARRAY(SELECT json_array_elements_text(_one.instead)), _one.ceilings, _now);
             END IF;
         END IF;
         _told := _told || _message.session_id;
@@ -260,16 +273,17 @@ BEGIN
     PERFORM announce(array_remove(_told, NULL), _now);
 END $$;
 
--- What a provider tells of a message; `_instead` is JSON: by project, the channels to take over. Whether it was news.
-CREATE FUNCTION report_1(_channel text, _reference text, _state text, _error text, _instead json, _now bigint)
-RETURNS boolean LANGUAGE plpgsql AS $$
+-- What a provider tells of a message; whether it was news.
+CREATE FUNCTION report_1(
+    _channel text, _reference text, _state text, _error text, _instead text[], _ceilings json, _now bigint
+) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
-    _message record;
+    _number bigint;
     _session_id text;
 BEGIN
     PERFORM at_ease(), hold_reference(_reference);
-    SELECT m.id, s.project_id INTO _message FROM message AS m LEFT JOIN session AS s ON s.id = m.session_id
-        WHERE m.reference = _reference AND m.reference <> '' AND m.channel = _channel LIMIT 1;
+    SELECT id INTO _number FROM message
+        WHERE reference = _reference AND reference <> '' AND channel = _channel LIMIT 1;
     IF NOT FOUND THEN
         -- Of several early reports the last word stays: delivered.
         INSERT INTO early_report VALUES (_reference, _channel, _state, _error, _now)
@@ -277,9 +291,7 @@ BEGIN
             WHERE excluded.state = 'delivered';
         RETURN FOUND;
     END IF;
-    _session_id := apply_report(_message.id, _state, _error, ARRAY(SELECT json_array_elements_text(
-        coalesce(_instead -> _message.project_id::text, '[]')
-    )), _now);
+    _session_id := apply_report(_number, _state, _error, _instead, _ceilings, _now);
     IF _session_id IS NULL THEN
         RETURN false;
     END IF;

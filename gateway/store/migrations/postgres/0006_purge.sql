@@ -32,6 +32,19 @@ BEGIN
         (SELECT reference, channel FROM early_report WHERE at < _before LIMIT _most FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS _rows = ROW_COUNT;
     _gone := _gone + _rows;
+    DELETE FROM taken_update WHERE (bot_id, update_id) IN
+        (SELECT bot_id, update_id FROM taken_update WHERE at < _before ORDER BY at LIMIT _most
+            FOR UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS _rows = ROW_COUNT;
+    _gone := _gone + _rows;
+    DELETE FROM expected WHERE (bot_id, chat_id) IN
+        (SELECT bot_id, chat_id FROM expected WHERE session_id < _oldest ORDER BY session_id LIMIT _most
+            FOR UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS _rows = ROW_COUNT;
+    _gone := _gone + _rows;
+    DELETE FROM stop WHERE until < _before AND calm_until < _before;
+    GET DIAGNOSTICS _rows = ROW_COUNT;
+    _gone := _gone + _rows;
     DELETE FROM event WHERE number IN
         (SELECT number FROM (SELECT number, at FROM event ORDER BY number LIMIT _most) AS oldest WHERE at < _before)
         AND number < (SELECT max(number) FROM event);

@@ -1,0 +1,1 @@
+"""What deploy/ and docs/deployment.md hand to operators, tried out."""

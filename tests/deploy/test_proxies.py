@@ -1,0 +1,204 @@
+"""nginx and Caddy by our samples: one host name, nobody's address forged, no slow body in anybody's way."""
+
+import itertools
+import socket
+import ssl
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.needs import find
+from tests.servers import PUBLIC, SECRET, Servers, until
+from tests.test_bot import events
+from tests.world import new_phone
+
+from .proxies import Caddy, Nginx, Proxy
+
+ADDRESS_LIMIT = 5
+BEATS = 14  # one a second: more than the 10 s that a request's head and body may take
+CUT_OFF_WITHIN = 25.0
+PROXIES: dict[str, type[Proxy]] = {"nginx": Nginx, "caddy": Caddy}
+_ADDRESSES = (f"127.77.{one}.{two}" for one, two in itertools.product(range(1, 255), range(1, 255)))
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Servers, Servers]]:
+    """web, bot and sandbox, and a second web on the same store, as behind a proxy."""
+    settings = {
+        "TRUSTED_PROXIES": "127.0.0.1",
+        "ADDRESS_HEADER": "Clientaddress",
+        "LIMIT_SENDS_ADDRESS": f"{ADDRESS_LIMIT}/3600",
+        "LIMIT_SENDS_ADDRESS_SOFT": f"{ADDRESS_LIMIT}/3600",
+        "LIVE_HEARTBEAT_SECONDS": "1",
+    }
+    with Servers(tmp_path_factory.mktemp("one"), **settings) as one:
+        settings |= {"DATABASE_URL": one.database_url}
+        for name in ("SMS_URL", "VIBER_URL", "WHATSAPP_URL", "EMAIL_URL"):
+            settings[name] = f"webhook+{one.sandbox}/inbox"
+        settings |= {"TELEGRAM_API_URL": one.sandbox, "SANDBOX_PORT": one.environment["SANDBOX_PORT"]}
+        with Servers(tmp_path_factory.mktemp("two"), ("web",), **settings) as two:
+            yield one, two
+
+
+@pytest.fixture(scope="module", params=PROXIES)
+def proxy(
+    request: pytest.FixtureRequest, processes: tuple[Servers, Servers], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Proxy]:
+    name: str = request.param
+    if not find(name):
+        pytest.skip(f"{name} is missing, so its sample WAS NOT TRIED: apt-get install {name}")
+    one, _ = processes
+    web = [urlsplit(servers.web).netloc for servers in processes]
+    with PROXIES[name](tmp_path_factory.mktemp(name), web, [urlsplit(one.live).netloc]) as running:
+        yield running
+
+
+@pytest.fixture
+def visitor(proxy: Proxy) -> Iterator[httpx.Client]:
+    """Somebody whose address nobody else has."""
+    with proxy.client(next(_ADDRESSES)) as client:
+        yield client
+
+
+def begin(client: httpx.Client, **headers: str) -> httpx.Response:
+    body = {"to": new_phone(), "type": "sms"}
+    return client.post("/session/create", json=body, headers={**PUBLIC, **headers})
+
+
+def test_a_login_by_sms_and_its_live_events(
+    proxy: Proxy, processes: tuple[Servers, Servers], visitor: httpx.Client
+) -> None:
+    servers, _ = processes
+    phone = new_phone()
+    session_id = visitor.post("/session/create", json={"to": phone, "type": "sms"}, headers=PUBLIC).json()[
+        "session_id"
+    ]
+    [letter] = until(lambda: servers.letters(phone), "the code arrives")
+    live = urlsplit(servers.live_url(session_id)).path
+    with proxy.client(next(_ADDRESSES)) as page, page.stream("GET", live) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "text/event-stream"
+        stream = events(answer)
+        assert next(stream)["data"]["state"] == "live"
+        checked = visitor.post(
+            "/session/check", json={"session_id": session_id, "code": letter["code"]}, headers=PUBLIC
+        )
+        assert next(event for event in stream if event["data"]["state"] == "used")
+        assert next(stream, None) is None
+    token = checked.json()["verify_token"]
+    verified = visitor.post("/session/verify", json={"verify_token": token}, headers=SECRET)
+    assert verified.json()["phone"] == phone
+
+
+def test_a_stream_is_held_back_nowhere_and_outlives_every_timeout(
+    proxy: Proxy, processes: tuple[Servers, Servers], visitor: httpx.Client
+) -> None:
+    session_id = begin(visitor).json()["session_id"]
+    live = urlsplit(processes[0].live_url(session_id)).path
+    began = time.monotonic()
+    with visitor.stream("GET", live, timeout=10) as answer:
+        beats = (line for line in answer.iter_lines() if line.startswith(":"))
+        at = [time.monotonic() - began for _ in itertools.islice(beats, BEATS)]
+    assert len(at) == BEATS
+    assert at[2] - at[0] > 1, "each comes by itself"
+    assert at[-1] > BEATS - 2
+
+
+@pytest.mark.parametrize("path", ["/live/nonsense", "/reports/sms/9", "/telegram/1"])
+def test_the_bot_process_answers_under_its_paths(
+    processes: tuple[Servers, Servers], visitor: httpx.Client, path: str
+) -> None:
+    own = (
+        httpx.post(processes[0].live + path, json={})
+        if "live" not in path
+        else httpx.get(processes[0].live + path)
+    )
+    answer = visitor.request(own.request.method, path, json={} if own.request.content else None)
+    assert (answer.status_code, answer.text) == (own.status_code, own.text)
+    assert "<html" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/livery", "/telegram", "/widget/?key=pk_development", "/nothing"])
+def test_web_answers_under_all_others(visitor: httpx.Client, path: str) -> None:
+    assert "<html" in visitor.get(path).text
+
+
+def test_an_addresss_limit_holds_whatever_its_headers_say(proxy: Proxy, visitor: httpx.Client) -> None:
+    forged = ("X-Forwarded-For", "X_Forwarded_For", "X-Real-IP", "Forwarded", "Clientaddress", "clientaddress")
+    statuses: Counter[int] = Counter()
+    for number in range(30):
+        headers = {name: f"for=10.1.1.{number}" if name == "Forwarded" else f"10.1.1.{number}" for name in forged}
+        statuses[begin(visitor, **headers).status_code] += 1
+    assert statuses == {200: ADDRESS_LIMIT, 429: 30 - ADDRESS_LIMIT}
+    with proxy.client(next(_ADDRESSES)) as somebody_else:
+        assert begin(somebody_else).status_code == 200
+
+
+@contextmanager
+def connection(proxy: Proxy) -> Iterator[socket.socket]:
+    plain = socket.create_connection(("127.0.0.1", proxy.port), timeout=CUT_OFF_WITHIN)
+    with ExitStack() as stack:
+        open_ = plain
+        if isinstance(proxy.verify, ssl.SSLContext):
+            open_ = proxy.verify.wrap_socket(plain, server_hostname="localhost")
+        yield stack.enter_context(open_)
+
+
+def head(body: bytes) -> bytes:
+    lines = (
+        *("POST /session/create HTTP/1.1", "Host: localhost", "x-api-key: pk_development", "Connection: close"),
+        *("Content-Type: application/json", f"Content-Length: {len(body)}", "", ""),
+    )
+    return "\r\n".join(lines).encode()
+
+
+def test_bodies_that_trickle_in_hold_nobody_up_and_are_taken_whole(proxy: Proxy, visitor: httpx.Client) -> None:
+    body = b'{"to": "%s", "type": "sms"}' % new_phone().encode()
+    with ExitStack() as stack:
+        stuck = [stack.enter_context(connection(proxy)) for _ in range(20)]
+        for one in stuck:
+            one.sendall(head(body) + body[:10])
+        slow = stack.enter_context(connection(proxy))
+        slow.sendall(head(body) + body[:1])
+        for at in range(1, len(body), 8):
+            assert visitor.get("/healthz", timeout=5).status_code == 200
+            slow.sendall(body[at : at + 8])
+            time.sleep(0.1)
+        assert b" 200 " in slow.recv(65_536).partition(b"\r\n")[0]
+        assert begin(visitor).status_code == 200
+        for one in stuck[:3]:
+            told, _, answer = one.recv(65_536).partition(b"\r\n\r\n")
+            assert b"sys_message" not in answer, "it is cut off by the proxy, and Kodgate has not seen it"
+            assert told == b"" or told.startswith(b"HTTP/1.1 ")
+
+
+def test_a_body_above_the_limit_is_refused_by_kodgate_itself(visitor: httpx.Client) -> None:
+    large = b"{" + b" " * 20_000 + b"}"
+    answer = visitor.post("/session/create", content=large, headers=PUBLIC)
+    assert (answer.status_code, answer.json()["sys_message"]) == (400, "ERROR_BAD_REQUEST")
+    far_too_large = visitor.post("/session/create", content=b" " * 300_000, headers=PUBLIC)
+    assert far_too_large.status_code in (413, 502), "Caddy 2.6 takes it for a fault of the process"
+
+
+def test_a_process_that_is_away_costs_no_request(
+    proxy: Proxy, processes: tuple[Servers, Servers], visitor: httpx.Client
+) -> None:
+    """As in a rolling restart: one after the other, while somebody logs in again and again."""
+    for servers in processes:
+        servers.stop("web")
+        for _ in range(8):
+            with proxy.client(next(_ADDRESSES)) as somebody:
+                assert begin(somebody).status_code == 200
+        servers.start("web")
+
+
+def test_plain_http_leads_to_https(proxy: Proxy) -> None:
+    if not isinstance(proxy, Nginx):
+        return  # Caddy does so by itself, and is tried without TLS
+    answer = httpx.get(f"http://127.0.0.1:{proxy.plain_port}/widget/?key=1", headers={"host": "localhost"})
+    assert (answer.status_code, answer.headers["location"]) == (301, "https://localhost/widget/?key=1")
