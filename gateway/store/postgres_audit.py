@@ -5,10 +5,11 @@ from collections.abc import Iterable
 import psycopg
 
 from gateway.store.entries import LASTING, Entry, Wanted
-from gateway.store.postgres_connections import Connections, Row
+from gateway.store.postgres_connections import Connections, Row, cleaned
 
 _COLUMNS = "at, actor, action, project_id, session_id, destination, reason, detail, times"
 _WRITE = f"INSERT INTO audit ({_COLUMNS}, lasting) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"  # noqa: S608
+_COPY = f"COPY audit ({_COLUMNS}, lasting) FROM STDIN"
 
 
 def write(db: psycopg.Cursor[Row], entry: Entry) -> None:
@@ -20,7 +21,9 @@ def write_all(connections: Connections, entries: Iterable[Entry]) -> None:
     """See `Store.note`."""
     with connections.transaction() as db:
         db.execute("SELECT at_ease()")
-        db.executemany(_WRITE, [_row(entry) for entry in entries])
+        with db.copy(_COPY) as into:  # a tenth of what an INSERT for each costs: every login leaves one here
+            for entry in entries:
+                into.write_row(cleaned(_row(entry)))
 
 
 def read(connections: Connections, wanted: Wanted) -> list[Entry]:

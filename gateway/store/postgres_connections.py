@@ -79,10 +79,10 @@ class Connections:
             except (errors.DeadlockDetected, errors.SerializationFailure) as problem:
                 lost: str = one_line(problem)
             except (psycopg.DataError, UnicodeEncodeError) as problem:
-                cleaned = _cleaned(values)
-                if cleaned == values:
+                former, values = values, _cleaned(values)
+                if values == former:
                     raise
-                values, lost = cleaned, one_line(problem)
+                lost = one_line(problem)
             except _NOT_NOW as problem:
                 _note_loss(pool, connection)
                 raise Busy(one_line(problem)) from None
@@ -201,10 +201,15 @@ def _note_loss(pool: Pool, connection: PooledConnection) -> None:
         pool.drain()
 
 
+def cleaned(values: Sequence[object]) -> Row:
+    """Texts as PostgreSQL can hold them."""
+    return tuple(_clean(value) for value in values)
+
+
 def _cleaned(values: Values) -> Values:
     if isinstance(values, Mapping):
         return {name: _clean(value) for name, value in values.items()}
-    return tuple(_clean(value) for value in values)
+    return cleaned(values)
 
 
 def _clean(value: object) -> object:
