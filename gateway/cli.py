@@ -16,6 +16,7 @@ from gateway.channels import Channel
 from gateway.contact import Contact, parse_contact
 from gateway.doctor import Finding, examine
 from gateway.errors import BadRequest
+from gateway.health import PORTS, ask_health
 from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES
 from gateway.local import LocalGateway
 from gateway.projects import (
@@ -99,6 +100,14 @@ def copy_store(source: str, target: str) -> None:
 def doctor() -> None:
     """Check the settings, the store, the bot and the providers, and say what is wrong."""
     _tell(list(examine(load_settings())))
+
+
+@main.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(PORTS)), metavar="[web|bot]...")
+@click.option("--wait", default=0.0, help="seconds to ask again while something is not well")
+def health(names: tuple[str, ...], wait: float) -> None:
+    """Ask the processes named, or all that listen on this machine, whether they can serve."""
+    _tell(ask_health(load_settings(), names, wait))
 
 
 @main.command()

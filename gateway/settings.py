@@ -254,6 +254,9 @@ class Settings(BaseSettings):
     )
     live_heartbeat_seconds: float = Field(15, gt=0, description="keeps proxies from closing a live stream")
     live_streams: int = Field(20_000, ge=1, description="open at once; 12 KiB each")
+    live_streams_session: int = Field(
+        20, ge=1, description="of those a session's: some tabs, and some not yet seen to be gone"
+    )
     shutdown_seconds: float = Field(4, gt=0, description="SIGTERM drains within 5 s")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="a line for every refusal at INFO; no code, key or whole phone at any level"

@@ -1,5 +1,6 @@
 """Fixtures that all tests share, and the rules of a run, however many processes share it."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Generator, Iterator
@@ -12,6 +13,7 @@ from gateway.local import LocalGateway
 from gateway.settings import Settings
 from tests.databases import CURRENT, Database
 from tests.figures import Figure, figure_of, tell_figures
+from tests.leaks import Listener, leaks_below
 from tests.postgres import PostgresServer
 from tests.servers import Servers
 from tests.turns import Turns
@@ -92,6 +94,20 @@ def database(request: pytest.FixtureRequest, postgres: Callable[[], PostgresServ
     yield chosen
     CURRENT.pop()
     chosen.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_secret_is_written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Of a whole run: what is found fails its last test. With several runners each looks at what it ran.
+
+    Torn down behind every server; those look for their own codes when they end (tests/servers.py).
+    """
+    listener = Listener()
+    logging.getLogger().addHandler(listener)
+    yield
+    logging.getLogger().removeHandler(listener)
+    found = [*listener.found, *leaks_below(tmp_path_factory.getbasetemp())]
+    assert not found, "\n".join(found[:50])
 
 
 @pytest.fixture
