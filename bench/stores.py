@@ -1,7 +1,7 @@
 """What create and check cost on each store, all limits on, sending off: `python -m bench.stores`.
 
-In this process, without HTTP: CPU of the caller, and of every process of a PostgreSQL server of our own. They
-take turns, so that a busy machine is busy for both.
+In this process, without HTTP: CPU of the caller, and of every process of a PostgreSQL server of our own.
+The stores take turns, so that a busy machine is busy for both.
 """
 
 import tempfile
