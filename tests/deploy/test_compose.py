@@ -16,6 +16,7 @@ FILLED = {
     **GIVEN,
     "KODGATE_ENV": "production",
     "SECRET_KEYS": "s" * 64,
+    "PROJECT_COUNTRIES": "KZ",
     "PROJECT_PUBLIC_KEY": "pk_" + "0" * 32,
     "PROJECT_SECRET_KEY": "sk_" + "0" * 32,
     "TELEGRAM_BOT_TOKEN": "123456:ABC",
