@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from aiogram import Bot, Dispatcher
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
-from aiogram.exceptions import TelegramAPIError, TelegramNotFound, TelegramUnauthorizedError
+from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramNotFound, TelegramUnauthorizedError
 from aiogram.types import BotCommand
 
 from bot.handlers import Conversations
@@ -84,6 +84,8 @@ class ServedBot:
                 wait = REFUSED_RETRY
             except TelegramAPIError as problem:
                 log.warning("%s: the Bot API is away, again in %s s: %s", self.whose, wait, problem)
+            except ClientDecodeError:  # its text quotes the answer
+                log.warning("%s: the Bot API made no sense, again in %s s", self.whose, wait)
             except Exception:
                 log.exception("%s: a defect of ours, again in %s s", self.whose, wait)
             await asyncio.sleep(wait)

@@ -26,6 +26,16 @@ from gateway.verbs import Caller, ExpectedLogin, LinkedSession
 
 log = logging.getLogger(__name__)
 
+_SECOND_HAND = (  # `forward_date`: of a Bot API server from before 7.0, which has no `forward_origin`
+    "forward_origin",
+    "forward_date",
+    "via_bot",
+    "sender_chat",
+    "sender_business_bot",
+    "business_connection_id",
+    "edit_date",
+)
+
 
 class Conversations:
     """The bot's side of activation, on one gateway."""
@@ -169,11 +179,11 @@ async def _is_contact(message: Message) -> bool:
 
 
 def _is_own_contact(message: Message) -> bool:
-    """Telegram sets `user_id` to the contact's own account; a forwarded contact proves nothing."""
+    """Telegram sets `user_id` to the contact's own account; what another wrote, or once wrote, proves nothing."""
     sender, contact = message.from_user, message.contact
-    if sender is None or contact is None or message.forward_origin is not None or message.via_bot is not None:
+    if sender is None or contact is None or any(getattr(message, name) is not None for name in _SECOND_HAND):
         return False
-    return contact.user_id == sender.id and not sender.is_bot
+    return contact.user_id == sender.id == message.chat.id and not sender.is_bot
 
 
 def _language(message: Message) -> str:

@@ -25,6 +25,8 @@ from gateway.store import Busy, Store
 
 log = logging.getLogger(__name__)
 
+KINDS = ["message", "my_chat_member", "callback_query"]
+LARGEST_ID = 2**53 - 1  # a JSON number beyond is no longer exact; Telegram's own have 31 bits
 LEASE_SLACK = 5.0  # seconds on top of UPDATE_SECONDS, until another process takes an update over
 
 
@@ -47,13 +49,18 @@ class Handling:
         self._lease = round((settings.update_seconds + LEASE_SLACK) * 1000)
 
     def read(self, raw: dict[str, Any]) -> Update | None:
-        """The update; None where it is none that aiogram knows, nor will be the next time."""
+        """The update; None where it is none that aiogram knows, or of a kind that nobody asked for.
+
+        Of kinds that it does not know aiogram warns in the log, with all that people wrote.
+        """
         try:
-            return Update.model_validate(raw, context={"bot": self._bot})
+            update = Update.model_validate(raw, context={"bot": self._bot})
         except ValidationError as problem:
             number = raw.get("update_id")
             log.warning("update %s is malformed, left out: %s", number, problem.errors()[0]["loc"])
             return None
+        wanted = has_number(raw) and any(getattr(update, kind) for kind in KINDS)
+        return update if wanted else None
 
     async def handle(self, update: Update) -> Handled | None:
         """Handle it, unless that is done; None: not now, it must come again."""
@@ -91,3 +98,9 @@ class Handling:
             self._store.end_update(self._bot.id, update.update_id, done)
         except Busy as problem:
             log.warning("update %s is not noted, its lease runs out: %s", update.update_id, problem)
+
+
+def has_number(raw: object) -> bool:
+    """Whether an update has a number by which it can be confirmed, and noted."""
+    number = raw.get("update_id") if isinstance(raw, dict) else None
+    return type(number) is int and 0 <= number <= LARGEST_ID

@@ -15,7 +15,7 @@ from aiogram.exceptions import TelegramRetryAfter
 from aiogram.methods import TelegramMethod
 from aiohttp import web
 
-from bot.updates import ALLOWED_UPDATES
+from bot.handling import KINDS
 from gateway.audit import Ledger
 from gateway.clock import Clock
 from gateway.keyring import Keyring
@@ -93,7 +93,7 @@ class Webhook:
                     self._url,
                     secret_token=self._secret,
                     max_connections=self._connections,
-                    allowed_updates=ALLOWED_UPDATES,
+                    allowed_updates=KINDS,
                     drop_pending_updates=False,
                 )
             except TelegramRetryAfter as problem:  # another process has just done it: once a second is allowed

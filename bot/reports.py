@@ -8,7 +8,7 @@ from aiohttp import web
 from gateway.channels import Channel
 from gateway.lines import Line
 from gateway.local import LocalGateway
-from gateway.providers import ForgedReport, Report, Reporting
+from gateway.providers import ForgedReport, Report, Reporting, storable
 from gateway.store import Busy
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Reports:
         body = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
-            reports = provider.reports(headers, body)
+            reports = storable(provider.reports(headers, body))
         except ForgedReport:
             log.warning("a forged report for %s was refused", channel)
             self._gateway.audit.note("provider", "report", reason="ForgedReport", detail=channel)

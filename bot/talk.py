@@ -10,6 +10,7 @@ from typing import Any
 
 from aiogram import Bot
 from aiogram.exceptions import (
+    ClientDecodeError,
     TelegramAPIError,
     TelegramBadRequest,
     TelegramForbiddenError,
@@ -25,6 +26,8 @@ from aiogram.methods import (
     TelegramMethod,
 )
 from aiogram.types import InlineKeyboardMarkup, Message, ReplyMarkupUnion
+
+from gateway.providers.telegram import was_done
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +66,12 @@ async def do(bot: Bot, method: TelegramMethod[Any]) -> None:
             await asyncio.sleep(problem.retry_after)
         except (TelegramNetworkError, TelegramServerError) as problem:
             log.info("the Bot API is away (%s), said again in %.1f s", type(problem).__name__, wait)
+            await asyncio.sleep(wait)
+            wait = min(LONGEST_RETRY, wait * 2)
+        except ClientDecodeError as problem:
+            if was_done(problem):
+                return
+            log.info("the Bot API made no sense, said again in %.1f s", wait)
             await asyncio.sleep(wait)
             wait = min(LONGEST_RETRY, wait * 2)
         except TelegramForbiddenError:

@@ -10,20 +10,20 @@ from typing import Any
 
 from aiogram import Bot
 from aiogram.exceptions import (
+    AiogramError,
+    ClientDecodeError,
     TelegramAPIError,
-    TelegramNetworkError,
     TelegramRetryAfter,
     TelegramUnauthorizedError,
 )
 from aiogram.methods import TelegramMethod
 from aiogram.types import Update
 
-from bot.handling import Handling
+from bot.handling import KINDS, Handling, has_number
 from gateway.clock import Clock
 
 log = logging.getLogger(__name__)
 
-ALLOWED_UPDATES = ["message", "my_chat_member", "callback_query"]
 BATCH = 100  # the Bot API's own limit
 PATIENCE = 2.0  # seconds a slow reply may hold the next poll; then it goes on beside it
 SLOWEST = 60.0  # seconds after which an update is given up
@@ -31,16 +31,16 @@ FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 15.0
 POLL_SLACK = 10  # seconds of the network on top of the long poll
 
 
-class GetRawUpdates(TelegramMethod[list[dict[str, Any]]]):
+class GetRawUpdates(TelegramMethod[list[Any]]):
     """Bot API `getUpdates`, each update left unparsed."""
 
-    __returning__ = list[dict[str, Any]]
+    __returning__ = list[Any]
     __api_method__ = "getUpdates"
 
     offset: int | None = None
     limit: int = BATCH
     timeout: int = 0
-    allowed_updates: list[str] = ALLOWED_UPDATES
+    allowed_updates: list[str] = KINDS
 
 
 class Poller:
@@ -71,9 +71,12 @@ class Poller:
                     continue
                 except TelegramUnauthorizedError:
                     raise
-                except (TelegramAPIError, TelegramNetworkError) as problem:
+                except (TelegramAPIError, ClientDecodeError) as problem:
                     log.warning(
-                        "bot %s: the Bot API can't be polled, again in %.1f s: %s", self._bot.id, backoff, problem
+                        "bot %s: the Bot API can't be polled, again in %.1f s: %s",
+                        self._bot.id,
+                        backoff,
+                        _said(problem),
                     )
                     await asyncio.sleep(backoff)
                     backoff = min(LONGEST_BACKOFF, backoff * 2)
@@ -89,7 +92,11 @@ class Poller:
         method = GetRawUpdates(offset=offset, timeout=self._timeout)
         updates = await self._bot(method, request_timeout=self._timeout + POLL_SLACK)
         self.last_answer_at = self._clock()
-        return [update for update in updates if isinstance(update.get("update_id"), int)]
+        usable = [update for update in updates if has_number(update)]
+        if updates and not usable:  # nor can they be confirmed: they come again, until something else comes
+            log.warning("bot %s: %s updates are none", self._bot.id, len(updates))
+            await asyncio.sleep(FIRST_BACKOFF)
+        return usable
 
     async def _handle_all(self, updates: list[dict[str, Any]]) -> None:
         """Handle a batch: chats side by side, one chat's updates in order."""
@@ -126,6 +133,11 @@ class Poller:
                     await asyncio.sleep(FIRST_BACKOFF)
         except TimeoutError:
             log.warning("update %s took too long, given up", update.update_id)
+
+
+def _said(problem: AiogramError) -> str:
+    """What went wrong; an answer that makes no sense is not quoted, as it holds what people wrote."""
+    return "it makes no sense" if isinstance(problem, ClientDecodeError) else str(problem)
 
 
 def _chat_of(update: Update) -> int:

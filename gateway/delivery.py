@@ -17,7 +17,7 @@ from gateway.keyring import Unsealable
 from gateway.lines import Line, place_in_turn
 from gateway.local import LocalGateway
 from gateway.place import place_name
-from gateway.providers import Message, PermanentError, Receipt, TransientError
+from gateway.providers import Message, PermanentError, Receipt, TransientError, is_reference
 from gateway.render import render_message
 from gateway.settings import Settings
 from gateway.store import Busy, Claimed, Outcome
@@ -143,7 +143,7 @@ class Courier:
             return self._again(claimed, late, others=place < len(left) - 1)
         finally:
             busy[number] -= 1
-        if not receipt.reference:
+        if not is_reference(receipt.reference):
             return Outcome(claimed.id, "sent", tap=receipt.tap)
         instead, ceilings = self._instead(claimed)  # for early reports
         return Outcome(claimed.id, "sent", receipt.reference, instead=instead, tap=receipt.tap, ceilings=ceilings)

@@ -161,7 +161,7 @@ class Settings(BaseSettings):
     )
     guard_window_seconds: int = Field(7200, ge=60, description="looked back at; as LIMIT_SENDS_DESTINATION")
     guard_settle_seconds: int = Field(60, ge=0, description="a younger code may still be entered: not counted")
-    guard_sample: int = Field(10_000, ge=1, description="newest sessions looked at: 20 ms, however busy the sites")
+    guard_sample: int = Field(10_000, ge=1, description="newest sessions looked at: 30 ms, however busy the sites")
     guard_look_seconds: float = Field(5, gt=0, description="the bot process looks this often")
     guard_stop_seconds: int = Field(
         3600, ge=60, description="first stop; then it is tried again, and twice as long each time within a day"
@@ -244,6 +244,9 @@ class Settings(BaseSettings):
     )
     live_heartbeat_seconds: float = Field(15, gt=0, description="keeps proxies from closing a live stream")
     live_streams: int = Field(20_000, ge=1, description="open at once; 12 KiB each")
+    live_streams_session: int = Field(
+        20, ge=1, description="of those a session's: some tabs, and some not yet seen to be gone"
+    )
     shutdown_seconds: float = Field(4, gt=0, description="SIGTERM drains within 5 s")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="a line for every refusal at INFO; no code, key or whole phone at any level"

@@ -85,11 +85,13 @@ class Bot:
         wanted = kind in self.allowed_updates if self.allowed_updates else kind not in _NOT_BY_DEFAULT
         return self.push_raw({kind: payload}) if wanted else None
 
-    def push_raw(self, update: Json) -> int:
-        """Queue an update as it is. Its own update_id counts if it is a usable one."""
-        given = update.get("update_id")
-        if "update_id" not in update:
-            update = {"update_id": self.next_update_id, **update}
+    def push_raw(self, update: Any) -> int:
+        """Queue an update as it is, whatever it is. Its own update_id counts if it is a usable one."""
+        given = None
+        if isinstance(update, dict):
+            given = update.get("update_id")
+            if "update_id" not in update:
+                update = {"update_id": self.next_update_id, **update}
         number = given if isinstance(given, int) else self.next_update_id
         self.next_update_id = max(self.next_update_id, number + 1)
         self.updates.append((number, update))

@@ -18,6 +18,7 @@ from gateway.codes import DIGITS, derive_code
 from gateway.keyring import Keyring
 from gateway.settings import DEVELOPMENT_SECRET, SANDBOX_BOT
 from gateway.tokens import LiveClaim, live_tokens
+from tests.leaks import leaks
 from tests.nursery import Process, start
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,6 +55,7 @@ class Servers:
         self.sandbox = f"http://127.0.0.1:{sandbox_port}"
         self.database_url = f"sqlite:///{folder}/kodgate.sqlite3"
         self.http = httpx.Client(timeout=30)
+        self.codes: set[str] = set()  # that must not be in a log
         self._urls = dict(zip(NAMES, (self.web, self.live, self.sandbox), strict=True))
         self._processes: dict[str, Process] = {}
         self._beside: dict[str, tuple[str, Headers]] = {}
@@ -83,10 +85,27 @@ class Servers:
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object = None, *_: object) -> None:
+        self._learn_codes()
         self.http.close()
         for name in list(self._processes):
             self.stop(name)
+        if kind is None:
+            self.wrote_nothing_secret()
+
+    def _learn_codes(self) -> None:
+        """All that arrived in the inbox."""
+        try:
+            letters = httpx.get(f"{self.sandbox}/inbox.json", timeout=5).json()
+        except httpx.HTTPError:
+            return  # it is not one of the processes, or has ended before
+        self.codes |= {str(letter["code"]) for letter in letters}
+
+    def wrote_nothing_secret(self) -> None:
+        """The logs of web and bot, from their first line to here."""
+        for name in {"web", "bot"} & set(self.names):
+            found = list(leaks(self.log(name), self.codes))
+            assert not found, f"{name} wrote\n" + "\n".join(found[:20])
 
     def beside(self, name: str, module: str, **environment: str) -> str:
         """Another process of a kind, with a port of its own: its address. `start` starts it."""
@@ -163,7 +182,9 @@ class Servers:
         return self.http.post(f"{self.web}/session/check", json=body, headers=PUBLIC)
 
     def code_of(self, session_id: str) -> str:
-        return derive_code(Keyring([DEVELOPMENT_SECRET]).first.code, session_id, DIGITS, 6)
+        code = derive_code(Keyring([DEVELOPMENT_SECRET]).first.code, session_id, DIGITS, 6)
+        self.codes.add(code)
+        return code
 
     def live_url(self, session_id: str) -> str:
         tokens = live_tokens(Keyring([DEVELOPMENT_SECRET]), system_clock)

@@ -28,6 +28,7 @@ from gateway.settings import Settings, SettingsError
 from gateway.store import Outcome, Turnout
 from gateway.store.entries import Wanted
 from gateway.verbs import Caller, Created, Draft
+from tests.figures import Figure
 from tests.servers import PUBLIC, Servers
 from tests.world import World, make_world, new_phone
 
@@ -402,9 +403,7 @@ def log_in(world: World, phone: str, share: float, chance: random.Random) -> boo
     return True
 
 
-def test_of_honest_traffic_beside_a_pump_only_the_pump_is_stopped(
-    shop: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_of_honest_traffic_beside_a_pump_only_the_pump_is_stopped(shop: World, figure: Figure) -> None:
     choose(shop, "challenge=off")
     guard, chance = watch(shop), random.Random(1)
     sent: Counter[str] = Counter()
@@ -422,12 +421,10 @@ def test_of_honest_traffic_beside_a_pump_only_the_pump_is_stopped(
             guard.look()
             looked_at = shop.clock()
     stops = shop.gateway.store.stops()
-    with capsys.disabled():
-        print(
-            f"\n  a pump of one a second: stopped after {sent['pump']} messages of {sent['pump offered']}; ",
-            end="",
-        )
-        print(f"honest visitors beside it: {sent['honest']} sent, {len(stops)} prefix stopped: {stops[0].prefix}")
+    figure(
+        f"bill guard: a pump of one a second is stopped after {sent['pump']} messages of {sent['pump offered']}; "
+        f"honest visitors beside it: {sent['honest']} messages"
+    )
     assert [stop.prefix for stop in stops] == [PUMP]
     assert sent["pump"] < 150
     assert sent["honest"] > 300

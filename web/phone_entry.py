@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 from flask import Blueprint, Response, g, request, url_for
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 
 from gateway import errors
 from web import countries
@@ -15,6 +17,7 @@ from web.visitor import home_region
 
 phone_entry = Blueprint("phone_entry", __name__, url_prefix="/widget/countries/<lang>/<version>")
 
+_LONGEST_WISH = 500  # characters of an Accept-Language; browsers send 20 to 100
 _FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -53,7 +56,8 @@ def phone_field(only: frozenset[str] = frozenset()) -> PhoneField:
 
 def visitor_region() -> str:
     """The country chosen in the form that was posted; else the likeliest one."""
-    guess = home_region(request.accept_languages, _claimed_zone(), g.lang)
+    wished = request.headers.get("Accept-Language", "")[:_LONGEST_WISH]
+    guess = home_region(parse_accept_header(wished, LanguageAccept), _claimed_zone(), g.lang)
     return _chosen_region() or guess or countries.FALLBACK
 
 

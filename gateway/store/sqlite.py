@@ -771,8 +771,9 @@ def _set_keys(
     if taken or public == secret:
         raise StoreError("one of these API keys is already in use")
     db.execute("UPDATE api_key SET expires_at = ? WHERE project_id = ?", (old_until, project_id))
-    db.execute("INSERT INTO api_key VALUES (?, ?, 0, NULL, NULL)", (public, project_id))
-    db.execute("INSERT INTO api_key VALUES (?, ?, 1, ?, NULL)", (secret, project_id, code_key))
+    db.execute("INSERT INTO api_key (hash, project_id, secret) VALUES (?, ?, 0)", (public, project_id))
+    with_code = "INSERT INTO api_key (hash, project_id, secret, code_key) VALUES (?, ?, 1, ?)"
+    db.execute(with_code, (secret, project_id, code_key))
 
 
 # Rows
@@ -816,7 +817,9 @@ def _sends(db: sqlite3.Connection, session_id: str) -> tuple[Send, ...]:
 
 def _insert_session(db: sqlite3.Connection, new: NewSession) -> None:
     db.execute(
-        "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, 'live', ?, 0, 0, ?, ?, ?, ?, 0, ?)"
+        "INSERT INTO session (project_id, destination, id, sealed, code_mac, code_length, kind, lang, browser,"
+        " state, attempts_left, strikes, paused_until, created_at, expires_at, browser_mac, place, prefix)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'live', ?, 0, 0, ?, ?, ?, ?, ?)"
         " ON CONFLICT (project_id, destination) DO UPDATE SET id = excluded.id, sealed = excluded.sealed,"
         " code_mac = excluded.code_mac, code_length = excluded.code_length, own_code = NULL,"
         " lang = excluded.lang, browser = excluded.browser, state = 'live',"
@@ -1089,7 +1092,8 @@ def _compared(session: _Tried, macs: Sequence[bytes], now: int, pause: Pause) ->
 
 def _note_habit(db: sqlite3.Connection, project_id: int, destination: bytes, channel: Channel, now: int) -> None:
     db.execute(
-        "INSERT INTO habit VALUES (?, ?, ?, 1, ?) ON CONFLICT (project_id, destination, channel)"
+        "INSERT INTO habit (project_id, destination, channel, uses, last_used_at) VALUES (?, ?, ?, 1, ?)"
+        " ON CONFLICT (project_id, destination, channel)"
         " DO UPDATE SET uses = uses + 1, last_used_at = excluded.last_used_at",
         (project_id, destination, channel, now),
     )
@@ -1111,7 +1115,9 @@ def _activate(db: sqlite3.Connection, link: Link, now: int) -> tuple[bool, int]:
             "DELETE FROM activation WHERE bot_id = ? AND chat_id = ? AND project_id = ? AND destination <> ?",
             (link.bot_id, link.chat_id, *key),
         )
-        db.execute("INSERT OR REPLACE INTO activation VALUES (?, ?, ?, ?, ?, ?, ?)", (*key, *new, now))
+        columns = "project_id, destination, bot_id, chat_id, user_id, active, changed_at"
+        linked = f"INSERT OR REPLACE INTO activation ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - our own
+        db.execute(linked, (*key, *new, now))
     released = db.execute(
         "UPDATE message SET state = 'queued', created_at = ?1, due_at = 0 WHERE state = 'parked' AND session_id ="
         " (SELECT id FROM session WHERE project_id = ?2 AND destination = ?3 AND state = 'live'"
