@@ -13,7 +13,7 @@ _PHONE = re.compile(r"(\+?\d{2})\d{5,}(\d{2})")
 
 
 class _Masked(logging.Formatter):
-    """The last guard: what looks like a phone, an email or a bot's token is masked, what can't be printed spelt out.
+    """The last guard: what looks like a phone, an email, a bot's token is masked, what can't be printed spelt out.
 
     A message is one line; only a traceback has more, and those are indented: no value can begin an entry.
     """
