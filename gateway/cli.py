@@ -103,7 +103,7 @@ def doctor() -> None:
 
 
 @main.command()
-@click.argument("names", nargs=-1, type=click.Choice(list(PORTS)), metavar="[web|bot]...")
+@click.argument("names", nargs=-1, type=click.Choice(list(PORTS)), metavar="[web|bot|worker]...")
 @click.option("--wait", default=0.0, help="seconds to ask again while something is not well")
 def health(names: tuple[str, ...], wait: float) -> None:
     """Ask the processes named, or all that listen on this machine, whether they can serve."""
