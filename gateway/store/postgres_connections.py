@@ -141,7 +141,9 @@ class Connections:
     def _configure(self, connection: PooledConnection) -> None:
         prepare(connection)
         connection.hand = connection.cursor(binary=True)
-        self.void_before = max(self.void_before, crashed_at(connection))
+        crashed = crashed_at(connection)
+        with self._lock:  # of two that connect at once, the later moment stays
+            self.void_before = max(self.void_before, crashed)
 
 
 def full_url(url: str) -> str:
