@@ -30,8 +30,9 @@ audit:
 	pip-audit --require-hashes --disable-pip --requirement requirements.lock
 	pip-audit --require-hashes --disable-pip --requirement requirements-dev.lock
 
+# WRITE=1 writes docs/performance.md as well.
 bench: .venv/test
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(if $(WRITE),--write)
 
 # Needs npm and Chromium; fails where a score is below 98.
 lighthouse: .venv/test

@@ -21,7 +21,6 @@ TEN_MILLION = 10_000_000
 Measure = Callable[[BenchStore, Path, Size], Any]
 MEASURES: dict[str, Measure] = {
     "logins": logins.measure,
-    "half": logins.measure_half,
     "steady": steady.measure,
     "parts": parts.measure,
     "widgets": live.measure,

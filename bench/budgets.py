@@ -82,17 +82,11 @@ def _of_steady(name: str, steady: Steady) -> list[Verdict]:
 
 
 def _of_widgets(name: str, widgets: Widgets) -> list[Verdict]:
-    kib, told, activated = widgets.kib_each, widgets.told.p99, widgets.activated.p99
+    kib, told = widgets.kib_each, widgets.told.p99
     among = f"{name}: {widgets.widgets} open widgets"
     return [
         Verdict(f"{among}, KiB each", f"{WIDGET_KIB}", f"{kib:.1f}", kib <= WIDGET_KIB),
         Verdict(f"{among}, check to event, p99, ms", f"{EVENT_MS}", f"{told:.1f}", told <= EVENT_MS),
-        Verdict(
-            f"{name}: contact to event, one by one, p99, ms",
-            f"{EVENT_MS}",
-            f"{activated:.1f}",
-            activated <= EVENT_MS,
-        ),
     ]
 
 

@@ -49,6 +49,16 @@ class LoginRow(msgspec.Struct, frozen=True):
         return sum(self.cpu_ms.values())
 
 
+class HalfRow(msgspec.Struct, frozen=True):
+    """An open loop at half of the most logins a second that were measured."""
+
+    sent: bool
+    a_second: float
+    create: Spread
+    check: Spread
+    delivered: Spread | None
+
+
 class Logins(msgspec.Struct, frozen=True):
     """`answer_ms`: the smallest answer to a body; `sql_ms`: the bare SQL of a login, client and server."""
 
@@ -56,6 +66,7 @@ class Logins(msgspec.Struct, frozen=True):
     answer_ms: float
     sql_ms: dict[str, float]
     rows: list[LoginRow]
+    half: list[HalfRow]
     peak_mib: dict[str, float]
 
     @property
@@ -72,21 +83,6 @@ class Parts(msgspec.Struct, frozen=True):
     profile: list[tuple[str, float]]
 
 
-class HalfRow(msgspec.Struct, frozen=True):
-    """An open loop at half of the most logins a second that were measured."""
-
-    sent: bool
-    a_second: float
-    create: Spread
-    check: Spread
-    delivered: Spread | None
-
-
-class Half(msgspec.Struct, frozen=True):
-    taken: Taken
-    rows: list[HalfRow]
-
-
 class Steady(msgspec.Struct, frozen=True):
     """Everything on, `a_second` logins for `seconds`; `activated`: from the contact to the browser's stream."""
 
@@ -101,24 +97,22 @@ class Steady(msgspec.Struct, frozen=True):
 
 
 class Widgets(msgspec.Struct, frozen=True):
-    """`told`: from a check to its event, among `widgets` open streams; `activated`: one person at a time."""
+    """`told`: from a check to its event, among `widgets` open streams."""
 
     taken: Taken
     widgets: int
     opened_in: float
     kib_each: float
     told: Spread
-    activated: Spread
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """KiB that a live session adds to each process; seconds from exec to 200, on a new and on an old database."""
+    """KiB that a live session adds to each process; seconds from exec to the first 200 of /healthz."""
 
     taken: Taken
     sessions: int
     session_kib: dict[str, float]
-    first_start: dict[str, float]
-    next_start: dict[str, float]
+    start: dict[str, float]
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -156,7 +150,6 @@ class Figures(msgspec.Struct):
     """Everything, each section by store."""
 
     logins: dict[str, Logins] = {}
-    half: dict[str, Half] = {}
     steady: dict[str, Steady] = {}
     parts: dict[str, Parts] = {}
     widgets: dict[str, Widgets] = {}

@@ -17,7 +17,7 @@ from gateway.bootstrap import build_gateway
 from gateway.keyring import Destinations
 from gateway.settings import Settings
 
-FIRST = 2_000_000
+FIRST = 2_000_000  # the phone of the first new person
 WARM = 200
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import floor
-from bench.figures import Half, HalfRow, LoginRow, Logins, Spread, spread
+from bench.figures import HalfRow, LoginRow, Logins, Spread, spread
 from bench.load import Plan, Result, load
 from bench.machine import taken
 from bench.processes import Processes
@@ -17,7 +17,8 @@ from bench.stores import BenchStore
 
 CONNECTIONS = (1, 16, 64)
 WARM = 500
-HALF_CONNECTIONS = 256  # of an open loop: enough that none is waited for
+OPEN_CONNECTIONS = 256  # of an open loop: enough that none is waited for
+MOST = 49_000  # logins of one load
 
 _phones: Iterator[int] = itertools.cycle(range(2_000_000, 9_950_000, 50_000))
 
@@ -32,28 +33,9 @@ def measure(store: BenchStore, folder: Path, size: Size) -> Logins:
         _warm(site)
         kinds = itertools.product((False, True), CONNECTIONS)
         rows = [_row(site, connections, sent, size) for sent, connections in kinds]
-        peak = site.processes.peak_mib()
-    return Logins(now, round(answer, 4), _rounded(sql), rows, {name: round(mib) for name, mib in peak.items()})
-
-
-def measure_half(store: BenchStore, folder: Path, size: Size) -> Half:
-    """Latencies at half of the most logins a second, which is measured first."""
-    now = taken(store.version())
-    rows = []
-    with running(store, folder, store.new("half")) as site:
-        _warm(site)
-        for sent in (False, True):
-            sink = site.sink if sent else 0
-            most = load(Plan(site.port, 64, size.logins, next(_phones), sink))
-            rate = len(most.create) / most.seconds / 2
-            count = min(round(rate * size.half_seconds), 49_000)
-            result = load(Plan(site.port, HALF_CONNECTIONS, count, next(_phones), sink, rate))
-            rows.append(HalfRow(sent, round(rate), spread(result.create), spread(result.check), delivered(result)))
-    return Half(now, rows)
-
-
-def delivered(result: Result) -> Spread | None:
-    return spread(result.delivered) if result.delivered else None
+        half = [_half(site, sent, rows, size) for sent in (False, True)]
+        peak = {name: round(mib, 1) for name, mib in site.processes.peak_mib().items()}
+    return Logins(now, round(answer, 4), _rounded(sql), rows, half, peak)
 
 
 def cpu_ms(processes: Processes, plan: Plan) -> tuple[dict[str, float], Result]:
@@ -90,8 +72,20 @@ def _row(site: Site, connections: int, sent: bool, size: Size) -> LoginRow:
         round(count / run.result.seconds),
         spread(run.result.create),
         spread(run.result.check),
-        delivered(run.result),
+        _delivered(run.result),
     )
+
+
+def _half(site: Site, sent: bool, rows: list[LoginRow], size: Size) -> HalfRow:
+    """An open loop at half of the most logins a second that were measured."""
+    rate = max(row.a_second for row in rows if row.sent is sent) / 2
+    count = min(round(rate * size.half_seconds), MOST)
+    result = load(Plan(site.port, OPEN_CONNECTIONS, count, next(_phones), site.sink if sent else 0, rate))
+    return HalfRow(sent, rate, spread(result.create), spread(result.check), _delivered(result))
+
+
+def _delivered(result: Result) -> Spread | None:
+    return spread(result.delivered) if result.delivered else None
 
 
 def _warm(site: Site) -> None:

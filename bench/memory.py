@@ -16,18 +16,15 @@ WARM = 500
 
 def measure(store: BenchStore, folder: Path, size: Size) -> Memory:
     """Sessions are created and left alive; each start is from exec to /healthz's 200, the median of some."""
-    now = taken(store.version())
-    firsts, nexts = [], []
-    grew: dict[str, float] = {}
-    for turn in range(size.rounds):
-        url = store.new(f"memory{turn}")
+    now, url = taken(store.version()), store.new("memory")
+    with running(store, folder, url) as site:
+        starts = [site.started]
+        grew = _grew(site, size.sessions)
+    for _ in range(size.rounds - 1):
         with running(store, folder, url) as site:
-            firsts.append(site.started)
-            if turn == 0:
-                grew = _grew(site, size.sessions)
-        with running(store, folder, url) as site:
-            nexts.append(site.started)
-    return Memory(now, size.sessions, grew, _median(firsts), _median(nexts))
+            starts.append(site.started)
+    median = {name: round(statistics.median_low(one[name] for one in starts), 2) for name in starts[0]}
+    return Memory(now, size.sessions, grew, median)
 
 
 def _grew(site: Site, sessions: int) -> dict[str, float]:
@@ -37,7 +34,3 @@ def _grew(site: Site, sessions: int) -> dict[str, float]:
     load(Plan(site.port, 16, sessions, FIRST + WARM, create_only=True))
     after = site.processes.resident_kib()
     return {name: round((after[name] - before[name]) / sessions, 2) for name in after}
-
-
-def _median(starts: list[dict[str, float]]) -> dict[str, float]:
-    return {name: round(statistics.median_low(one[name] for one in starts), 2) for name in starts[0]}

@@ -15,7 +15,6 @@ class Size:
     parts: int = 8000
     widgets: int = 2000  # open at once on one bot process (issue 5)
     widget_logins: int = 1000
-    people: int = 100  # who activate one after another
     sessions: int = 20_000  # alive at once, for what one weighs
     growth: tuple[int, ...] = (1000, 100_000, 1_000_000)
     growth_logins: int = 4000
@@ -30,8 +29,7 @@ QUICK = Size(
     parts=300,
     widgets=60,
     widget_logins=10,
-    people=5,
     sessions=200,
-    growth=(100, 1000),
+    growth=(1000,),
     growth_logins=100,
 )
