@@ -15,7 +15,7 @@ import click
 from bench import document, figures, growth, live, logins, memory, parts, steady, tables
 from bench.figures import SECTIONS, Figures
 from bench.sizes import QUICK, Size
-from bench.stores import BenchStore, known_stores, open_store
+from bench.stores import STORES, BenchStore, open_store
 
 TEN_MILLION = 10_000_000
 Measure = Callable[[BenchStore, Path, Size], Any]
@@ -31,7 +31,7 @@ MEASURES: dict[str, Measure] = {
 
 @click.command()
 @click.option("--only", default=",".join(SECTIONS), show_default=True, help="sections, separated by commas")
-@click.option("--store", "stores", type=click.Choice(known_stores()), multiple=True, help="default: each")
+@click.option("--store", "stores", type=click.Choice(STORES), multiple=True, help="default: each")
 @click.option("--logins", "count", type=int, help="logins a run instead of 8,000")
 @click.option("--rounds", type=int, help="runs of a kind instead of 3; the median counts")
 @click.option("--seconds", type=float, help="of the steady load instead of 60")
@@ -61,7 +61,7 @@ def main(
         raise click.ClickException("a smoke run's figures are not for the document")
     size = _size(QUICK if quick else Size(), count, rounds, seconds, ten_million)
     taken = Figures()
-    for store in stores or known_stores():
+    for store in stores or STORES:
         for section in wanted:
             _measure(taken, section, store, size)
     click.echo(f"\n{tables.budgets(taken)}")

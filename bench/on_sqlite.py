@@ -8,8 +8,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from bench.figures import Table
+from bench.past import FILLING, PAST, Destination, filling_values, past
 from bench.processes import Processes
-from bench.stores import FILLING, PAST, Destination, filling_values, past
 from gateway.clock import system_clock
 from gateway.ids import new_ulid
 from gateway.store import open_store
@@ -26,8 +26,6 @@ _USE = "UPDATE session SET state = 'used', attempts_left = 5 WHERE project_id = 
 
 class OnSqlite:
     """Implements `bench.stores.BenchStore`."""
-
-    name = "sqlite"
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -84,7 +84,7 @@ class Processes:
 
     def cpu_seconds(self) -> dict[str, float]:
         """User and system time of each process with its children, since its start (/proc/<pid>/stat)."""
-        return {name: sum(map(_cpu, _tree(pid))) for name, pid in self._pids().items()}
+        return {name: cpu_seconds(pid) for name, pid in self._pids().items()}
 
     def resident_kib(self) -> dict[str, int]:
         """The memory that each process with its children holds now; what they share is counted once (Pss)."""
@@ -99,6 +99,11 @@ class Processes:
 
     def _pids(self) -> dict[str, int]:
         return {name: process.pid for name, process in self._running.items()} | self._others
+
+
+def cpu_seconds(pid: int) -> float:
+    """Those of a process with its children, since its start."""
+    return sum(map(_cpu, _tree(pid)))
 
 
 def _answers(url: str) -> bool:

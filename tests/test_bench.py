@@ -54,7 +54,9 @@ def test_a_budget_that_is_exceeded_is_called_so() -> None:
     taken = figures.Taken("2026-01-01", "a machine", 2, 24, "3.11", "SQLite", 0.0)
     rows = [figures.LoginRow(16, sent, {"web": 0.2, "bot": 0.09}, 1, quick, quick, None) for sent in (False, True)]
     logins = figures.Logins(taken, 0.03, {"sql": 0.04}, rows, [], {})
-    found = [(one.budget, one.measured, one.floors, one.met) for one in verdicts(Figures(logins={"sqlite": logins}))]
+    found = [
+        (one.budget, one.measured, one.floors, one.met) for one in verdicts(Figures(logins={"sqlite": logins}))
+    ]
     assert found == [
         ("0.25", "0.290", "2.9", False),
         ("0.30", "0.290", "2.9", True),
