@@ -4,6 +4,8 @@
 """
 
 import dataclasses
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -54,6 +56,7 @@ def main(
     if render:
         document.write(figures.load())
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     wanted = only.split(",")
     if unknown := set(wanted) - set(SECTIONS):
         raise click.ClickException(f"no section is called {', '.join(sorted(unknown))}")

@@ -8,7 +8,6 @@ standard input (meanwhile web and bot start), and prints its result.
 import asyncio
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +23,7 @@ from gateway.tokens import LiveClaim, live_tokens
 
 WITHIN = 30.0
 PROJECT = 1
+_SHOWN = 80  # characters of what went wrong
 PERSON = 1_000_000  # the first one's id
 _KEYS = Keyring([SECRET])
 _TOKENS = live_tokens(_KEYS, system_clock)
@@ -45,7 +45,7 @@ class Plan(msgspec.Struct):
 
 
 class Told(msgspec.Struct):
-    """Seconds that each request took, and each event until it was read; of what went wrong, how often."""
+    """Seconds that each request took, and each event until it was read; what went wrong, how often."""
 
     seconds: float = 0.0
     create: list[float] = []
@@ -54,7 +54,7 @@ class Told(msgspec.Struct):
     delivered: list[float] = []
     activated: list[float] = []
     used: list[float] = []
-    errors: int = 0
+    errors: dict[str, int] = {}
 
 
 class Stream:
@@ -99,7 +99,8 @@ class Crowd:
         await self._log_in_all()
         server.close()
         await bot.cleanup()
-        self.told.errors += self._sink.doubled
+        if self._sink.doubled:
+            self.told.errors["a message came twice"] = self._sink.doubled
         return self.told
 
     async def _until_introduced(self) -> None:
@@ -126,9 +127,9 @@ class Crowd:
                     await self._by_sender(f"+7952{self._plan.first + number}")
                 else:
                     await self._by_bot(f"+7952{self._plan.first + number}", PERSON + number)
-        except (Exception, SystemExit):
-            self.told.errors += 1
-            traceback.print_exc()
+        except (Exception, SystemExit) as problem:
+            what = f"{type(problem).__name__}: {str(problem)[:_SHOWN]}"
+            self.told.errors[what] = self.told.errors.get(what, 0) + 1
 
     async def _by_sender(self, phone: str) -> None:
         arrival = self._sink.expect(phone)

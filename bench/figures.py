@@ -162,6 +162,8 @@ SECTIONS = Figures.__struct_fields__
 
 def spread(seconds: Sequence[float]) -> Spread:
     """Of what took so many seconds, in any order."""
+    if not seconds:
+        raise SystemExit("of something there was nothing to measure, see above")
     times = sorted(seconds)
 
     def at(share: float) -> float:

@@ -37,6 +37,8 @@ def measure(store: BenchStore, folder: Path, size: Size) -> Steady:
     if load.returncode:
         raise SystemExit("the crowd failed, see above")
     told = msgspec.json.decode(answer, type=crowd.Told)
+    for problem, times in told.errors.items():
+        sys.stderr.write(f"{times} times {problem}\n")
     spreads = {
         "create": spread(told.create),
         "check": spread(told.check),
@@ -46,5 +48,12 @@ def measure(store: BenchStore, folder: Path, size: Size) -> Steady:
     }
     cpu = {name: round((after[name] - before[name]) / logins * 1000, 4) for name in after}
     return Steady(
-        now, size.steady_rate, round(told.seconds, 1), logins, told.errors, cpu, spreads, spread(told.activated)
+        now,
+        size.steady_rate,
+        round(told.seconds, 1),
+        logins,
+        sum(told.errors.values()),
+        cpu,
+        spreads,
+        spread(told.activated),
     )
