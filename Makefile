@@ -6,14 +6,14 @@ BIN := .venv/bin
 SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 CATALOGUES := $(wildcard templates/locale/*/LC_MESSAGES/kodgate.po)
 
-.PHONY: run test setup lint audit bench lighthouse translations lock
+.PHONY: run test setup lint audit fuzz bench lighthouse translations lock
 
 run: .venv/run
 	@exec $(BIN)/kodgate run
 
 setup: .venv/run
 
-test: .venv/test
+test: .venv/fuzz
 	@$(BIN)/python tests/needs.py
 	$(BIN)/pytest $(SHARED)
 
@@ -24,11 +24,15 @@ lint: .venv/test
 	$(BIN)/lint-imports
 
 # Known vulnerabilities of what is locked. Needs pip-audit and its data over the network: where either is missing it fails and
-# says so, and nothing has been checked.
-audit:
-	@command -v pip-audit >/dev/null || { echo "pip-audit is missing: pipx install pip-audit; nothing was checked"; exit 2; }
-	pip-audit --require-hashes --disable-pip --requirement requirements.lock
-	pip-audit --require-hashes --disable-pip --requirement requirements-dev.lock
+# says so, and only an old list has been asked.
+audit: .venv/test
+	$(BIN)/python -m tests.audit
+
+# What anybody may send, for as many minutes: the parsers steered by coverage where atheris can be installed, then any order of
+# verbs, Bot API updates, and requests over bare sockets. What led somewhere new is kept in var/fuzz, and the next run begins there.
+MINUTES ?= 60
+fuzz: .venv/fuzz
+	$(BIN)/python -m tests.fuzzing $(MINUTES)
 
 # WRITE=1 writes docs/performance.md as well.
 bench: .venv/test
@@ -48,6 +52,11 @@ lighthouse: .venv/test
 
 .venv/test: .venv/run requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.venv/fuzz: .venv/test requirements-fuzz.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-fuzz.lock || \
+	  echo "atheris has no wheel for this Python or machine: make fuzz has hypothesis alone"
 	@touch $@
 
 # After changing a text: collects it into the catalogues, where its translation is then written. Their heads stay as they are:

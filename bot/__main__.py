@@ -11,9 +11,10 @@ def main() -> None:
     config, gateway = start_process("bot")
     need_port("bot", config.host, config.live_port)
     if isinstance(gateway, LocalGateway):
-        from bot import app
+        from bot.app import BotProcess
+        from bot.worker import run
 
-        asyncio.run(app.run(config, gateway))
+        asyncio.run(run(BotProcess, config, gateway))
     else:
         from bot import hosted
 

@@ -1,6 +1,8 @@
 """Many bots in one process: the server's own (TELEGRAM_BOT_TOKEN), and one for each token that projects brought.
 
-A bot that Telegram refuses, or can't be reached for, is tried again by itself; the others don't notice.
+All processes write for all bots. By webhook, all take updates, too; where they are polled for, one process does
+it for each bot. A bot that Telegram refuses, or can't be reached for, is tried again by itself; the others don't
+notice.
 """
 
 import asyncio
@@ -10,15 +12,18 @@ from collections.abc import Callable, Collection
 from aiogram import Bot, Dispatcher
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
-from aiogram.exceptions import TelegramAPIError, TelegramNotFound, TelegramUnauthorizedError
+from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramNotFound, TelegramUnauthorizedError
 from aiogram.types import BotCommand
 
 from bot.handlers import Conversations
+from bot.handling import Handling
+from bot.hooks import LOOK_EVERY, Webhook
 from bot.taps import Taps
 from bot.updates import Poller
 from gateway.bootstrap import introduce_bot
 from gateway.i18n import LANGUAGES, N_, translate
 from gateway.keyring import Unsealable
+from gateway.leases import Lease
 from gateway.local import LocalGateway
 from gateway.projects import Project
 from gateway.settings import Settings
@@ -30,12 +35,13 @@ log = logging.getLogger(__name__)
 BOTS_EVERY = 5.0  # seconds between two looks at the projects: web sees a change as late (gateway.book.MAX_AGE)
 AWAY_RETRY = 2.0  # seconds between two tries to reach the Bot API at start
 REFUSED_RETRY = 30.0  # seconds: a refused token seldom gets better, and each try is an error in the log
-SILENCE = 30_000  # ms beyond a long poll after which the Bot API counts as away
+SILENCE = 30_000  # ms beyond a long poll, or a look, after which the Bot API counts as away
+TURN_EVERY = 0.5  # seconds between two looks at whether it is this process that polls
 COMMANDS = {"start": N_("Connect this chat"), "stop": N_("No more codes here"), "help": N_("What this bot does")}
 
 
 class ServedBot:
-    """One bot: it introduces itself, then polls and talks, until cancelled."""
+    """One bot: it introduces itself, then takes updates and talks, until cancelled."""
 
     def __init__(
         self, token: str, gateway: LocalGateway, config: Settings, on_introduced: Callable[[], object]
@@ -44,16 +50,24 @@ class ServedBot:
         self.bot = Bot(token, session=AiohttpSession(api=server, limit=config.provider_concurrency))
         self.username = ""  # until Telegram has told it
         self.whose = ""  # for the operator: where the token comes from
+        self._config = config
         self._clock = gateway.clock
-        self._patience = config.poll_timeout_seconds * 1000 + SILENCE
         self._on_introduced = on_introduced
         dispatcher = Dispatcher()
         dispatcher.include_routers(Conversations(gateway).router(), Taps(gateway).router())
-        self._poller = Poller(self.bot, dispatcher, gateway.store, gateway.clock, config.poll_timeout_seconds)
+        self.handling = Handling(self.bot, dispatcher, gateway.store, gateway.clock, config)
+        self._webhook = Webhook(self.bot, gateway.keyring, gateway.clock, config)
+        self._poller = Poller(self.bot, self.handling, gateway.clock, config.poll_timeout_seconds)
+        lease = f"poll {self.bot.id}"
+        self._lease = Lease(gateway.store, gateway.clock, lease, config.poll_lease_seconds)
 
-    def polls(self) -> bool:
-        """Whether the Bot API has answered of late."""
-        return self._clock() - self._poller.last_answer_at < self._patience
+    def gets_updates(self) -> bool:
+        """Whether the Bot API has answered of late, or another process is the one that polls."""
+        if self._config.telegram_mode == "webhook":
+            return self._clock() - self._webhook.last_answer_at < LOOK_EVERY * 1000 + SILENCE
+        if self.username and not self._lease.mine:
+            return True
+        return self._clock() - self._poller.last_answer_at < self._config.poll_timeout_seconds * 1000 + SILENCE
 
     async def run(self) -> None:
         """Serve until cancelled, however long the Bot API is away."""
@@ -61,14 +75,17 @@ class ServedBot:
             wait = AWAY_RETRY
             try:
                 await self._introduce()
-                await self._poller.run()
+                if self._config.telegram_mode == "webhook":
+                    await self._webhook.keep_set()
+                else:
+                    await self._take_turns()
             except (TelegramUnauthorizedError, TelegramNotFound):
                 log.error("%s: Telegram does not know this bot token", self.whose)  # noqa: TRY400
                 wait = REFUSED_RETRY
             except TelegramAPIError as problem:
                 log.warning("%s: the Bot API is away, again in %s s: %s", self.whose, wait, problem)
-            except Busy as problem:
-                log.warning("%s: the store is busy, again in %s s: %s", self.whose, wait, problem)
+            except ClientDecodeError:  # its text quotes the answer
+                log.warning("%s: the Bot API made no sense, again in %s s", self.whose, wait)
             except Exception:
                 log.exception("%s: a defect of ours, again in %s s", self.whose, wait)
             await asyncio.sleep(wait)
@@ -76,7 +93,6 @@ class ServedBot:
     async def _introduce(self) -> None:
         """Learn the bot's name and hang up its commands."""
         me = await self.bot.get_me()
-        await self.bot.delete_webhook()
         for lang in (None, *LANGUAGES):
             commands = [
                 BotCommand(command=name, description=translate(lang or "en", text))
@@ -84,16 +100,41 @@ class ServedBot:
             ]
             await self.bot.set_my_commands(commands, language_code=lang)
         self.username = me.username or ""
-        self._poller.last_answer_at = self._clock()
         self._on_introduced()
+
+    async def _take_turns(self) -> None:
+        """Poll while this process holds the bot's lease; Telegram lets no two poll at once."""
+        try:
+            while True:
+                while not self._lease.held():
+                    await asyncio.sleep(TURN_EVERY)
+                await self.bot.delete_webhook(drop_pending_updates=False)
+                self._poller.last_answer_at = self._clock()
+                log.info("%s: this process polls for bot %s", self.whose, self.bot.id)
+                await self._poll_while_held()
+        finally:
+            self._lease.let_go()
+
+    async def _poll_while_held(self) -> None:
+        polling = asyncio.create_task(self._poller.run())
+        try:
+            while self._lease.held():
+                done, _ = await asyncio.wait([polling], timeout=TURN_EVERY)
+                if done:
+                    polling.result()  # it raises why it ended
+            log.warning("%s: another process polls now", self.whose)
+        finally:
+            polling.cancel()
+            await asyncio.wait([polling])
 
 
 class Bots:
     """The bots that the projects need just now, each in a task of its own."""
 
-    def __init__(self, gateway: LocalGateway, config: Settings) -> None:
+    def __init__(self, gateway: LocalGateway, config: Settings, *, takes_updates: bool = True) -> None:
         self._gateway = gateway
         self._config = config
+        self._takes_updates = takes_updates
         self._tasks: dict[ServedBot, asyncio.Task[None]] = {}
         self._by_token: dict[str, ServedBot] = {}
         self._by_project: dict[int, ServedBot] = {}
@@ -105,12 +146,16 @@ class Bots:
         served = self._by_project.get(project_id)
         return served.bot if served else None
 
-    def servers_polls(self) -> bool:
+    def by_id(self, bot_id: int) -> ServedBot | None:
+        """The bot of this id."""
+        return next((served for served in self._by_token.values() if served.bot.id == bot_id), None)
+
+    def servers_gets_updates(self) -> bool:
         """Whether the server's own bot, if there is to be one, gets its updates."""
         if not self._config.telegram_bot_token:
             return True
         served = self._by_token.get(self._config.telegram_bot_token)
-        return served is not None and served.polls()
+        return served is not None and served.gets_updates()
 
     async def run(self) -> None:
         """Start and stop bots as the projects want it, until cancelled; then stop them all."""
@@ -172,7 +217,7 @@ class Bots:
     def _start(self, token: str) -> ServedBot:
         served = ServedBot(token, self._gateway, self._config, self._introduced.set)
         self._by_token[token] = served
-        self._tasks[served] = asyncio.create_task(served.run())
+        self._tasks[served] = asyncio.create_task(served.run() if self._takes_updates else _idle())
         return served
 
     async def _stop(self, unneeded: list[ServedBot]) -> None:
@@ -189,6 +234,11 @@ class Bots:
 
 def _name(project: Project) -> str:
     return f"project {project.id} ({project.settings.name})"
+
+
+async def _idle() -> None:
+    """A bot that only writes."""
+    await asyncio.Event().wait()
 
 
 async def _end(tasks: Collection[asyncio.Task[None]]) -> None:

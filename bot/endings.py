@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gateway.channels import Channel
 from gateway.keyring import Unsealable
+from gateway.leases import Lease
 from gateway.lines import Line
 from gateway.local import LocalGateway
 from gateway.providers import Curious, SendError
@@ -14,12 +15,14 @@ from gateway.store import Busy, EndedSend
 
 log = logging.getLogger(__name__)
 
-EVENTS_AT_ONCE = 1000
 RETRY = 2.0  # seconds, where the store is busy
 
 
 class Endings:
-    """Follows the store's events. What a provider could not be told is not tried again: it is a courtesy."""
+    """Looks at sessions that changed. What a provider could not be told is not tried again: it is a courtesy.
+
+    Of many processes the one with the lease tells; where it dies, what ended until its lease does is not told.
+    """
 
     def __init__(self, gateway: LocalGateway, lines: Mapping[Channel, Line], settings: Settings) -> None:
         self._gateway = gateway
@@ -30,38 +33,44 @@ class Endings:
             for provider in line.providers
             if isinstance(provider, Curious)
         }
-        self._seen = gateway.store.last_event()
+        self._lease = Lease(gateway.store, gateway.clock, "endings", settings.lease_seconds)
+        self._changed: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def wake(self) -> None:
-        """Something was committed: look at once."""
-        self._wake.set()
+    def wake(self, sessions: Iterable[str]) -> None:
+        """Something was committed for these: look at once."""
+        if self._curious:
+            self._changed |= dict.fromkeys(sessions)
+        if self._changed:
+            self._wake.set()
 
     async def run(self) -> None:
         """Tell until cancelled."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            if not self._curious:
-                continue
-            try:
-                self._look()
-            except Busy as problem:
-                log.warning("the store is busy, endings wait: %s", problem)
-                await asyncio.sleep(RETRY)
-                self._wake.set()
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                try:
+                    self._look()
+                except Busy as problem:
+                    log.warning("the store is busy, endings wait: %s", problem)
+                    await asyncio.sleep(RETRY)
+                    self._wake.set()
+        finally:
+            self._lease.let_go()
 
     def _look(self) -> None:
-        store = self._gateway.store
-        while events := store.events_since(self._seen, EVENTS_AT_ONCE):
-            for session_id in dict.fromkeys(session_id for _, session_id in events):
-                for send in store.ended_sends(session_id):
-                    if provider := self._curious.get(send.channel):
-                        task = asyncio.create_task(self._tell(provider, send))
-                        self._tasks.add(task)
-                        task.add_done_callback(self._tasks.discard)
-            self._seen = events[-1][0]
+        if not self._lease.held():
+            self._changed.clear()
+        while self._changed:
+            session_id = next(iter(self._changed))
+            for send in self._gateway.store.ended_sends(session_id):
+                if provider := self._curious.get(send.channel):
+                    task = asyncio.create_task(self._tell(provider, send))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
+            del self._changed[session_id]
 
     async def _tell(self, provider: Curious, send: EndedSend) -> None:
         try:

@@ -157,9 +157,9 @@ async def run(config: Settings) -> None:
     stop, live = told_to_stop(), HostedLive(config)
 
     async def healthy(_: web.Request) -> web.Response:
-        return health({})
+        return health({}, "bot")
 
-    runner = await listen(config, {"/healthz": healthy, "/live/{token}": live.stream})
+    runner = await listen(config, config.live_port, {"/healthz": healthy, "/live/{token}": live.stream})
     log.info("ready on http://%s:%s", config.host, config.live_port)
     await stop.wait()
     await live.close()

@@ -1,45 +1,39 @@
 """Live streams on our own store: a widget's stream is woken by what was committed for its session."""
 
 import asyncio
-import logging
+from collections.abc import Iterable
 
+import msgspec
 from aiohttp import web
 
 from bot.streams import Streams
+from gateway.channels import SessionChannel
 from gateway.errors import SessionExpired
+from gateway.events import Events
 from gateway.local import LocalGateway
 from gateway.settings import Settings
-from gateway.store import Busy
 from gateway.tokens import LiveClaim
 from gateway.verbs import Caller
 from gateway.waiting import wait_for
 
-log = logging.getLogger(__name__)
-
 GRACE_MS = 1000  # a session that expires is told so when it is over for certain
-EVENTS_AT_ONCE = 1000
 
 
 class Live(Streams):
     """Streams that the store's events wake."""
 
-    def __init__(self, gateway: LocalGateway, config: Settings) -> None:
+    def __init__(self, gateway: LocalGateway, config: Settings, events: Events) -> None:
         super().__init__(gateway.keyring, gateway.clock, config)
         self._gateway = gateway
+        self._events = events
         self._listeners: dict[str, set[asyncio.Event]] = {}
-        self._seen = gateway.store.last_event()
         self._closing = False
 
-    def look(self) -> None:
-        """Something was committed: wake the streams that it concerns."""
-        try:
-            while events := self._gateway.store.events_since(self._seen, EVENTS_AT_ONCE):
-                self._seen = events[-1][0]
-                for _, session_id in events:
-                    for listener in self._listeners.get(session_id, ()):
-                        listener.set()
-        except Busy as problem:
-            log.warning("the store is busy, live streams wait: %s", problem)
+    def wake(self, sessions: Iterable[str]) -> None:
+        """Something was committed for these: wake their streams."""
+        for session_id in sessions:
+            for listener in self._listeners.get(session_id, ()):
+                listener.set()
 
     def close(self) -> None:
         """End every stream; the browsers come back on their own."""
@@ -64,15 +58,19 @@ class Live(Streams):
         if project is None:
             return
         caller = Caller(project, lang=claim.lang)
+        told = None
         while not self._closing:
             woken.clear()
-            number = self._seen
+            number = self._events.seen
             try:
                 progress = self._gateway.progress(caller, claim.session_id)
             except SessionExpired:
                 await response.write(b'event: progress\ndata: {"state":"expired"}\n\n')
                 return
-            await self.write(response, progress, number)
+            news = msgspec.structs.replace(progress, channels=[_still(channel) for channel in progress.channels])
+            if news != told or not project.settings.discreet:  # there, that something was sent is no news
+                await self.write(response, progress, number)
+            told = news
             if progress.state not in ("live", "approved"):  # an approved one is still to be collected
                 return
             await self._wait(response, woken, progress.expires_at + GRACE_MS)
@@ -86,3 +84,8 @@ class Live(Streams):
             await wait_for(woken, min(self.heartbeat, left))
             if not woken.is_set():
                 await self.beat(response)
+
+
+def _still(channel: SessionChannel) -> SessionChannel:
+    """Without its time, which runs by itself."""
+    return msgspec.structs.replace(channel, timeout=0)

@@ -8,7 +8,7 @@ from aiohttp import web
 from gateway.channels import Channel
 from gateway.lines import Line
 from gateway.local import LocalGateway
-from gateway.providers import ForgedReport, Reporting
+from gateway.providers import ForgedReport, Report, Reporting, storable
 from gateway.store import Busy
 
 log = logging.getLogger(__name__)
@@ -37,26 +37,26 @@ class Reports:
         body = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
-            reports = provider.reports(headers, body)
+            reports = storable(provider.reports(headers, body))
         except ForgedReport:
             log.warning("a forged report for %s was refused", channel)
             self._gateway.audit.note("provider", "report", reason="ForgedReport", detail=channel)
             raise web.HTTPForbidden(text="The signature is missing, wrong or too old.") from None
         try:
-            instead = self._instead(channel) if any(report.state == "failed" for report in reports) else {}
             for report in reports:
-                self._gateway.store.report(
-                    channel, report.reference, report.state, report.error, instead, self._gateway.clock()
-                )
+                self._note(channel, report)
         except Busy as problem:
             log.warning("the store is busy, a report shall come again: %s", problem)
             raise web.HTTPServiceUnavailable(headers={"retry-after": "1"}) from None
         return web.json_response({"taken": len(reports)})
 
-    def _instead(self, channel: Channel) -> dict[int, tuple[Channel, ...]]:
-        """Which channels may take over from this one, by project."""
-        projects = self._gateway.store.projects()
-        return {project.id: self._gateway.instead(project, channel, active=False) for project in projects}
+    def _note(self, channel: Channel, report: Report) -> None:
+        gateway = self._gateway
+        carried = gateway.store.carried(channel, report.reference) if report.state == "failed" else None
+        instead, ceilings = gateway.instead(carried, channel, active=False) if carried else ((), {})
+        gateway.store.report(
+            channel, report.reference, report.state, report.error, instead, gateway.clock(), ceilings
+        )
 
     def _provider(self, request: web.Request) -> tuple[Channel, Reporting]:
         name, number = request.match_info["channel"], request.match_info["number"]

@@ -1,15 +1,19 @@
 """What every bot process does, whatever it serves: listen, until it is told to stop."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.headers import security_headers
 from gateway.settings import Settings
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = logging.getLogger("aiohttp.server")
 
 LARGEST_BODY = 256 * 1024  # bytes: providers report several messages at once
 BACKLOG = 1024  # connections that wait to be accepted: a thousand pages come back at once after a restart
@@ -23,10 +27,15 @@ def told_to_stop() -> asyncio.Event:
     return stop
 
 
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Not what is no HTTP: aiohttp would write it down whole, a live token in its address included."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
 async def listen(
-    config: Settings, gets: Mapping[str, Handler], posts: Mapping[str, Handler] | None = None
+    config: Settings, port: int, gets: Mapping[str, Handler], posts: Mapping[str, Handler] | None = None
 ) -> web.AppRunner:
-    """Serve on HOST and LIVE_PORT until the runner is cleaned up."""
+    """Serve on HOST until the runner is cleaned up, which lets answers under way end."""
     app = web.Application(client_max_size=LARGEST_BODY)
     for path, handler in gets.items():
         app.router.add_get(path, handler)
@@ -39,7 +48,8 @@ async def listen(
             response.headers.setdefault(name, value)
 
     app.on_response_prepare.append(protect)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    log.addFilter(_is_ours)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=config.shutdown_seconds * 0.8)
     await runner.setup()
-    await web.TCPSite(runner, config.host, config.live_port, backlog=BACKLOG).start()
+    await web.TCPSite(runner, config.host, port, backlog=BACKLOG).start()
     return runner

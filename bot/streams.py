@@ -1,6 +1,7 @@
 """Server-sent events (WHATWG HTML, 9.2): what every live stream has in common, wherever its news comes from."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -31,7 +32,9 @@ class Streams(ABC):
         self.heartbeat = config.live_heartbeat_seconds
         self._tokens = live_tokens(keyring, clock)
         self._most = config.live_streams
+        self._most_of_one = config.live_streams_session
         self._open = 0
+        self._of_session: Counter[str] = Counter()
         self._encode = msgspec.json.Encoder().encode
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
@@ -40,10 +43,18 @@ class Streams(ABC):
             claim, _ = self._tokens.read(request.match_info["token"])
         except InvalidToken:
             raise web.HTTPForbidden(text="This live token is not ours, or too old.") from None
+        session_id = claim.session_id
+        if (
+            self._of_session[session_id] >= self._most_of_one
+        ):  # else whoever has one token takes everybody's streams
+            raise web.HTTPTooManyRequests(
+                text="Too many live streams of this login.", headers={"retry-after": "5"}
+            )
         if self._open >= self._most:
             raise web.HTTPServiceUnavailable(text="Too many live streams.", headers={"retry-after": "5"})
         response = web.StreamResponse(headers=_HEADERS)
         self._open += 1
+        self._of_session[session_id] += 1
         try:
             await response.prepare(request)
             await response.write(b"retry: %d\n\n" % RECONNECT_MS)
@@ -52,6 +63,9 @@ class Streams(ABC):
             pass  # the page is gone
         finally:
             self._open -= 1
+            self._of_session[session_id] -= 1
+            if not self._of_session[session_id]:
+                del self._of_session[session_id]
         return response
 
     @abstractmethod
@@ -69,8 +83,8 @@ class Streams(ABC):
         await response.write(b": still here\n\n")
 
 
-def health(checks: dict[str, Any]) -> web.Response:
+def health(checks: dict[str, Any], process: str) -> web.Response:
     """`GET /healthz`: 200 only when every check is well (None), else 503 with the reasons."""
     wrong = {name: problem for name, problem in checks.items() if problem}
-    status = {"status": "failing", **wrong} if wrong else {"status": "ok", "process": "bot"}
+    status = {"status": "failing", **wrong} if wrong else {"status": "ok", "process": process}
     return web.json_response(status, status=503 if wrong else 200)

@@ -1,11 +1,16 @@
-"""Talking in a chat: patient with a slow or busy Bot API, and never in the way of what matters."""
+"""Talking in a chat: patient with a slow or busy Bot API, and never in the way of what matters.
+
+What a login hinges on is said by `do`, which tries until it arrives. What is merely kind, a handler returns: it is
+said last, and by a webhook in its answer, which saves a request and may get lost.
+"""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiogram import Bot
 from aiogram.exceptions import (
+    ClientDecodeError,
     TelegramAPIError,
     TelegramBadRequest,
     TelegramForbiddenError,
@@ -13,7 +18,16 @@ from aiogram.exceptions import (
     TelegramRetryAfter,
     TelegramServerError,
 )
+from aiogram.methods import (
+    AnswerCallbackQuery,
+    EditMessageReplyMarkup,
+    EditMessageText,
+    SendMessage,
+    TelegramMethod,
+)
 from aiogram.types import InlineKeyboardMarkup, Message, ReplyMarkupUnion
+
+from gateway.providers.telegram import was_done
 
 log = logging.getLogger(__name__)
 
@@ -22,38 +36,42 @@ LONGEST_RETRY = 10.0
 _HARMLESS = ("message is not modified", "query is too old", "message to edit not found")
 
 
-async def say(bot: Bot, chat_id: int, text: str, markup: ReplyMarkupUnion | None = None) -> None:
-    """Send a text, trying until it arrives or its update is given up (see `bot.updates.SLOWEST`)."""
-    await _patiently(lambda: bot.send_message(chat_id, text, reply_markup=markup))
+def text(chat_id: int, words: str, markup: ReplyMarkupUnion | None = None) -> SendMessage:
+    """A message in a chat."""
+    return SendMessage(chat_id=chat_id, text=words, reply_markup=markup)
 
 
-async def answer(bot: Bot, query_id: str, text: str, *, alert: bool = False) -> None:
-    """End the wait of whoever pressed a button, with up to 200 characters. `alert` stays until it is read."""
-    await _patiently(lambda: bot.answer_callback_query(query_id, text, show_alert=alert))
+def toast(query_id: str, words: str, *, alert: bool = False) -> AnswerCallbackQuery:
+    """Ends the wait of whoever pressed a button, with up to 200 characters. `alert` stays until it is read."""
+    return AnswerCallbackQuery(callback_query_id=query_id, text=words, show_alert=alert)
 
 
-async def rewrite(message: Message, bot: Bot, text: str) -> None:
-    """Put a text in the place of a message and its buttons."""
-    await _patiently(lambda: bot.edit_message_text(text, chat_id=message.chat.id, message_id=message.message_id))
+def rewrite(message: Message, words: str) -> EditMessageText:
+    """Puts a text in the place of a message and its buttons."""
+    return EditMessageText(text=words, chat_id=message.chat.id, message_id=message.message_id)
 
 
-async def rebutton(message: Message, bot: Bot, markup: InlineKeyboardMarkup | None) -> None:
-    """Give a message other buttons, or none."""
-    chat_id, message_id = message.chat.id, message.message_id
-    await _patiently(
-        lambda: bot.edit_message_reply_markup(chat_id=chat_id, message_id=message_id, reply_markup=markup)
-    )
+def rebutton(message: Message, markup: InlineKeyboardMarkup | None) -> EditMessageReplyMarkup:
+    """Gives a message other buttons, or none."""
+    return EditMessageReplyMarkup(chat_id=message.chat.id, message_id=message.message_id, reply_markup=markup)
 
 
-async def _patiently(call: Callable[[], Awaitable[object]]) -> None:
+async def do(bot: Bot, method: TelegramMethod[Any]) -> None:
+    """Call the Bot API until it has taken this, or its update is given up (see `bot.handling`)."""
     wait = FIRST_RETRY
     while True:
         try:
-            await call()
+            await bot(method)
         except TelegramRetryAfter as problem:
             await asyncio.sleep(problem.retry_after)
         except (TelegramNetworkError, TelegramServerError) as problem:
             log.info("the Bot API is away (%s), said again in %.1f s", type(problem).__name__, wait)
+            await asyncio.sleep(wait)
+            wait = min(LONGEST_RETRY, wait * 2)
+        except ClientDecodeError as problem:
+            if was_done(problem):
+                return
+            log.info("the Bot API made no sense, said again in %.1f s", wait)
             await asyncio.sleep(wait)
             wait = min(LONGEST_RETRY, wait * 2)
         except TelegramForbiddenError:

@@ -5,12 +5,14 @@ program that makes up what buttons carry: of whatever is not the pressing chat's
 """
 
 import logging
+from typing import Any
 
-from aiogram import Bot, F, Router
+from aiogram import Bot, Router
 from aiogram.enums import ChatType
+from aiogram.methods import TelegramMethod
 from aiogram.types import CallbackQuery, InaccessibleMessage, InlineKeyboardMarkup, Message
 
-from bot.talk import answer, rebutton, rewrite
+from bot.talk import do, rebutton, rewrite, toast
 from gateway.i18n import N_, pick_language, translate
 from gateway.local import LocalGateway
 from gateway.render import render_bot_text
@@ -38,12 +40,12 @@ class Taps:
     def router(self) -> Router:
         """The handlers, in the order they are tried."""
         router = Router()
-        router.callback_query.register(self.pressed, F.message.chat.type == ChatType.PRIVATE)
+        router.callback_query.register(self.pressed, _is_private)
         router.callback_query.register(self.pressed_elsewhere)
         return router
 
-    async def pressed(self, query: CallbackQuery, bot: Bot) -> None:
-        """A button in a private chat, whose id is the person's own."""
+    async def pressed(self, query: CallbackQuery, bot: Bot) -> TelegramMethod[Any] | None:
+        """A button in a private chat, whose id is the person's own; how its message is to look."""
         lang = pick_language(query.from_user.language_code)
         press = read_press(query.data)
         assert query.message is not None  # noqa: S101 - the filter's promise
@@ -53,30 +55,33 @@ class Taps:
         log.info("bot %s: a press, %s", bot.id, outcome)
         # What can't be rewritten is said so that it stays.
         lasts = outcome in ("joined", "over") or isinstance(query.message, InaccessibleMessage)
-        await answer(bot, query.id, translate(lang, TOASTS[outcome]), alert=lasts)
-        if isinstance(query.message, Message):
-            await self._settle(query.message, bot, outcome, lang)
+        await do(bot, toast(query.id, translate(lang, TOASTS[outcome]), alert=lasts))
+        return _settled(query.message, outcome, lang) if isinstance(query.message, Message) else None
 
-    async def pressed_elsewhere(self, query: CallbackQuery, bot: Bot) -> None:
+    async def pressed_elsewhere(self, query: CallbackQuery) -> TelegramMethod[Any]:
         """No message of ours stands in a group or an inline result."""
-        await answer(bot, query.id, translate(pick_language(query.from_user.language_code), TOASTS["over"]))
+        return toast(query.id, translate(pick_language(query.from_user.language_code), TOASTS["over"]))
 
     def _decide(self, bot_id: int, chat_id: int, press: Press) -> str | Picked:
         if press.number is None:
             return "denied" if self._gateway.deny(bot_id, chat_id, press.session_id) else "over"
         return self._gateway.pick(bot_id, chat_id, press.session_id, press.number)
 
-    async def _settle(self, message: Message, bot: Bot, outcome: str, lang: str) -> None:
-        """Leave no button that does nothing.
 
-        A login that is over keeps its text: a second press, right behind the first, finds what that one wrote.
-        """
-        if outcome == "over":
-            await rebutton(message, bot, None)
-        elif outcome == "joined":
-            await rebutton(message, bot, _without_numbers(message.reply_markup))
-        else:
-            await rewrite(message, bot, render_bot_text(outcome, lang))
+async def _is_private(query: CallbackQuery) -> bool:
+    return query.message is not None and query.message.chat.type == ChatType.PRIVATE
+
+
+def _settled(message: Message, outcome: str, lang: str) -> TelegramMethod[Any]:
+    """Leave no button that does nothing.
+
+    A login that is over keeps its text: a second press, right behind the first, finds what that one wrote.
+    """
+    if outcome == "over":
+        return rebutton(message, None)
+    if outcome == "joined":
+        return rebutton(message, _without_numbers(message.reply_markup))
+    return rewrite(message, render_bot_text(outcome, lang))
 
 
 def _without_numbers(markup: InlineKeyboardMarkup | None) -> InlineKeyboardMarkup | None:

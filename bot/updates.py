@@ -6,27 +6,24 @@ batch. Here an update is confirmed once it is handled (or shown to be hopeless),
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any
 
-from aiogram import Bot, Dispatcher
+from aiogram import Bot
 from aiogram.exceptions import (
+    AiogramError,
+    ClientDecodeError,
     TelegramAPIError,
-    TelegramNetworkError,
     TelegramRetryAfter,
     TelegramUnauthorizedError,
 )
 from aiogram.methods import TelegramMethod
 from aiogram.types import Update
-from pydantic import ValidationError
 
+from bot.handling import KINDS, Handling, has_number
 from gateway.clock import Clock
-from gateway.store import Busy, Store
 
 log = logging.getLogger(__name__)
 
-ALLOWED_UPDATES = ["message", "my_chat_member", "callback_query"]
-OFFSET_TRUSTED_MS = 24 * 3600 * 1000  # Telegram may renumber updates after a quiet week
 BATCH = 100  # the Bot API's own limit
 PATIENCE = 2.0  # seconds a slow reply may hold the next poll; then it goes on beside it
 SLOWEST = 60.0  # seconds after which an update is given up
@@ -34,25 +31,24 @@ FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 15.0
 POLL_SLACK = 10  # seconds of the network on top of the long poll
 
 
-class GetRawUpdates(TelegramMethod[list[dict[str, Any]]]):
+class GetRawUpdates(TelegramMethod[list[Any]]):
     """Bot API `getUpdates`, each update left unparsed."""
 
-    __returning__ = list[dict[str, Any]]
+    __returning__ = list[Any]
     __api_method__ = "getUpdates"
 
     offset: int | None = None
     limit: int = BATCH
     timeout: int = 0
-    allowed_updates: list[str] = ALLOWED_UPDATES
+    allowed_updates: list[str] = KINDS
 
 
 class Poller:
     """Long polling of one bot."""
 
-    def __init__(self, bot: Bot, dispatcher: Dispatcher, store: Store, clock: Clock, timeout: int) -> None:
+    def __init__(self, bot: Bot, handling: Handling, clock: Clock, timeout: int) -> None:
         self._bot = bot
-        self._dispatcher = dispatcher
-        self._store = store
+        self._handling = handling
         self._clock = clock
         self._timeout = timeout
         self._last: dict[int, asyncio.Task[None]] = {}  # a chat's newest task, which its next one waits for
@@ -61,9 +57,9 @@ class Poller:
     async def run(self) -> None:
         """Poll until cancelled; then give what is being handled a moment.
 
-        Raises `TelegramUnauthorizedError` once the token is no longer good, and `Busy` at its start.
+        Raises `TelegramUnauthorizedError` once the token is no longer good.
         """
-        offset = self._first_offset()
+        offset = None  # what was not confirmed comes again, and whoever handled it has noted that
         backoff = FIRST_BACKOFF
         try:
             while True:
@@ -75,9 +71,12 @@ class Poller:
                     continue
                 except TelegramUnauthorizedError:
                     raise
-                except (TelegramAPIError, TelegramNetworkError) as problem:
+                except (TelegramAPIError, ClientDecodeError) as problem:
                     log.warning(
-                        "bot %s: the Bot API can't be polled, again in %.1f s: %s", self._bot.id, backoff, problem
+                        "bot %s: the Bot API can't be polled, again in %.1f s: %s",
+                        self._bot.id,
+                        backoff,
+                        _said(problem),
                     )
                     await asyncio.sleep(backoff)
                     backoff = min(LONGEST_BACKOFF, backoff * 2)
@@ -85,7 +84,6 @@ class Poller:
                 if updates:
                     await self._handle_all(updates)
                     offset = max(update["update_id"] for update in updates) + 1
-                    self._note(offset - 1)
         finally:
             if self._last:
                 await asyncio.wait(self._last.values(), timeout=PATIENCE)
@@ -94,18 +92,18 @@ class Poller:
         method = GetRawUpdates(offset=offset, timeout=self._timeout)
         updates = await self._bot(method, request_timeout=self._timeout + POLL_SLACK)
         self.last_answer_at = self._clock()
-        return [update for update in updates if isinstance(update.get("update_id"), int)]
+        usable = [update for update in updates if has_number(update)]
+        if updates and not usable:  # nor can they be confirmed: they come again, until something else comes
+            log.warning("bot %s: %s updates are none", self._bot.id, len(updates))
+            await asyncio.sleep(FIRST_BACKOFF)
+        return usable
 
     async def _handle_all(self, updates: list[dict[str, Any]]) -> None:
         """Handle a batch: chats side by side, one chat's updates in order."""
         chats: dict[int, list[Update]] = {}
         for raw in updates:
-            try:
-                update = Update.model_validate(raw, context={"bot": self._bot})
-            except ValidationError as problem:
-                log.warning("update %s is malformed, left out: %s", raw["update_id"], problem.errors()[0]["loc"])
-                continue
-            chats.setdefault(_chat_of(update), []).append(update)
+            if update := self._handling.read(raw):
+                chats.setdefault(_chat_of(update), []).append(update)
         tasks = [self._start(chat, some) for chat, some in chats.items()]
         if tasks:
             await asyncio.wait(tasks, timeout=PATIENCE)
@@ -128,36 +126,18 @@ class Poller:
             await self._handle_one(update)
 
     async def _handle_one(self, update: Update) -> None:
+        """Until it is handled: Telegram does not send again what is confirmed."""
         try:
             async with asyncio.timeout(SLOWEST):
-                await self._until_store_free(update)
+                while await self._handling.handle(update) is None:
+                    await asyncio.sleep(FIRST_BACKOFF)
         except TimeoutError:
             log.warning("update %s took too long, given up", update.update_id)
-        except Exception:
-            log.exception("update %s: a defect of ours", update.update_id)
 
-    async def _until_store_free(self, update: Update) -> None:
-        feed = cast(Callable[[Bot, Update], Awaitable[Any]], self._dispatcher.feed_update)
-        while True:
-            try:
-                await feed(self._bot, update)
-            except Busy as problem:
-                log.warning("the store is busy, update %s waits: %s", update.update_id, problem)
-                await asyncio.sleep(FIRST_BACKOFF)
-            else:
-                return
 
-    def _first_offset(self) -> int | None:
-        noted = self._store.update_offset(self._bot.id)
-        if noted and self._clock() - noted[1] < OFFSET_TRUSTED_MS:
-            return noted[0] + 1
-        return None
-
-    def _note(self, update_id: int) -> None:
-        try:
-            self._store.note_update(self._bot.id, update_id, self._clock())
-        except Busy as problem:
-            log.warning("update %s not noted: %s", update_id, problem)
+def _said(problem: AiogramError) -> str:
+    """What went wrong; an answer that makes no sense is not quoted, as it holds what people wrote."""
+    return "it makes no sense" if isinstance(problem, ClientDecodeError) else str(problem)
 
 
 def _chat_of(update: Update) -> int:

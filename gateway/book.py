@@ -58,6 +58,11 @@ class ProjectBook:
             self._refresh(UNKNOWN_KEY_AGE)
         return self._by_id.get(project_id)
 
+    def all(self) -> list[Project]:
+        """Every project."""
+        self._refresh(MAX_AGE)
+        return list(self._by_id.values())
+
     def by_bot(self, bot_id: int) -> list[Project]:
         """The projects whose bot this is."""
         self._refresh(MAX_AGE)

@@ -64,11 +64,30 @@ def _ensure_first_project(gateway: LocalGateway, settings: Settings) -> None:
     """The first project follows PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY where those are set."""
     if settings.project_public_key:
         keys = KeyPair(settings.project_public_key, settings.project_secret_key)
-        gateway.projects.ensure_first(ProjectSettings(name=settings.project_name), keys)
+        _name_countries(gateway, settings)
+        first = ProjectSettings(name=settings.project_name, countries=settings.project_countries)
+        gateway.projects.ensure_first(first, keys)
     if settings.sandbox:
         others = [project for project in gateway.store.projects() if not project.settings.bot_token]
         introduce_bot(gateway.store, others, int(SANDBOX_TOKEN.partition(":")[0]), SANDBOX_BOT)
     gateway.projects.forget()
+
+
+def _name_countries(gateway: LocalGateway, settings: Settings) -> None:
+    """A first project is not made before somebody has said where it sends; one from before has them as soon.
+
+    Raises `SettingsError`.
+    """
+    projects, named = gateway.store.projects(), settings.project_countries
+    if not projects and not named:
+        raise SettingsError(
+            "PROJECT_COUNTRIES is needed to create the first project: the countries that SMS, WhatsApp and Viber "
+            "go to, such as RU,KZ,+44, or all, to which anybody may then run up your bill"
+        )
+    if projects and named and not projects[0].settings.countries:
+        gateway.store.change_project(
+            projects[0].id, msgspec.structs.replace(projects[0].settings, countries=named)
+        )
 
 
 def introduce_bot(store: Store, projects: Iterable[Project], bot_id: int, username: str) -> None:

@@ -23,6 +23,9 @@ class Channel(StrEnum):
         return "email" if self is Channel.EMAIL else "phone"
 
 
+PAID = (Channel.WHATSAPP, Channel.VIBER, Channel.SMS)
+"""Those whose providers charge for each message."""
+
 NAMES = {
     Channel.TELEGRAM: "Telegram",
     Channel.WHATSAPP: "Whatsapp",  # as kod.mobi spells it

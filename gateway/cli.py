@@ -8,12 +8,15 @@ import click
 import msgspec
 
 from gateway.auditing import audit
+from gateway.bill.commands import guard
+from gateway.bill.countries import read_countries
 from gateway.book import MAX_AGE
 from gateway.bootstrap import build_gateway
 from gateway.channels import Channel
 from gateway.contact import Contact, parse_contact
 from gateway.doctor import Finding, examine
 from gateway.errors import BadRequest
+from gateway.health import PORTS, ask_health
 from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES
 from gateway.local import LocalGateway
 from gateway.projects import (
@@ -68,6 +71,12 @@ def bot() -> None:
 
 
 @main.command()
+def worker() -> None:
+    """Run a process that only delivers; any number of them, each with a WORKER_PORT of its own on one machine."""
+    _become("bot.worker")
+
+
+@main.command()
 def migrate() -> None:
     """Bring the database's schema up to date (web and bot do so themselves at start)."""
     ran = open_store(load_settings().database_url).migrate()
@@ -78,6 +87,14 @@ def migrate() -> None:
 def doctor() -> None:
     """Check the settings, the store, the bot and the providers, and say what is wrong."""
     _tell(list(examine(load_settings())))
+
+
+@main.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(PORTS)), metavar="[web|bot]...")
+@click.option("--wait", default=0.0, help="seconds to ask again while something is not well")
+def health(names: tuple[str, ...], wait: float) -> None:
+    """Ask the processes named, or all that listen on this machine, whether they can serve."""
+    _tell(ask_health(load_settings(), names, wait))
 
 
 @main.command()
@@ -118,12 +135,24 @@ def project() -> None:
 
 @project.command("create")
 @click.argument("name")
-def create_project(name: str) -> None:
-    """Create a project and show its keys, once."""
-    gateway = build_gateway(load_settings())
+@click.option("--countries", help="where SMS, WhatsApp and Viber go: RU,KZ,+44, or all")
+def create_project(name: str, countries: str | None) -> None:
+    """Create a project and show its keys, once.
+
+    Each message to a phone costs you money, so a project names the countries where its visitors are: others can't
+    make it send elsewhere.
+    """
+    config = load_settings()
+    try:
+        chosen = read_countries((countries if countries is not None else _ask_for_countries()).split(","))
+    except ValueError as problem:
+        raise click.ClickException(f"--countries: {problem}") from None
+    if not chosen:
+        raise click.ClickException(f"--countries is missing: {_WHICH_COUNTRIES}")
+    gateway = build_gateway(config)
     keys = new_keys()
     by = _operator(gateway)
-    made = gateway.store.add_project(ProjectSettings(name=name), by.now, by)
+    made = gateway.store.add_project(ProjectSettings(name=name, countries=chosen), by.now, by)
     gateway.projects.set_keys(made.id, keys, keep_seconds=0, by=by)
     _show_keys(made, keys)
 
@@ -236,6 +265,24 @@ def _project(gateway: LocalGateway, project_id: int) -> Project:
     return made
 
 
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+_WHICH_COUNTRIES = "where SMS, WhatsApp and Viber may go, such as RU,KZ,+44, or all"
+
+
+def _ask_for_countries() -> str:
+    if not _is_terminal():
+        return ""
+    click.echo(
+        "In which countries are the visitors? SMS, WhatsApp and Viber cost money, and go nowhere else; Telegram "
+        "and email go everywhere. You can change it: kodgate project set ID countries=…"
+    )
+    answer: str = click.prompt("ISO codes or calling codes, such as RU,KZ,+44, or all")
+    return answer
+
+
 def _read_secret(what: str) -> str:
     if sys.stdin.isatty():
         typed: str = click.prompt(what, hide_input=True)
@@ -254,6 +301,7 @@ def _become(module: str) -> None:
 
 
 main.add_command(audit)
+main.add_command(guard)
 
 if __name__ == "__main__":
     main()

@@ -10,13 +10,14 @@ import logging
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from gateway.bill.guard import Ceilings
 from gateway.channels import Channel
 from gateway.clock import to_iso
 from gateway.keyring import Unsealable
 from gateway.lines import Line, place_in_turn
 from gateway.local import LocalGateway
 from gateway.place import place_name
-from gateway.providers import Message, PermanentError, Receipt, TransientError
+from gateway.providers import Message, PermanentError, Receipt, TransientError, is_reference
 from gateway.render import render_message
 from gateway.settings import Settings
 from gateway.store import Busy, Claimed, Outcome
@@ -119,6 +120,8 @@ class Courier:
         """Hand the message to the provider whose turn it is."""
         line = self._lines.get(claimed.channel)
         left = line.left(claimed.id, claimed.given_up, claimed.provider) if line else []
+        if len(left) > 1 and claimed.channel is Channel.TELEGRAM and self._gateway.only_bot(claimed):
+            left = [number for number in left if number == 0]
         if line is None or not left:
             return self._failed(claimed, "the channel has no provider")
         place = place_in_turn(claimed.attempts, claimed.given_up, left)
@@ -140,20 +143,18 @@ class Courier:
             return self._again(claimed, late, others=place < len(left) - 1)
         finally:
             busy[number] -= 1
-        if not receipt.reference:
+        if not is_reference(receipt.reference):
             return Outcome(claimed.id, "sent", tap=receipt.tap)
-        instead = self._instead(claimed)  # for early reports
-        return Outcome(claimed.id, "sent", receipt.reference, instead=instead, tap=receipt.tap)
+        instead, ceilings = self._instead(claimed)  # for early reports
+        return Outcome(claimed.id, "sent", receipt.reference, instead=instead, tap=receipt.tap, ceilings=ceilings)
 
     def _free(self, channel: Channel, left: list[int], place: int) -> int:
         """The provider whose turn it is, or the next that is not busy with as many calls as it may have."""
         turns = left[place:] + left[:place]
         return next((number for number in turns if self._busy[channel][number] < self._concurrency), turns[0])
 
-    def _instead(self, claimed: Claimed) -> tuple[Channel, ...]:
-        project = self._gateway.project(claimed.project_id)
-        active = claimed.chat_id is not None
-        return self._gateway.instead(project, claimed.channel, active=active) if project else ()
+    def _instead(self, claimed: Claimed) -> tuple[tuple[Channel, ...], Ceilings]:
+        return self._gateway.instead(claimed, claimed.channel, active=claimed.chat_id is not None)
 
     def _message(self, claimed: Claimed) -> Message:
         project = self._gateway.projects.by_id(claimed.project_id)
@@ -197,7 +198,8 @@ class Courier:
     def _failed(self, claimed: Claimed, reason: str, given_up: int = 0) -> Outcome:
         """The channel can't deliver it: the next one takes over."""
         log.warning("message %s by %s failed: %s", claimed.id, claimed.channel, reason)
-        return Outcome(claimed.id, "failed", error=reason, given_up=given_up, instead=self._instead(claimed))
+        instead, ceilings = self._instead(claimed)
+        return Outcome(claimed.id, "failed", error=reason, given_up=given_up, instead=instead, ceilings=ceilings)
 
     def _refused(self, claimed: Claimed, number: int, *, others: bool, problem: PermanentError) -> Outcome:
         """This provider will never deliver it: the next one's turn, at once."""

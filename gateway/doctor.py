@@ -9,8 +9,9 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+from gateway.bill.commands import lines_of_ceilings, lines_of_stops
 from gateway.bootstrap import build_gateway
-from gateway.channels import NAMES, Channel
+from gateway.channels import NAMES, PAID, Channel
 from gateway.errors import BadRequest, GatewayError, SessionExpired
 from gateway.lines import Line
 from gateway.opening import open_lines
@@ -41,6 +42,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         return
     yield _store(settings)
     yield from _challenges(settings)
+    yield from _bill(settings)
     yield _telegram(settings)
     try:
         lines = open_lines(settings, None)
@@ -77,7 +79,7 @@ def _store(settings: Settings) -> Finding:
     try:
         store = build_gateway(settings).store
         store.ping()
-    except (StoreError, Busy) as problem:
+    except (SettingsError, StoreError, Busy) as problem:
         return Finding("store", False, str(problem))
     return Finding("store", True, f"{settings.database_url}, {len(store.projects())} project(s)")
 
@@ -86,7 +88,7 @@ def _challenges(settings: Settings) -> Iterator[Finding]:
     """Where a CAPTCHA provider is asked, web's only thread would wait for it."""
     try:
         projects = build_gateway(settings).store.projects()
-    except (StoreError, Busy):
+    except (SettingsError, StoreError, Busy):
         return  # said already
     for project in projects:
         chosen = project.settings
@@ -105,6 +107,27 @@ def _challenges(settings: Settings) -> Iterator[Finding]:
             )
         else:
             yield Finding(subject, True, f"{chosen.challenge_provider}, when it is {chosen.challenge}")
+
+
+def _bill(settings: Settings) -> Iterator[Finding]:
+    """Whether somebody could run up the bill, or does."""
+    try:
+        gateway = build_gateway(settings)
+        stops, full = lines_of_stops(gateway), lines_of_ceilings(gateway)
+    except (SettingsError, StoreError, Busy):
+        return  # said already
+    for project in gateway.store.projects():
+        if not project.settings.countries and set(PAID) & settings.provider_urls.keys():
+            yield Finding(
+                f"countries of project {project.id}",
+                False,
+                "never chosen, so codes that cost money go everywhere: "
+                f"kodgate project set {project.id} countries=RU,KZ (or all)",
+            )
+    for line in stops:
+        yield Finding("bill guard", True, line)
+    for line in full:
+        yield Finding("bill guard", False, line)
 
 
 def _public_url(settings: Settings) -> Finding:

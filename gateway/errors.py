@@ -173,12 +173,38 @@ class NoChannels(GatewayError):
     message = N_("This site has no way to send a code here yet.")
 
 
+class AllUsedUp(NoChannels):
+    """All of the project's channels for this contact have sent as much as they may in a day."""
+
+    message = N_("This site sends no more codes today. Please come back tomorrow.")
+
+
 class NoChannel(GatewayError):
     """The project does not have this channel."""
 
     status = 409
     sys_message = "ERROR_PROJECT_HAS_NO_CHANNEL"
     message = N_("This site does not send codes by this channel.")
+
+
+class ChannelUsedUp(NoChannel):
+    """The project has sent as much by this channel as it may in a day."""
+
+    message = N_("No more codes go out by this channel today. Choose another one.")
+
+
+class CountryNotAllowed(GatewayError):
+    """The project does not send to this phone's country, or not just now, by this channel."""
+
+    status = 409
+    sys_message = "ERROR_CHANNEL_NOT_ALLOWED_COUNTRY"
+    message = N_("This site does not send codes to that number by this channel. Choose another one.")
+
+
+class PhoneNotAllowed(CountryNotAllowed):
+    """The same by any channel that it has."""
+
+    message = N_("This site does not send codes to that number.")
 
 
 class ChannelCannotReach(GatewayError):

@@ -7,6 +7,7 @@ ever valid for another.
 
 import hmac
 import os
+from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -34,6 +35,7 @@ class SecretKey:
         self.mac = _subkey(root, b"mac")
         self.link = _subkey(root, b"link")
         self.tap = _subkey(root, b"tap")
+        self.webhook = _subkey(root, b"webhook")
         self.seal = AESGCM(_subkey(root, b"seal"))
         self.token = _subkey(root, b"token")
 
@@ -94,6 +96,15 @@ class Keyring:
         """Whether any key made this signature."""
         return any(hmac.compare_digest(_link_signature(key, session_id), signature) for key in self._keys)
 
+    def webhook_secret(self, bot_id: int) -> str:
+        """What Telegram shall show with every update of this bot: 43 characters of `A-Za-z0-9_-`."""
+        return _webhook_secret(self.first, bot_id)
+
+    def is_webhook_secret(self, bot_id: int, given: str) -> bool:
+        """Whether any key made this secret."""
+        shown = given.encode("utf-8", "surrogateescape")
+        return any(hmac.compare_digest(_webhook_secret(key, bot_id).encode(), shown) for key in self._keys)
+
 
 class Destinations:
     """Keyed hashes of contacts: how activations and sessions are found without storing a phone.
@@ -130,6 +141,10 @@ def _subkey(root: bytes, purpose: bytes) -> bytes:
 
 def _code_mac(key: SecretKey, session_id: str, code: str) -> bytes:
     return keyed_hash(key.mac, f"{session_id}:{code}".encode())[:_MAC]
+
+
+def _webhook_secret(key: SecretKey, bot_id: int) -> str:
+    return urlsafe_b64encode(hmac.digest(key.webhook, b"%d" % bot_id, "sha256")).decode().rstrip("=")
 
 
 def _link_signature(key: SecretKey, session_id: str) -> bytes:

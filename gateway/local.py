@@ -12,6 +12,7 @@ import msgspec
 from gateway import aes256, codes, errors
 from gateway.addresses import is_callable_url
 from gateway.audit import Ledger, audited, reason_of
+from gateway.bill.guard import Barred, BillGuard, Ceilings
 from gateway.book import ProjectBook
 from gateway.challenge import Gate
 from gateway.channels import DESCRIPTIONS, NAMES, Channel, SessionChannel
@@ -21,14 +22,17 @@ from gateway.i18n import N_, translate
 from gateway.ids import new_ulid
 from gateway.keyring import Destinations, Keyring, Unsealable
 from gateway.limits.limiter import Limiter, refusal_of
+from gateway.limits.subjects import range_prefix
 from gateway.manual import ManualSends
 from gateway.place import known_place
 from gateway.projects import Project
 from gateway.settings import Settings
 from gateway.store import (
     Busy,
+    Carried,
     Claimed,
     EndedSend,
+    Expected,
     Link,
     NewSession,
     Opened,
@@ -38,6 +42,7 @@ from gateway.store import (
     Paused,
     Queued,
     Refused,
+    Send,
     SessionRow,
     Store,
     Tried,
@@ -52,7 +57,9 @@ from gateway.verbs import (
     Checked,
     CodeForm,
     Created,
+    Delivery,
     Draft,
+    ExpectedLogin,
     LinkedSession,
     ManualSent,
     MessageStatus,
@@ -85,6 +92,20 @@ class _Face:
     description: str
 
 
+@dataclass(frozen=True)
+class _Ways:
+    """The channels that are open to a contact just now, and those that are closed; `parks` as in `Order`."""
+
+    open: tuple[Channel, ...]
+    barred: Barred
+    parks: bool
+
+    def must_take(self, channel: Channel) -> None:
+        """Raises the refusal of a closed channel."""
+        if channel not in self.open:
+            raise self.barred.get(channel, errors.NoChannel)()
+
+
 class LocalGateway:
     """Implements `gateway.verbs.BotGateway`; there each verb is described."""
 
@@ -105,7 +126,8 @@ class LocalGateway:
         self._configured = frozenset(settings.provider_urls)
         self._parks = Channel.TELEGRAM not in self._configured  # else Telegram is reached without its bot, too
         self._limiter = Limiter(settings, self._destinations)
-        self._manual = ManualSends(store, self.keyring, self._destinations, self._limiter)
+        self.bill = BillGuard(store, settings, clock)
+        self._manual = ManualSends(store, self.keyring, self._destinations, self._limiter, self.bill)
         self._gate = Gate(store, self.keyring, self.projects, settings, clock)
         self._faces: dict[tuple[Channel, str], _Face] = {}
 
@@ -135,20 +157,19 @@ class LocalGateway:
         legacy: bool = False,
     ) -> Created:
         project, now = caller.project, self.clock()
-        reachable = self._reachable(project, to.kind)
-        if not reachable:
-            raise errors.NoChannels
-        if channel:
-            self._must_reach(project, to.kind, channel)
+        ways = self._some_ways(project, to, channel)
         proved = self._gate.admit(caller)  # last, as what it takes is good once
         new = self._new_session(caller, to, now, legacy)
-        order = None
-        if send:
-            default = _default(project, reachable, Channel.WHATSAPP if legacy else None)
-            order = Order(
-                reachable, channel, default, self._cooldown, legacy, hold=code is not None, parks=self._parks
-            )
-        opened = self._open(caller, to, new, order, proved=proved)
+        while True:
+            order = self._order(caller, to, ways, channel, legacy, hold=code is not None) if send else None
+            try:
+                opened = self._open(caller, to, new, order, proved=proved)
+            except errors.ChannelUsedUp:  # by others, since we looked
+                former, ways = ways, self._some_ways(project, to, channel)
+                if len(ways.open) >= len(former.open):
+                    raise
+            else:
+                break
         self._note_opened(caller, new, opened)
         if code is not None:
             opened = self._carry_own_code(caller, opened, code)
@@ -157,7 +178,7 @@ class LocalGateway:
             session.id,
             to_iso(session.expires_at),
             opened.sent_to or "none",
-            self._faces_of(project, reachable, caller.lang, session, now),
+            self._faces_of(caller, ways, ways.open, session, now),
         )
 
     @audited("session.send")
@@ -166,20 +187,24 @@ class LocalGateway:
         session = self._live(caller, session_id, now)
         self._must_reach(caller.project, session.kind, channel)
         own = self._own_code(caller, session_id, code) if code is not None else None
-        queued = self._queue(caller, session, channel, own, now)
+        ways = self._ways(caller.project, self._contact(session))
+        ways.must_take(channel)
+        if self._rests_unseen(caller, session, channel, now):
+            [face] = self._faces_of(caller, ways, (channel,), session, now)
+            return Sent(session_id, to_iso(session.expires_at), face)
+        queued = self._queue(caller, session, ways, channel, own, now)
         if queued is None:
             raise errors.SessionExpired
-        [face] = self._faces_of(caller.project, (channel,), caller.lang, queued.session, now)
+        [face] = self._faces_of(caller, ways, (channel,), queued.session, now)
         if queued.outcome == "cooling":
             raise errors.TooSoon(face.timeout)
         return Sent(session_id, to_iso(session.expires_at), face)
 
     def channels(self, caller: Caller, session_id: str | None = None) -> list[SessionChannel]:
         project, now = caller.project, self.clock()
-        if not session_id:
-            return self._faces_of(project, self._reachable(project), caller.lang, None, now)
-        session = self._live(caller, session_id, now)
-        return self._faces_of(project, self._reachable(project, session.kind), caller.lang, session, now)
+        session = self._live(caller, session_id, now) if session_id else None
+        ways = self._ways(project, self._contact(session))
+        return self._faces_of(caller, ways, ways.open, session, now)
 
     @audited("session.check")
     def check(self, caller: Caller, session_id: str, code: object) -> Checked:
@@ -247,6 +272,7 @@ class LocalGateway:
         if not caller.secret:
             raise errors.AccessDenied
         self._must_reach(caller.project, draft.to.kind, draft.channel)
+        self._must_be_allowed(caller.project, draft)
         if draft.callback_url and not is_callable_url(draft.callback_url, self._config.callback_networks):
             raise errors.BadRequest("callback_url", N_("must be a public http(s) address"))
         now = self.clock()
@@ -263,17 +289,17 @@ class LocalGateway:
         session, now = self.store.session(caller.project.id, session_id), self.clock()
         if session is None:
             raise errors.SessionExpired
+        ways = self._ways(caller.project, self._contact(session))
         over = session.state in ("live", "approved") and session.expires_at <= now
         return Progress(
             "expired" if over else session.state,
             session.expires_at,
-            self._faces_of(
-                caller.project, self._reachable(caller.project, session.kind), caller.lang, session, now
-            ),
-            {send.channel: send.state for send in session.sends},
+            self._faces_of(caller, ways, ways.open, session, now),
+            self._deliveries(caller, session),
             session.code_length,
             {send.channel: send.instead_of for send in session.sends if send.instead_of},
             None if over else self._number(caller, session),
+            session.joined,
         )
 
     def ping(self) -> str | None:
@@ -313,6 +339,23 @@ class LocalGateway:
             session.active,
             session.place,
         )
+
+    def expect(self, bot_id: int, chat_id: int, session: LinkedSession | None) -> None:
+        self.store.expect(bot_id, chat_id, Expected(session.project.id, session.id) if session else None)
+
+    def expected(self, bot_id: int, chat_id: int, message_id: int) -> ExpectedLogin | None:
+        known = self.store.expected(bot_id, chat_id)
+        if known is None or known.met_by not in (None, message_id):
+            return None
+        project = self.projects.by_id(known.project_id)
+        if project is None:
+            return None
+        session = self.store.session(project.id, known.session_id)
+        contact = Contact("phone", self.keyring.open(session.sealed, session.id)) if session else None
+        return ExpectedLogin(project, known.session_id, contact)
+
+    def met(self, bot_id: int, chat_id: int, login: ExpectedLogin, message_id: int) -> None:
+        self.store.expect(bot_id, chat_id, Expected(login.project.id, login.session_id, message_id))
 
     def activate(self, project: Project, phone: Contact, *, bot_id: int, chat_id: int, user_id: int) -> Activation:
         destination = self._destinations.hash(project.id, phone.value)
@@ -381,6 +424,8 @@ class LocalGateway:
         )
         if isinstance(opened, Opened):
             return opened
+        if isinstance(opened, Refused) and opened.whose == "ceiling":
+            self.bill.forget(caller.project)
         if isinstance(opened, Refused) and not opened.whose:
             self._gate.demand(caller)
             return self._open(caller, to, new, order, proved=True, known=known)
@@ -391,18 +436,33 @@ class LocalGateway:
         raise refusal_of(opened, new.now)
 
     def _queue(
-        self, caller: Caller, session: SessionRow, channel: Channel, own: OwnCode | None, now: int
+        self,
+        caller: Caller,
+        session: SessionRow,
+        ways: _Ways,
+        channel: Channel,
+        own: OwnCode | None,
+        now: int,
     ) -> Queued | None:
-        order = (caller.project.id, session.id, channel, now, self._cooldown, own, self._parks)
-        to = Contact("phone" if session.kind == "phone" else "email", self._contact_of(session))
-        toll = self._limiter.sends(caller, to, session.destination, proved=True)
+        order = (caller.project.id, session.id, channel, now, self._cooldown, own, ways.parks)
+        to = _contact(session.kind, self._contact_of(session))
+        ceiling = self._ceilings(caller.project, free=ways.parks or session.active).get(channel)
+        toll = self._limiter.sends(caller, to, session.destination, proved=True, ceiling=ceiling)
         queued = self.store.queue(*order, toll, caller.actor)
         if _is_others(queued) and self._is_known(caller, session.destination, now):
-            toll = self._limiter.sends(caller, to, session.destination, proved=True, known=True)
+            toll = self._limiter.sends(caller, to, session.destination, proved=True, known=True, ceiling=ceiling)
             queued = self.store.queue(*order, toll, caller.actor)
         if isinstance(queued, Refused):
+            self.bill.forget(caller.project)
             raise refusal_of(queued, now)
         return queued
+
+    def _ceilings(self, project: Project, *, free: bool) -> Ceilings:
+        """What sends count against; `free`: Telegram reaches this contact by its bot, if at all."""
+        ceilings = self.bill.ceilings(project)
+        if not free or Channel.TELEGRAM not in ceilings:
+            return ceilings
+        return {channel: limit for channel, limit in ceilings.items() if channel is not Channel.TELEGRAM}
 
     def _try(self, caller: Caller, session_id: str, macs: list[bytes]) -> Tried | None:
         limiter, project_id, now = self._limiter, caller.project.id, self.clock()
@@ -439,12 +499,15 @@ class LocalGateway:
 
     def _number(self, caller: Caller, session: SessionRow) -> int | None:
         """What the session's own browser shows while a message with the numbers is there, or on its way."""
-        if not caller.browser_key or session.joined or session.state != "live" or not session.active:
+        if not caller.browser_key or session.joined or session.state != "live":
+            return None
+        discreet = self._is_discreet(caller, session.kind)  # then it is shown as if there were a message
+        if not session.active and not discreet:
             return None
         if not caller.project.settings.one_tap or Channel.TELEGRAM.kind != session.kind:
             return None
-        sent = next((send for send in session.sends if send.channel is Channel.TELEGRAM), None)
-        if sent is None or not (sent.tap or sent.state in ("queued", "sending")):
+        sent = _telegram(session)
+        if sent is None or not (discreet or sent.tap or sent.state in ("queued", "sending")):
             return None
         browser = self._destinations.browser(caller.project.id, caller.browser_key)
         if not hmac.compare_digest(session.browser_mac, browser):
@@ -475,6 +538,7 @@ class LocalGateway:
             browser_mac=self._destinations.browser(project.id, caller.browser_key),
             place=known_place(caller.place),
             actor=caller.actor,
+            prefix=range_prefix(to.value) if to.kind == "phone" else "",
         )
 
     def _note_opened(self, caller: Caller, new: NewSession, opened: Opened) -> None:
@@ -513,7 +577,10 @@ class LocalGateway:
         if opened.sent_to is None:
             self.store.set_code(caller.project.id, session.id, own, now)
             return opened
-        queued = self._queue(caller, session, opened.sent_to, own, now)
+        if self._rests_unseen(caller, session, opened.sent_to, now):
+            return opened
+        ways = self._ways(caller.project, self._contact(session))
+        queued = self._queue(caller, session, ways, opened.sent_to, own, now)
         return Opened(queued.session, opened.sent_to) if queued else opened
 
     def _live(self, caller: Caller, session_id: str, now: int) -> SessionRow:
@@ -531,22 +598,91 @@ class LocalGateway:
             and (channel in self._configured or (channel is Channel.TELEGRAM and self._has_bot(project)))
         )
 
+    def _ways(self, project: Project, to: Contact | None) -> _Ways:
+        """How a contact can be reached just now, or, where it is None, anybody."""
+        reachable = self._reachable(project, to.kind if to else None)
+        barred = self.bill.barred(project, to)
+        if not barred:
+            return _Ways(reachable, barred, self._parks)
+        parks = self._parks or Channel.TELEGRAM in barred
+        bot = Channel.TELEGRAM if self._has_bot(project) else None  # free, whatever else is closed
+        return _Ways(tuple(one for one in reachable if one is bot or one not in barred), barred, parks)
+
+    def _some_ways(self, project: Project, to: Contact, wanted: Channel | None) -> _Ways:
+        """The same, to the channel that is wanted or, if none is, any. Raises the refusal where there is none."""
+        ways = self._ways(project, to)
+        if wanted in ways.open or (ways.open and not wanted):
+            return ways
+        reachable = self._reachable(project, to.kind)
+        if not reachable:
+            raise errors.NoChannels
+        if wanted:
+            self._must_reach(project, to.kind, wanted)
+            ways.must_take(wanted)
+        barred = [ways.barred[channel] for channel in reachable]
+        raise errors.PhoneNotAllowed if errors.CountryNotAllowed in barred else errors.AllUsedUp
+
+    def _order(
+        self, caller: Caller, to: Contact, ways: _Ways, wanted: Channel | None, legacy: bool, *, hold: bool
+    ) -> Order:
+        project = caller.project
+        return Order(
+            ways.open,
+            wanted,
+            _default(project, ways.open, Channel.WHATSAPP if legacy else None),
+            self._cooldown,
+            legacy,
+            hold=hold,
+            parks=ways.parks,
+            ceilings=self._ceilings(project, free=ways.parks),
+            discreet=self._is_discreet(caller, to.kind),
+        )
+
+    def _must_be_allowed(self, project: Project, draft: Draft) -> None:
+        """What a server asks for costs money, too. Whether its ceiling is reached, the store will say."""
+        bot = draft.channel is Channel.TELEGRAM and self._has_bot(project) and draft.provider_id in (None, 1)
+        refusal = self.bill.barred(project, draft.to).get(draft.channel)
+        if refusal is errors.CountryNotAllowed and not bot:
+            raise errors.CountryNotAllowed
+
     def _has_bot(self, project: Project) -> bool:
         """Whether links can name the project's bot: its own, or the server's if that is the one configured now."""
         chosen = project.settings
         servers = str(chosen.bot_id) == self._config.telegram_bot_token.partition(":")[0]
         return bool(chosen.bot_username and (chosen.bot_token or servers))
 
-    def instead(self, project: Project, failed: Channel, *, active: bool) -> tuple[Channel, ...]:
-        """The channels that may take over from one that failed, the project's first choice first.
+    def instead(
+        self, sent: Claimed | Carried, failed: Channel, *, active: bool
+    ) -> tuple[tuple[Channel, ...], Ceilings]:
+        """The channels that may take over from one that failed, the project's first choice first, and ceilings.
 
-        `active`: the user's bot is, so that Telegram can deliver at once.
+        `active`: the user's bot is, so that Telegram can deliver at once. In a discreet project Telegram neither
+        takes over nor is taken over from: that would tell whether it reaches the phone.
         """
-        return tuple(
+        project = self.project(sent.project_id)
+        discreet = project is not None and project.settings.discreet
+        if project is None or (discreet and failed is Channel.TELEGRAM):
+            return (), {}
+        try:
+            to = _contact(failed.kind, self.keyring.open(sent.sealed, sent.session_id))
+        except Unsealable:
+            return (), {}
+        ways = self._ways(project, to)
+        telegram = (active or not ways.parks) and not discreet
+        instead = tuple(
             channel
-            for channel in self._reachable(project, failed.kind)
-            if channel is not failed and (channel is not Channel.TELEGRAM or active or not self._parks)
+            for channel in ways.open
+            if channel is not failed
+            and channel.kind == failed.kind
+            and (channel is not Channel.TELEGRAM or telegram)
         )
+        return instead, self._ceilings(project, free=active)
+
+    def only_bot(self, claimed: Claimed) -> bool:
+        """Whether Telegram may reach this phone by the bot alone, as its other provider costs money."""
+        project = self.project(claimed.project_id)
+        to = _contact("phone", self.keyring.open(claimed.sealed, claimed.session_id))
+        return project is not None and Channel.TELEGRAM in self.bill.barred(project, to)
 
     def code_of(self, send: Claimed | EndedSend) -> str:
         """The code of a message's session. Raises `Unsealable` where SECRET_KEYS has lost its key."""
@@ -563,33 +699,69 @@ class LocalGateway:
         if channel.kind != kind:
             raise errors.ChannelCannotReach
 
+    # What a caller is told of a session
+
+    def _contact(self, session: SessionRow | None) -> Contact | None:
+        """Whom a session is for; None where there is none, or nobody can tell any more."""
+        if session is None:
+            return None
+        try:
+            return _contact(session.kind, self.keyring.open(session.sealed, session.id))
+        except Unsealable:
+            return _contact(session.kind, "")
+
+    def _is_discreet(self, caller: Caller, kind: str) -> bool:
+        """Whether this caller is not to learn what is known of a phone."""
+        return caller.project.settings.discreet and not caller.secret and kind == "phone"
+
+    def _rests_unseen(self, caller: Caller, session: SessionRow, channel: Channel, now: int) -> bool:
+        """Whether Telegram rests; a discreet caller must not learn whether it is parked, sent or failed."""
+        sent = _telegram(session) if channel is Channel.TELEGRAM else None
+        discreet = sent is not None and self._is_discreet(caller, session.kind)
+        return sent is not None and discreet and self._waits(sent, now, discreet=True) > 0
+
+    def _deliveries(self, caller: Caller, session: SessionRow) -> dict[Channel, Delivery]:
+        """To whom it must not be told, a Telegram message waits, until the session has shown more."""
+        states: dict[Channel, Delivery] = {send.channel: send.state for send in session.sends}
+        if Channel.TELEGRAM in states and self._is_discreet(caller, session.kind) and not _has_proved(session):
+            states[Channel.TELEGRAM] = "parked"
+        return states
+
     def _faces_of(
         self,
-        project: Project,
+        caller: Caller,
+        ways: _Ways,
         channels: Iterable[Channel],
-        lang: str,
         session: SessionRow | None,
         now: int,
     ) -> list[SessionChannel]:
+        discreet = session is not None and self._is_discreet(caller, session.kind)
         sends = {send.channel: send for send in session.sends} if session else {}
         answer = []
         for channel in channels:
-            face = self._face(channel, lang)
+            face, telegram = self._face(channel, caller.lang), channel is Channel.TELEGRAM
             send = sends.get(channel)
-            waits = send.created_at + self._cooldown - now if send and send.state != "failed" else 0
-            telegram = channel is Channel.TELEGRAM
+            waits = self._waits(send, now, discreet=discreet) if send else 0
+            active = True
+            if telegram and ways.parks:
+                active = session is not None and (_has_proved(session) if discreet else session.active)
             answer.append(
                 SessionChannel(
                     name=face.name,
                     type=channel,
-                    is_active=(session is not None and session.active) if telegram and self._parks else True,
+                    is_active=active,
                     timeout=_seconds(min(waits, self._cooldown)),  # another process' clock may be ahead
                     image_url=face.image_url,
-                    link=self._deep_link(project, session) if telegram else self._config.public_url,
+                    link=self._deep_link(caller.project, session) if telegram else self._config.public_url,
                     description=face.description,
                 )
             )
         return answer
+
+    def _waits(self, send: Send, now: int, *, discreet: bool) -> int:
+        """How many milliseconds its channel rests; a failed send does not count, but where it would tell."""
+        counts = send.state != "failed" or (discreet and send.channel is Channel.TELEGRAM)
+        return send.created_at + self._cooldown - now if counts else 0
 
     def _face(self, channel: Channel, lang: str) -> _Face:
         face = self._faces.get((channel, lang))
@@ -618,6 +790,21 @@ def _pepper(store: Store, keyring: Keyring) -> bytes:
     if keyring.sealed_with(kept) is not keyring.first:
         store.replace("pepper", keyring.seal(pepper, "pepper"))
     return bytes.fromhex(pepper)
+
+
+def _contact(kind: str, value: str) -> Contact:
+    return Contact("phone" if kind == "phone" else "email", value)
+
+
+def _telegram(session: SessionRow) -> Send | None:
+    return next((send for send in session.sends if send.channel is Channel.TELEGRAM), None)
+
+
+def _has_proved(session: SessionRow) -> bool:
+    """Whether the bot was activated during this very session, by whoever follows its link."""
+    sent = _telegram(session)
+    released = sent is not None and sent.began_parked and sent.state not in ("parked", "failed")
+    return released and session.active and not session.joined
 
 
 def _default(project: Project, reachable: tuple[Channel, ...], preferred: Channel | None) -> Channel:

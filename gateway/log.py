@@ -4,7 +4,8 @@ import logging
 import re
 import sys
 
-_EMAIL = re.compile(r"([\w.+-])[\w.+-]*(@[\w-])")
+_LONGEST = 2000  # characters of a message: a path may have 60,000, and its end tells nobody anything
+_EMAIL = re.compile(r"(?<![\w.+-])([\w.+-])[\w.+-]*+(@[\w-])")  # each stretch of letters is walked once
 _PHONE = re.compile(r"(\+?\d{2})\d{5,}(\d{2})")
 
 
@@ -15,12 +16,16 @@ class _Masked(logging.Formatter):
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = _printable(record.message)
+        record.message = _shortened(_masked(_printable(record.message)))
         return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
         lines = super().format(record).split("\n")
         return "\n  ".join(_masked(_printable(line)) for line in lines)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _printable(text: str) -> str:
@@ -34,10 +39,15 @@ def _masked(text: str) -> str:
     return _PHONE.sub(r"\1•••\2", _EMAIL.sub(r"\1•••\2", text))
 
 
+def make_formatter(process: str) -> logging.Formatter:
+    """How a process writes its lines."""
+    return _Masked(f"%(asctime)s {process} %(levelname)s %(name)s: %(message)s")
+
+
 def set_up_logging(process: str, level: str) -> None:
     """Log to standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Masked(f"%(asctime)s {process} %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(make_formatter(process))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in ("aiogram", "aiohttp.access", "httpx", "_granian"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,23 +1,28 @@
 """`manual/send`: a site's own server sends a code by a channel it names, without a session (seed: Manual send)."""
 
 from gateway import errors
+from gateway.bill.guard import BillGuard
+from gateway.channels import Channel
 from gateway.clock import to_iso
 from gateway.codes import derive_code
 from gateway.keyring import Destinations, Keyring, Unsealable
 from gateway.limits.limiter import Limiter, refusal_of
 from gateway.projects import Project
-from gateway.store import ManualRow, NewManual, OwnCode, Refused, Store
+from gateway.store import Limit, ManualRow, NewManual, OwnCode, Refused, Store
 from gateway.verbs import Caller, Draft, ManualSent, MessageStatus
 
 
 class ManualSends:
     """Queues such messages, each once for its Idempotency-Key, and tells how they went."""
 
-    def __init__(self, store: Store, keyring: Keyring, destinations: Destinations, limiter: Limiter) -> None:
+    def __init__(
+        self, store: Store, keyring: Keyring, destinations: Destinations, limiter: Limiter, bill: BillGuard
+    ) -> None:
         self._store = store
         self._keyring = keyring
         self._destinations = destinations
         self._limiter = limiter
+        self._bill = bill
 
     def send(self, caller: Caller, draft: Draft, own: OwnCode | None, ulid: str, now: int) -> ManualSent:
         """Queue a message under a fresh ULID. Raises `ChannelCannotReach`, `KeyReused`, `TooSoon`."""
@@ -42,9 +47,12 @@ class ManualSends:
                 fingerprint=self._fingerprint(project, draft),
                 provider=draft.provider_id,
             ),
-            self._limiter.sends(caller, draft.to, destination, proved=True),
+            self._limiter.sends(
+                caller, draft.to, destination, proved=True, ceiling=self._ceiling(project, draft.channel)
+            ),
         )
         if isinstance(ordered, Refused):
+            self._bill.forget(project)
             raise refusal_of(ordered, now)
         if ordered == "unreachable":
             raise errors.ChannelCannotReach
@@ -61,6 +69,10 @@ class ManualSends:
             return status_of(row, self._keyring)
         except Unsealable:  # from before SECRET_KEYS lost the key: nobody can read it any more
             raise errors.NotFound from None
+
+    def _ceiling(self, project: Project, channel: Channel) -> Limit | None:
+        """Telegram reaches only those whose bot is active, and that is free."""
+        return None if channel is Channel.TELEGRAM else self._bill.ceilings(project).get(channel)
 
     def _code(self, project: Project, row: ManualRow) -> str:
         try:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from gateway import codes
+from gateway.bill.countries import ALL, read_countries
 from gateway.channels import Channel
 from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES
 
@@ -16,6 +17,9 @@ ALL_CHANNELS = (Channel.TELEGRAM, Channel.WHATSAPP, Channel.VIBER, Channel.SMS, 
 
 Flow = Literal["sending-first", "channel-first"]
 """The widget asks for the contact and sends by the best channel at once, or asks for the channel first."""
+
+
+Ceiling = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)] | None
 
 
 class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,11 +40,31 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     bot_id: int = 0
     bot_username: str = ""
     bot_token: str = ""  # sealed (`ProjectBook.bot_token` opens it); none: the server's bot, TELEGRAM_BOT_TOKEN
+    countries: tuple[str, ...] = ()  # where channels that cost money send; none: never chosen, which is all
+    countries_telegram: tuple[str, ...] = ()  # each of these instead of `countries`, where it names some
+    countries_whatsapp: tuple[str, ...] = ()
+    countries_viber: tuple[str, ...] = ()
+    countries_sms: tuple[str, ...] = ()
+    ceiling_telegram: Ceiling = None  # messages a day; none: CEILING_MESSAGES
+    ceiling_whatsapp: Ceiling = None
+    ceiling_viber: Ceiling = None
+    ceiling_sms: Ceiling = None
+    discreet: bool = False  # nobody but the site's server can tell a phone that is known from one that is not
     challenge: Literal["off", "suspicious", "always"] = "suspicious"
     challenge_provider: Literal["altcha", "turnstile", "smartcaptcha", "recaptcha"] = "altcha"
     challenge_site_key: Annotated[str, msgspec.Meta(max_length=200)] = ""
     challenge_secret: str = ""  # sealed (`ProjectBook.challenge_secret` opens it)
     challenge_when_down: Literal["closed", "open"] = "closed"
+
+    def countries_of(self, channel: Channel) -> tuple[str, ...]:
+        """Where a channel sends, if it costs money."""
+        own: tuple[str, ...] = getattr(self, f"countries_{channel}", ())
+        return own or self.countries
+
+    def ceiling_of(self, channel: Channel) -> int | None:
+        """The channel's own ceiling."""
+        ceiling: int | None = getattr(self, f"ceiling_{channel}", None)
+        return ceiling
 
     @property
     def alphabet(self) -> str:
@@ -89,6 +113,7 @@ def bot_id_of(token: str, *, sandbox: bool) -> int:
 
 _SPOKEN = {"yes": True, "on": True, "no": False, "off": False}
 _SET_ELSEWHERE = ("bot_id", "bot_username", "bot_token", "challenge_secret")  # by commands of their own
+_COUNTRIES = ("countries", "countries_telegram", "countries_whatsapp", "countries_viber", "countries_sms")
 _MAY_BE_EMPTY = ("challenge_site_key",)
 _ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?")
 
@@ -112,6 +137,10 @@ def change_settings(settings: ProjectSettings, changes: Iterable[str]) -> Projec
     except msgspec.ValidationError as problem:
         reason, _, place = str(problem).partition(" - at `$.")
         raise ValueError(f"{place.split('[')[0].rstrip('`')}: {reason}" if place else reason) from None
+    for name in _COUNTRIES:
+        changed = msgspec.structs.replace(changed, **{name: _countries(name, getattr(changed, name))})
+    if settings.countries and not changed.countries:
+        raise ValueError(f"countries: name some, or {ALL}")
     if changed.default_channel and changed.default_channel not in changed.channels:
         raise ValueError(f"default_channel: {changed.default_channel} is not one of the project's channels")
     if not changed.digits and not changed.letters:
@@ -126,6 +155,13 @@ def change_settings(settings: ProjectSettings, changes: Iterable[str]) -> Projec
                 f"{origin!r} is no origin; an example: https://shop.example.com or https://*.example.com"
             )
     return changed
+
+
+def _countries(field: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return read_countries(names)
+    except ValueError as problem:
+        raise ValueError(f"{field}: {problem}") from None
 
 
 def missing_of_challenge(settings: ProjectSettings) -> str:

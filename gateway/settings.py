@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gateway.bill.countries import ALL, read_countries
 from gateway.channels import Channel
 from gateway.limits.rate import Rate, read_rate
 from gateway.providers import WeightedUrl, WrongProviderUrl, check_provider_url, split_urls
@@ -23,6 +24,7 @@ DEVELOPMENT_PUBLIC_KEY = "pk_development"
 DEVELOPMENT_SECRET_KEY = "sk_development"  # noqa: S105
 SANDBOX_TOKEN = "1:sandbox"  # noqa: S105
 SANDBOX_BOT = "kodgate_sandbox_bot"
+TELEGRAM_API = "https://api.telegram.org"
 SHORTEST_SECRET = 32
 _BOT_TOKEN = re.compile(r"\d{1,16}:[A-Za-z0-9_-]+", re.ASCII)
 ADDRESSES = (
@@ -58,6 +60,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address that web, bot and sandbox listen on")
     port: int = Field(8000, ge=1, le=65535, description="web's port")
     live_port: int = Field(8001, ge=1, le=65535, description="the bot process's port: live events, webhooks")
+    worker_port: int = Field(8003, ge=1, le=65535, description="the worker's port: /healthz only")
     sandbox_port: int = Field(8002, ge=1, le=65535, description="development doubles")
     public_url: str = Field("", description="where visitors reach web; needed in production")
     live_url: str = Field("", description="where browsers reach the bot process; in production as PUBLIC_URL")
@@ -68,9 +71,15 @@ class Settings(BaseSettings):
     project_name: str = Field("Kodgate", description="the first project's name, as visitors read it")
     project_public_key: str = Field("", description="the first project's public key")
     project_secret_key: str = Field("", description="the first project's secret key")
+    project_countries: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="where the first project's paid channels send: RU,KZ,+44, or all; named before it is created",
+    )
     telegram_bot_token: str = Field("", description="from @BotFather; none: the sandbox, in development")
-    telegram_api_url: str = Field("https://api.telegram.org", description="the Bot API server")
-    telegram_mode: Literal["polling"] = Field("polling", description="how updates reach the bot")
+    telegram_api_url: str = Field(TELEGRAM_API, description="the Bot API server")
+    telegram_mode: Literal["polling", "webhook"] = Field(
+        "polling", description="how updates reach the bot: asked for, or sent to LIVE_URL/telegram/ (https)"
+    )
     telegram_url: str = Field("", description="a provider besides the bot: telegram-gateway://…")
     sms_url: str = Field("", description="providers of SMS, tried in order: webhook+https://… apprise+twilio://…")
     whatsapp_url: str = Field("", description="providers of WhatsApp")
@@ -139,6 +148,28 @@ class Settings(BaseSettings):
         Rate(10, 3600), description="contacts with one number, from however many chats"
     )
     limit_activations_project: Limited = Field(Rate(10_000, 3600), description="as many as LIMIT_SENDS_PROJECT")
+    ceiling_messages: int = Field(
+        5000,
+        ge=0,
+        description="a day, project and paid channel: some 250 euros of SMS; ceiling_sms=… of a project",
+    )
+    guard_codes: int = Field(
+        50, ge=1, description="sent to one beginning of phones; fewer never stop it: a small site has bad days"
+    )
+    guard_share: float = Field(
+        0.1, ge=0, le=1, description="entered codes below this stop it; honest visitors enter six of ten or more"
+    )
+    guard_window_seconds: int = Field(7200, ge=60, description="looked back at; as LIMIT_SENDS_DESTINATION")
+    guard_settle_seconds: int = Field(60, ge=0, description="a younger code may still be entered: not counted")
+    guard_sample: int = Field(10_000, ge=1, description="newest sessions looked at: 30 ms, however busy the sites")
+    guard_look_seconds: float = Field(5, gt=0, description="the bot process looks this often")
+    guard_stop_seconds: int = Field(
+        3600, ge=60, description="first stop; then it is tried again, and twice as long each time within a day"
+    )
+    guard_stop_longest_seconds: int = Field(86_400, ge=60, description="the stops stop growing here")
+    guard_lift_seconds: int = Field(
+        86_400, ge=60, description="an operator's lift holds this long, then the guard looks at what came since"
+    )
     block_seconds: int = Field(60, ge=1, description="first block of who is over a limit; doubles each time")
     block_longest_seconds: int = Field(
         3600, ge=1, description="the blocks stop growing here; a day's calm ends them"
@@ -204,14 +235,27 @@ class Settings(BaseSettings):
     kodmobi_rest_seconds: float = Field(10, gt=0, description="of that rest; then one request tries again")
     lease_seconds: float = Field(15, gt=0, description="then another process takes a message over")
     poll_timeout_seconds: int = Field(25, ge=0, le=50, description="Bot API long poll")
+    poll_lease_seconds: float = Field(
+        15, ge=1, description="of several bot processes one polls; it died: another takes over after this"
+    )
+    update_seconds: float = Field(15, gt=0, description="an update that takes longer is handled again")
+    webhook_connections: int = Field(
+        40, ge=1, le=100, description="updates that Telegram sends at once, a bot (Bot API: max_connections)"
+    )
     live_heartbeat_seconds: float = Field(15, gt=0, description="keeps proxies from closing a live stream")
     live_streams: int = Field(20_000, ge=1, description="open at once; 12 KiB each")
+    live_streams_session: int = Field(
+        20, ge=1, description="of those a session's: some tabs, and some not yet seen to be gone"
+    )
     shutdown_seconds: float = Field(4, gt=0, description="SIGTERM drains within 5 s")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="a line for every refusal at INFO; no code, key or whole phone at any level"
     )
 
-    @field_validator("secret_keys", "callback_networks", "kodmobi_origins", "trusted_proxies", mode="before")
+    @field_validator(
+        *("secret_keys", "callback_networks", "kodmobi_origins", "trusted_proxies", "project_countries"),
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -287,6 +331,7 @@ def _fill(settings: Settings) -> None:
         default("secret_keys", (DEVELOPMENT_SECRET,))
         default("project_public_key", DEVELOPMENT_PUBLIC_KEY)
         default("project_secret_key", DEVELOPMENT_SECRET_KEY)
+        default("project_countries", (ALL,))
         if not settings.telegram_bot_token and not settings.hosted:
             default("telegram_bot_token", SANDBOX_TOKEN)
             object.__setattr__(settings, "telegram_api_url", settings.sandbox_url)
@@ -307,6 +352,10 @@ def _fill_hosted(settings: Settings) -> None:
 
 
 def _check(settings: Settings) -> None:
+    try:
+        object.__setattr__(settings, "project_countries", read_countries(settings.project_countries))
+    except ValueError as problem:
+        raise ValueError(f"PROJECT_COUNTRIES: {problem}") from None
     for name in ADDRESSES:
         url = getattr(settings, name)
         parts = urlsplit(url)
@@ -331,8 +380,15 @@ def _check(settings: Settings) -> None:
         raise ValueError("LIMIT_SENDS_ADDRESS_SOFT must be part of LIMIT_SENDS_ADDRESS, in the same seconds")
     if settings.lease_seconds <= settings.provider_timeout_seconds:
         raise ValueError("LEASE_SECONDS must be longer than PROVIDER_TIMEOUT_SECONDS, or messages double")
+    _check_webhook(settings)
     if settings.production:
         _check_production(settings)
+
+
+def _check_webhook(settings: Settings) -> None:
+    secure = urlsplit(settings.live_url).scheme == "https"
+    if settings.telegram_mode == "webhook" and settings.telegram_api_url == TELEGRAM_API and not secure:
+        raise ValueError("TELEGRAM_MODE=webhook needs LIVE_URL to be https: Telegram sends updates there only")
 
 
 def _check_hosted(settings: Settings) -> None:

@@ -54,6 +54,7 @@ class Tokens(Generic[T]):
     def read(self, token: str) -> tuple[T, int]:
         """What the token carries, and when it was signed (milliseconds). Raises `InvalidToken`."""
         try:
+            _must_be_canonical(token)
             body, signed = self._signer.unsign(token, return_timestamp=True)
             value = self._decoder.decode(_unpadded(body))
         except (BadSignature, Base64Error, msgspec.DecodeError, ValueError):
@@ -96,6 +97,16 @@ def read_payload(keyring: Keyring, payload: str) -> str:
     if urlsafe_b64encode(signature).rstrip(b"=") != signed or not keyring.is_link_signature(session_id, signature):
         raise InvalidToken
     return session_id
+
+
+def _must_be_canonical(token: str) -> None:
+    """Of the spellings that base64 has for the same signature only the one that we write is read.
+
+    Raises `BadSignature`, `ValueError`.
+    """
+    signature = token.rpartition(".")[2].encode("ascii")
+    if urlsafe_b64encode(_unpadded(signature)).rstrip(b"=") != signature:
+        raise BadSignature("spelt otherwise")
 
 
 def _unpadded(text: bytes) -> bytes:

@@ -178,6 +178,8 @@ class Progress(msgspec.Struct, frozen=True):
     code_length: int
     instead_of: dict[Channel, Channel] = {}
     number: int | None = None
+    joined: bool = False
+    """Somebody else was handed the session as well, so that one tap is off."""
 
 
 class LinkedSession(msgspec.Struct, frozen=True):
@@ -191,6 +193,14 @@ class LinkedSession(msgspec.Struct, frozen=True):
     chat_id: int | None
     active: bool
     place: str = ""
+
+
+class ExpectedLogin(msgspec.Struct, frozen=True):
+    """The login that a chat's contact is for. `contact` is None where another session has taken its place."""
+
+    project: Project
+    session_id: str
+    contact: Contact | None
 
 
 Picked = Literal["approved", "wrong", "joined", "over"]
@@ -285,6 +295,15 @@ class BotGateway(Gateway, Protocol):
 
     def linked_session(self, bot_id: int, payload: str) -> LinkedSession:
         """The live session behind a deep link's `start` parameter. Raises `SessionExpired`."""
+
+    def expect(self, bot_id: int, chat_id: int, session: LinkedSession | None) -> None:
+        """The contact that this chat shares next is for that session's project; None: for all of the bot's."""
+
+    def expected(self, bot_id: int, chat_id: int, message_id: int) -> ExpectedLogin | None:
+        """What this message's contact is for; None: nothing was expected, or another message met it."""
+
+    def met(self, bot_id: int, chat_id: int, login: ExpectedLogin, message_id: int) -> None:
+        """The expected contact came with this message. Idempotent."""
 
     def activate(self, project: Project, phone: Contact, *, bot_id: int, chat_id: int, user_id: int) -> Activation:
         """Link a Telegram chat to the phone it proved, and let parked codes go. Idempotent."""

@@ -124,8 +124,14 @@ async def set_webhook(world: World, bot: Bot, params: Params) -> Any:
         bot.allowed_updates = _names(params)
     if params.flag("drop_pending_updates"):
         bot.updates.clear()
+    fresh = Webhook(url, secret, min(max(params.integer("max_connections", 40), 1), 100), set_at=time.time())
+    if bot.webhook and fresh.set_at - bot.webhook.set_at < 1:
+        raise ApiError(429, "retry after 1", {"retry_after": 1})
+    if bot.webhook and bot.webhook.is_like(fresh):
+        bot.webhook.set_at = fresh.set_at
+        return True
     bot.end_poll("terminated by setWebhook request")
-    bot.webhook = Webhook(url, secret, params.integer("max_connections", 40))
+    bot.webhook = fresh
     world.serve_webhook(bot)
     world.changed()
     return True

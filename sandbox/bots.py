@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 import time
@@ -13,8 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
-
 log = logging.getLogger("sandbox")
 
 Json = dict[str, Any]
@@ -23,8 +20,6 @@ Execute = Callable[["Bot", str, Json], Awaitable[Any]]
 MAX_UPDATES = 10_000
 MAX_CALLBACKS = 1_000
 _NOT_BY_DEFAULT = {"chat_member", "message_reaction", "message_reaction_count"}
-_FIRST_RETRY = 0.25
-_LAST_RETRY = 30.0
 
 
 class ConflictError(Exception):
@@ -36,8 +31,16 @@ class Webhook:
     url: str
     secret_token: str = ""
     max_connections: int = 40
+    set_at: float = 0.0
     last_error_date: int | None = None
     last_error_message: str = ""
+
+    def is_like(self, other: Webhook) -> bool:
+        return (self.url, self.secret_token, self.max_connections) == (
+            other.url,
+            other.secret_token,
+            other.max_connections,
+        )
 
 
 @dataclass(slots=True)
@@ -56,8 +59,9 @@ class Bot:
     """When it last asked for updates: how the chat page knows that a bot is running at all."""
     callbacks: OrderedDict[str, int] = field(default_factory=OrderedDict)
     """Presses of buttons that wait for answerCallbackQuery, and whose they are."""
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    """Updates came since a webhook's delivery last looked."""
     _poll: asyncio.Future[None] | None = None
-    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _stopping: bool = False
 
     @property
@@ -81,11 +85,13 @@ class Bot:
         wanted = kind in self.allowed_updates if self.allowed_updates else kind not in _NOT_BY_DEFAULT
         return self.push_raw({kind: payload}) if wanted else None
 
-    def push_raw(self, update: Json) -> int:
-        """Queue an update as it is. Its own update_id counts if it is a usable one."""
-        given = update.get("update_id")
-        if "update_id" not in update:
-            update = {"update_id": self.next_update_id, **update}
+    def push_raw(self, update: Any) -> int:
+        """Queue an update as it is, whatever it is. Its own update_id counts if it is a usable one."""
+        given = None
+        if isinstance(update, dict):
+            given = update.get("update_id")
+            if "update_id" not in update:
+                update = {"update_id": self.next_update_id, **update}
         number = given if isinstance(given, int) else self.next_update_id
         self.next_update_id = max(self.next_update_id, number + 1)
         self.updates.append((number, update))
@@ -132,7 +138,7 @@ class Bot:
                 poll.set_result(None)
 
     def _wake(self) -> None:
-        self._arrived.set()
+        self.arrived.set()
         self.end_poll()
 
     def stop(self) -> None:
@@ -149,48 +155,11 @@ class Bot:
             self.callbacks.popitem(last=False)
         return query_id
 
-    async def deliver_to_webhook(self, session: aiohttp.ClientSession, execute: Execute) -> None:
-        """POST updates to the webhook, one by one and in order, for as long as this task lives."""
-        pause = _FIRST_RETRY
-        while webhook := self.webhook:
-            if not self.updates:
-                self._arrived.clear()
-                await self._arrived.wait()
-                continue
-            number, update = self.updates[0]
-            try:
-                answer = await _post(session, webhook, update)
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                webhook.last_error_date = int(time.time())
-                webhook.last_error_message = str(error) or type(error).__name__
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LAST_RETRY)
-                continue
-            pause = _FIRST_RETRY
-            if self.updates and self.updates[0][0] == number:
-                self.updates.popleft()
-            method = answer.pop("method", None)
-            if isinstance(method, str):
-                await execute(self, method, answer)
-
-
-async def _post(session: aiohttp.ClientSession, webhook: Webhook, update: Any) -> Json:
-    """One delivery; the method call in its answer, if there is one."""
-    headers = {"X-Telegram-Bot-Api-Secret-Token": webhook.secret_token} if webhook.secret_token else {}
-    async with session.post(webhook.url, json=update, headers=headers) as response:
-        if not 200 <= response.status < 300:
-            raise aiohttp.ClientError(f"Wrong response from the webhook: {response.status} {response.reason}")
-        kind = response.content_type
-        if kind.startswith("multipart/"):
-            answer: Json = {}
-            async for part in aiohttp.MultipartReader.from_response(response):
-                if isinstance(part, aiohttp.BodyPartReader) and part.name:
-                    answer[part.name] = await part.text()
-            return answer
-        with suppress(ValueError):
-            body = json.loads(await response.read() or b"{}")
-            return body if isinstance(body, dict) else {}
-        return {}
+    def forget(self, number: int) -> None:
+        """An update was delivered."""
+        entry = next((entry for entry in self.updates if entry[0] == number), None)
+        if entry:
+            self.updates.remove(entry)
 
 
 def username_for(bot_id: int) -> str:

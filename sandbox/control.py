@@ -128,7 +128,11 @@ class Control:
         return web.json_response({"ok": True})
 
     async def update(self, request: web.Request) -> web.Response:
-        update_id = self._bot(request).push_raw(await read_object(request))
+        bot = self._bot(request)
+        try:
+            update_id = bot.push_raw(await request.json())
+        except ValueError:
+            raise RefusedError(400, "the body is not JSON") from None
         self.world.changed()
         return web.json_response({"ok": True, "update_id": update_id})
 

@@ -17,6 +17,7 @@ from sandbox.bots import Bot, Execute, Json, Webhook
 from sandbox.faults import Faults
 from sandbox.live import Hub
 from sandbox.people import DEFAULT_PHONE, People, Person
+from sandbox.webhooks import Delivery
 
 log = logging.getLogger("sandbox")
 
@@ -170,7 +171,8 @@ class World:
         if task := self._webhooks.pop(bot.id, None):
             task.cancel()
         if bot.webhook and self._session and self._execute:
-            self._webhooks[bot.id] = asyncio.create_task(bot.deliver_to_webhook(self._session, self._execute))
+            delivery = Delivery(bot, bot.webhook, self._session, self._execute)
+            self._webhooks[bot.id] = asyncio.create_task(delivery.run())
 
     def stop_listening(self) -> None:
         """Let go of everybody who waits: long polls and event streams end at once."""

@@ -13,18 +13,19 @@ function rank({ iso, code, words }, sought) {
 }
 
 // Resolves to a function that shows what fits the search, once the list is here.
-export async function open({ panel, search, status, region, ask, choose }) {
+export async function open({ panel, search, status, region, only, ask, choose }) {
   const got = await ask("");
+  const offered = ([iso]) => !only || only.split(" ").includes(iso);
   const list = panel.querySelector("[role=listbox]");
   const english = new Intl.DisplayNames(["en"], { type: "region" });
   const { compare } = new Intl.Collator(document.documentElement.lang);
-  const first = [...new Set([region.value, ...got.frequent])];
+  const first = [...new Set([region.value, ...got.frequent])].filter((iso) => offered([iso]));
   const place = (iso) => first.indexOf(iso) + 1 || Infinity;
-  const countries = got.countries.map(([iso, code, name]) => ({
+  const countries = got.countries.filter(offered).map(([iso, code, name]) => ({
     iso, code, name, place: place(iso), words: [name, english.of(iso)].map(fold), item: option(iso, code, name),
   }));
   countries.sort((a, b) => (a.place === b.place ? compare(a.name, b.name) : a.place - b.place));
-  countries[first.length].item.className = "rest";
+  if (first.length < countries.length) countries[first.length].item.className = "rest";
   let active;
 
   function option(iso, code, name) {

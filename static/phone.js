@@ -65,7 +65,7 @@
     const box = document.querySelector(".phone");
     if (!box || box.dataset.ready) return;
     box.dataset.ready = "yes";
-    const { address, zones } = box.dataset;
+    const { address, zones, only } = box.dataset; // only: the countries that this site sends to
     const [field, button, panel, search] = ["to", "country", "countries", "country-search"].map(byId);
     const { region, time_zone: clock } = field.form.elements;
     const status = panel.querySelector("[role=status]");
@@ -198,7 +198,7 @@
       button.setAttribute("aria-expanded", "true");
       search.value = "";
       search.focus();
-      opened ??= import(box.dataset.list).then((list) => list.open({ panel, search, status, region, ask, choose }));
+      opened ??= import(box.dataset.list).then((list) => list.open({ panel, search, status, region, only, ask, choose }));
       opened.then((filter) => filter()).catch(() => {
         opened = null;
         status.textContent = status.dataset.away;
@@ -250,7 +250,7 @@
     clock.value = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
     if (zones && clock.value.includes("/") && !zones.split(" ").includes(clock.value)) {
       ask(`zone/${clock.value}`).then((better) => {
-        if (!better || touched || significant(field.value)) return;
+        if (!better || touched || significant(field.value) || (only && !only.split(" ").includes(better[0]))) return;
         [region.value, plan] = better;
         plans.set(plan[0], plan);
         belongsTo(current());

@@ -1,5 +1,6 @@
 """Fixtures that all tests share, and the rules of a run, however many processes share it."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Generator, Iterator
@@ -11,6 +12,7 @@ import pytest
 from gateway.local import LocalGateway
 from gateway.settings import Settings
 from tests.figures import Figure, figure_of, tell_figures
+from tests.leaks import Listener, leaks_below
 from tests.servers import Servers
 from tests.turns import Turns
 from tests.world import World, make_world
@@ -65,6 +67,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def figure(request: pytest.FixtureRequest) -> Figure:
     """Takes a line about what the test has measured."""
     return figure_of(request.node)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_secret_is_written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Of a whole run: what is found fails its last test. With several runners each looks at what it ran.
+
+    Torn down behind every server; those look for their own codes when they end (tests/servers.py).
+    """
+    listener = Listener()
+    logging.getLogger().addHandler(listener)
+    yield
+    logging.getLogger().removeHandler(listener)
+    found = [*listener.found, *leaks_below(tmp_path_factory.getbasetemp())]
+    assert not found, "\n".join(found[:50])
 
 
 @pytest.fixture

@@ -30,7 +30,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.sent = self.rfile.read(int(self.headers.get("content-length", 0)))
-        body = json.loads(self.sent) if self.sent else None
+        is_form = "form" in self.headers.get("content-type", "")  # as aiogram's are
+        body = json.loads(self.sent) if self.sent and not is_form else None
         self.server.seen.append((self.command, self.path, dict(self.headers.items()), body))
         self.server.behave(self)
 

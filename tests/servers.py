@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,11 +18,14 @@ from gateway.codes import DIGITS, derive_code
 from gateway.keyring import Keyring
 from gateway.settings import DEVELOPMENT_SECRET, SANDBOX_BOT
 from gateway.tokens import LiveClaim, live_tokens
+from tests.leaks import leaks
+from tests.nursery import Process, start
 
 ROOT = Path(__file__).resolve().parent.parent
 START_WITHIN = 60.0
 STOP_WITHIN = 6.0
 NAMES = ("web", "bot", "sandbox")
+PORTS = {"web": "PORT", "bot": "LIVE_PORT", "bot.worker": "WORKER_PORT"}
 PUBLIC = {"x-api-key": "pk_development"}
 SECRET = {"x-api-key": "sk_development"}
 
@@ -53,8 +55,10 @@ class Servers:
         self.sandbox = f"http://127.0.0.1:{sandbox_port}"
         self.database_url = f"sqlite:///{folder}/kodgate.sqlite3"
         self.http = httpx.Client(timeout=30)
+        self.codes: set[str] = set()  # that must not be in a log
         self._urls = dict(zip(NAMES, (self.web, self.live, self.sandbox), strict=True))
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, Process] = {}
+        self._beside: dict[str, tuple[str, Headers]] = {}
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self.environment = {
             **kept,
@@ -81,21 +85,44 @@ class Servers:
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object = None, *_: object) -> None:
+        self._learn_codes()
         self.http.close()
         for name in list(self._processes):
             self.stop(name)
+        if kind is None:
+            self.wrote_nothing_secret()
+
+    def _learn_codes(self) -> None:
+        """All that arrived in the inbox."""
+        try:
+            letters = httpx.get(f"{self.sandbox}/inbox.json", timeout=5).json()
+        except httpx.HTTPError:
+            return  # it is not one of the processes, or has ended before
+        self.codes |= {str(letter["code"]) for letter in letters}
+
+    def wrote_nothing_secret(self) -> None:
+        """The logs of web and bot, from their first line to here."""
+        for name in {"web", "bot"} & set(self.names):
+            found = list(leaks(self.log(name), self.codes))
+            assert not found, f"{name} wrote\n" + "\n".join(found[:20])
+
+    def beside(self, name: str, module: str, **environment: str) -> str:
+        """Another process of a kind, with a port of its own: its address. `start` starts it."""
+        [port] = free_ports(1)
+        self._beside[name] = (module, {PORTS[module]: str(port), **environment})
+        self._urls[name] = f"http://127.0.0.1:{port}"
+        return self._urls[name]
+
+    def upgrade(self, name: str) -> None:
+        """From its next start on, a process beside has the code under test."""
+        self._beside[name][1]["PYTHONPATH"] = str(ROOT)
 
     def start(self, name: str, *, wait: bool = True) -> None:
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", name],
-                cwd=self.folder,  # away from a developer's .env
-                env=self.environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        module, environment = self._beside.get(name, (name, {}))
+        log = self.folder / f"{name}.log"
+        # in the folder, away from a developer's .env
+        self._processes[name] = start(module, self.folder, {**self.environment, **environment}, log)
         if wait:
             self.wait(name)
 
@@ -155,7 +182,9 @@ class Servers:
         return self.http.post(f"{self.web}/session/check", json=body, headers=PUBLIC)
 
     def code_of(self, session_id: str) -> str:
-        return derive_code(Keyring([DEVELOPMENT_SECRET]).first.code, session_id, DIGITS, 6)
+        code = derive_code(Keyring([DEVELOPMENT_SECRET]).first.code, session_id, DIGITS, 6)
+        self.codes.add(code)
+        return code
 
     def live_url(self, session_id: str) -> str:
         tokens = live_tokens(Keyring([DEVELOPMENT_SECRET]), system_clock)

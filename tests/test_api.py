@@ -10,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway import errors
 from tests.servers import PUBLIC, SECRET, Servers
 from tests.world import new_phone
+from web import fields
 
 ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 DATETIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -336,3 +338,9 @@ def test_the_logs_hold_no_code_key_or_phone(servers: Servers) -> None:
             assert secret not in log
         assert not re.search(r"\+?\d{10,}", re.sub(r"message \d+|update \d+", "", log))
     assert re.search(r"[0-9a-f]{8}-[0-9a-f]+ /session/\w+: ERROR_\w+", servers.log("web"))
+
+
+@pytest.mark.parametrize("session_id", ["\0", "01K8N1VMPN0EE389K72YW0CBM\0", "ё" * 26, "a\nb"])
+def test_what_no_session_id_can_be_is_asked_of_no_store(session_id: str) -> None:
+    with pytest.raises(errors.SessionExpired):
+        fields.session_id({"session_id": session_id})

@@ -252,7 +252,7 @@ def run(folder: Path, *arguments: str, text: str = "", **environment: str) -> st
 
 
 def test_the_command_filters_and_ends_with_the_newest(tmp_path: Path) -> None:
-    run(tmp_path, "project", "create", "Shop")
+    run(tmp_path, "project", "create", "Shop", "--countries", "RU")
     run(tmp_path, "project", "set", "2", "code_length=4", "channels=sms")
     run(tmp_path, "project", "rotate-keys", "2", "--keep", "0")
     run(tmp_path, "project", "set-challenge-secret", "2", text="not-to-be-seen\n")

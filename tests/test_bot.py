@@ -186,6 +186,7 @@ def test_a_malformed_update_holds_up_nobody(servers: Servers) -> None:
     update = f"{servers.sandbox}/api/bots/{SANDBOX_BOT}/update"
     chat = {"id": 5, "type": "private"}
     group = {"id": -5, "type": "group", "title": "g"}
+    raw: Any
     for raw in (
         {},
         {"message": "text"},
@@ -196,12 +197,20 @@ def test_a_malformed_update_holds_up_nobody(servers: Servers) -> None:
         {"my_chat_member": {"chat": chat}},
         {"callback_query": {"id": "1"}},
         {"from_the_future": {"a": [1, 2, 3]}},
+        None,
+        [],
+        "update",
+        {"update_id": True},
+        {"update_id": -5},
+        {"update_id": "x"},
+        {"update_id": None, "message": {}},
     ):
-        assert servers.http.post(update, json=raw).status_code == 200
+        assert servers.http.post(update, content=json.dumps(raw)).status_code == 200
     session_id, person = met(servers, new_phone())
     person.does("contact")
     becomes(servers, session_id, active=True)
     assert servers.health("bot") == 200
+    assert "from_the_future" not in servers.log("bot")  # nor anything else that people wrote
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ class Site:
 
 
 def new_site(servers: Servers, name: str) -> Site:
-    shown = kodgate(servers, "project", "create", name).split()
+    shown = kodgate(servers, "project", "create", name, "--countries", "all").split()
     key = next(word for word in shown if word.startswith("pk_"))
     site = Site(servers, shown[1].rstrip(","), {"x-api-key": key})
     ask = f"{servers.web}/session/channels"
@@ -236,6 +236,7 @@ def test_a_projects_bot_needs_no_bot_of_the_servers(tmp_path: Path) -> None:
         SECRET_KEYS="s" * 40,
         PROJECT_PUBLIC_KEY="pk_site",
         PROJECT_SECRET_KEY="sk_site",
+        PROJECT_COUNTRIES="all",
     )
     alone.environment["TELEGRAM_API_URL"] = alone.sandbox
     with alone:

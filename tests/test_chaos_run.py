@@ -18,7 +18,7 @@ from tests.servers import PUBLIC, Servers, until
 LOGINS = 2000
 KILLS = 20
 FAILING = 0.3  # of the provider's answers
-CREATORS = 4
+CREATORS = 8
 COMMIT_WITHIN = 1.0  # seconds between a provider's acceptance and our note of it, on a busy machine
 READ_WITHIN = 0.5  # seconds until the sender reads what a bot wrote in its last moment
 

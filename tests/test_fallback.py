@@ -87,11 +87,11 @@ def shop(tmp_path: Path) -> World:
 
 def fail(world: World, session_id: str, channel: Channel) -> None:
     """The message of this channel fails for good."""
-    store, project = world.gateway.store, world.caller().project
+    store = world.gateway.store
     [claimed] = store.claim(world.clock(), 1000, [channel], 10)
     assert claimed.session_id == session_id
-    instead = world.gateway.instead(project, channel, active=claimed.chat_id is not None)
-    store.finish([Outcome(claimed.id, "failed", error="no", instead=instead)], world.clock())
+    instead, ceilings = world.gateway.instead(claimed, channel, active=claimed.chat_id is not None)
+    store.finish([Outcome(claimed.id, "failed", error="no", instead=instead, ceilings=ceilings)], world.clock())
 
 
 def test_the_projects_next_channel_takes_over(shop: World) -> None:
@@ -160,16 +160,15 @@ def test_telegram_without_its_bot_is_sent_at_once_where_a_provider_reaches_it(tm
 
 
 def report(world: World, reference: str, state: str, channel: Channel = Channel.SMS) -> bool:
-    project = world.caller().project
-    instead = {project.id: world.gateway.instead(project, channel, active=False)}
+    carried = world.gateway.store.carried(channel, reference)
+    instead, _ = world.gateway.instead(carried, channel, active=False) if carried else ((), {})
     return world.gateway.store.report(channel, reference, state, "", instead, world.clock())  # type: ignore[arg-type]
 
 
 def sent(world: World, reference: str) -> str:
     session_id = world.create(new_phone(), channel=Channel.SMS).session_id
     [claimed] = world.gateway.store.claim(world.clock(), 1000, [Channel.SMS], 10)
-    project = world.caller().project
-    instead = world.gateway.instead(project, Channel.SMS, active=False)
+    instead, _ = world.gateway.instead(claimed, Channel.SMS, active=False)
     world.gateway.store.finish([Outcome(claimed.id, "sent", reference, instead=instead)], world.clock())
     return session_id
 

@@ -17,9 +17,10 @@ from gateway.bootstrap import build_gateway
 from gateway.headers import security_headers
 from gateway.log import set_up_logging
 from gateway.settings import ROOT, Settings
-from tests.servers import PUBLIC, Servers
+from tests.fuzzing.requests import ask, status_of
+from tests.servers import PUBLIC, Servers, until
 from tests.world import new_phone
-from web.assets import Assets
+from web.assets import STATIC, Assets
 from web.pages import make_site
 
 EVERYWHERE = {name for name, _ in security_headers("https://login.example.com")} - {"strict-transport-security"}
@@ -213,6 +214,67 @@ def test_a_body_above_the_limit_is_refused(servers: Servers) -> None:
     assert servers.http.post(f"{servers.live}/reports/sms/1", content=b"x" * 300_000).status_code in (404, 413)
 
 
+def test_addresses_and_headers_have_an_end(servers: Servers) -> None:
+    """granian's own is 400 KiB, of which some headers take a tenth of a second to read."""
+    assert servers.http.get(f"{servers.web}/session/{'a' * 60_000}").status_code in (414, 431)
+    assert servers.http.get(f"{servers.web}/", headers={"accept-language": "a," * 50_000}).status_code == 431
+    assert servers.http.get(f"{servers.web}/widget/?key=pk_development&tz={'a' * 20_000}").status_code == 200
+
+
+def test_whoever_has_one_live_token_takes_not_everybodys_streams(tmp_path: Path) -> None:
+    with Servers(tmp_path, LIVE_STREAMS_SESSION="3") as site:
+        one, other = (site.live_url(site.create(new_phone())["session_id"]) for _ in range(2))
+        request = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        with sending(site.live, request % urlsplit(one).path.encode(), 3):
+            until(lambda: site.http.get(one).status_code == 429, "the fourth is refused")
+            with site.http.stream("GET", other) as answer:
+                assert answer.status_code == 200
+        until(lambda: _opens(site, one), "those that are gone don't count")
+
+
+def _opens(site: Servers, live: str) -> bool:
+    with site.http.stream("GET", live) as answer:
+        return answer.status_code == 200
+
+
+# Static files and pages
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["%00", "a%00.js", "a" * 300, "a/" * 3000, "..%2fpyproject.toml", ".", "", "icons", "%ff.js", "a\u00e9.js"],
+)
+def test_no_name_of_a_static_file_is_a_fault_of_ours(servers: Servers, name: str) -> None:
+    assert servers.http.get(f"{servers.web}/static/{name}").status_code == 404
+
+
+def test_a_static_file_is_held_once_however_it_is_spelt() -> None:
+    assets = Assets(reload=False)
+    assert assets._find("icons/sms.svg")
+    for spelt in (
+        "./icons/sms.svg",
+        "icons//sms.svg",
+        "icons/./sms.svg",
+        "icons/../icons/sms.svg",
+        "x/../embed.js",
+    ):
+        assert assets._find(spelt) is None
+    assert set(assets._held) == {"icons/sms.svg"}
+
+
+def test_every_static_file_has_a_name_that_is_served() -> None:
+    assets = Assets(reload=False)
+    files = [path for path in STATIC.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    assert all(assets._find(path.relative_to(STATIC).as_posix()) for path in files)
+
+
+def test_a_state_in_other_letters_is_only_a_wrong_one(servers: Servers) -> None:
+    with httpx.Client(base_url=servers.web) as browser:
+        browser.get("/login")
+        assert browser.get("/login/done", params={"state": "é"}).status_code == 410
+
+
 # Logs
 
 
@@ -263,6 +325,29 @@ def test_a_forged_path_stays_on_its_line_in_the_running_server(servers: Servers)
     lines = [line for line in servers.log("web")[before:].splitlines() if "FORGED-LINE" in line]
     assert len(lines) == 4
     assert all(line.startswith("20") and "ERROR_NOT_FOUND" in line for line in lines)
+
+
+def test_a_long_path_costs_a_log_line_no_time_and_no_room(written: io.StringIO) -> None:
+    """Looking for an email in 60,000 letters took 20 seconds, in which a worker served nobody."""
+    began = time.thread_time()
+    logging.getLogger("test").info("path /session/%s", "a" * 60_000)
+    assert time.thread_time() - began < 2
+    assert len(written.getvalue()) < 3000
+
+
+def test_an_email_at_the_end_of_what_is_shortened_is_masked(written: io.StringIO) -> None:
+    for length in range(1960, 1995):
+        logging.getLogger("test").info("%s somebody.special@example.com", "x" * length)
+    assert "somebod" not in written.getvalue()
+
+
+def test_what_is_no_http_leaves_no_live_token_in_the_log(servers: Servers) -> None:
+    path = urlsplit(servers.live_url(servers.create(new_phone())["session_id"])).path.encode()
+    before = len(servers.log("bot"))
+    answer = ask(servers.live, b"GET " + path + b"\xff HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert status_of(answer) == 400
+    time.sleep(0.2)
+    assert servers.log("bot")[before:] == ""
 
 
 # What is installed

@@ -91,3 +91,12 @@ def test_where_no_provider_reports_there_is_nothing(servers: Servers, path: str)
 
 def test_who_has_no_greeting_greets_nobody(servers: Servers) -> None:
     assert servers.http.get(f"{servers.live}/reports/sms/1", params={"hub.challenge": "1"}).status_code == 403
+
+
+def test_what_can_not_be_written_down_is_left_out_of_a_report(servers: Servers, sender: Receiver) -> None:
+    session_id, reference = sent(servers, sender)
+    strange = [{"reference": name, "status": "delivered"} for name in ("\0", f"{reference}\0", "line\nline")]
+    failed = {"reference": reference, "status": "failed", "error": "no\0 such\n number" + "!" * 1000}
+    answer = report(servers, [*strange, failed])
+    assert answer.json() == {"taken": 1}
+    until(lambda: delivery(servers, session_id, "sms") == "failed", "the good one is told")

@@ -13,6 +13,7 @@ from gateway.keyring import Destinations, Keyring, Unsealable
 from gateway.settings import DEVELOPMENT_SECRET
 from gateway.store import StoreError
 from gateway.tokens import InvalidToken, Tokens, read_payload, write_payload
+from tests.leaks import leaks
 from tests.servers import PUBLIC, SECRET, Servers, payload, until
 from tests.world import TestClock, make_world, new_phone
 
@@ -80,10 +81,18 @@ def test_nonsense_is_no_token(token: str) -> None:
 def test_a_changed_token_is_no_token() -> None:
     tokens = Tokens(Keyring([OLD]), "one", Note, 60, TestClock())
     token = tokens.sign(Note("hello"))
-    for place in range(len(token) - 1):  # the last character holds bits that base64 drops
-        changed = token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]
+    changed = {
+        token[:place] + letter + token[place + kept :]
+        for place in range(len(token))
+        for letter in ("A", "B", token[place].swapcase(), "!", "=", "\n", "é")
+        for kept in (0, 1)
+    }
+    last = {
+        token[:-1] + letter for letter in string.ascii_letters + string.digits + "-_"
+    }  # bits that base64 drops
+    for wrong in (changed | last | {token + "=", token.replace("-", "+").replace("_", "/") + "="}) - {token}:
         with pytest.raises(InvalidToken):
-            tokens.read(changed)
+            tokens.read(wrong)
 
 
 def test_a_deep_link_fits_telegram_and_can_not_be_forged() -> None:
@@ -212,3 +221,38 @@ def test_nothing_secret_is_in_what_a_broad_run_of_every_process_wrote(tmp_path: 
     for name in ("web", "bot"):
         for secret in secrets:
             assert secret not in written[name], f"{name} wrote {secret}"
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("sent to +79522966236", "a phone"),
+        ("sent to 79522966236", "a phone"),
+        ("to ann.lee@example.com", "an email"),
+        ("key sk_development", "an API key"),
+        ("GET /bot123456:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsawx/getMe", "a bot's token"),
+        ("POST /bot1:sandbox/getMe", "a bot's token"),
+        (f"/start {write_payload(Keyring([OLD]), SESSION)}", "a deep link"),
+        (
+            f"/live/{Tokens(Keyring([OLD]), 'live', Note, 60, TestClock()).sign(Note('hello, how are you'))}",
+            "a signed token",
+        ),
+        (f"aes256:{'0' * 32}:{'1' * 32}:01234567", "an encrypted code"),
+        ("smtp://login:hunter2@localhost", "a password in a URL"),
+        (DEVELOPMENT_SECRET, "the secret of development"),
+        ("Shop: 482173 is your code", "a code"),
+    ],
+)
+def test_what_the_run_is_searched_for_is_found(line: str, kind: str) -> None:
+    found = list(leaks(f"2026-11-26 17:38:55,482173 web INFO x: first\n{line}\n", {"482173"}))
+    assert [one.partition(":")[0] for one in found] == [kind]
+
+
+def test_a_process_that_wrote_a_code_fails_the_test_that_ran_it(tmp_path: Path) -> None:
+    servers = Servers(tmp_path, ("web",))
+    code = servers.code_of(SESSION)
+    (tmp_path / "web.log").write_text(f"2026-11-26 17:38:55,482 web INFO x: sent {code}\n")
+    with pytest.raises(AssertionError, match="web wrote"):
+        servers.__exit__()
+    (tmp_path / "web.log").write_text(f"2026-11-26 17:38:55,482 web INFO x: sent {SESSION}\n")
+    servers.__exit__()

@@ -22,6 +22,7 @@ PRODUCTION = {
     "SECRET_KEYS": "s" * 40,
     "PROJECT_PUBLIC_KEY": "pk_site",
     "PROJECT_SECRET_KEY": "sk_site",
+    "PROJECT_COUNTRIES": "RU,KZ",
 }
 
 
@@ -157,7 +158,7 @@ def test_the_operator_makes_lists_and_rotates_projects(tmp_path: Path) -> None:
             check=True,
         ).stdout
 
-    made = kodgate("project", "create", "My shop")
+    made = kodgate("project", "create", "My shop", "--countries", "all")
     assert "pk_" in made
     assert "sk_" in made
     assert "My shop" in kodgate("project", "list")

@@ -20,6 +20,8 @@ from gateway.channels import Channel
 from gateway.projects import ProjectSettings
 from gateway.store import (
     Busy,
+    Carried,
+    Expected,
     Guesses,
     Limit,
     Link,
@@ -34,12 +36,16 @@ from gateway.store import (
     Paused,
     Queued,
     Refused,
+    Stop,
     Store,
     StoreError,
     Toll,
     Tried,
+    Turnout,
     open_store,
 )
+from gateway.store.ceilings import ceiling_key
+from gateway.store.entries import Entry, Wanted
 from gateway.store.sqlite import MIGRATIONS
 from tests.world import START
 
@@ -505,11 +511,78 @@ def test_a_message_of_a_session_that_is_over_is_failed_not_sent(store: Store, en
     assert store.next_due(EVERY) is None
 
 
-def test_the_bot_apis_offset_is_remembered(store: Store) -> None:
-    assert store.update_offset(9) is None
-    store.note_update(9, 100, START)
-    store.note_update(9, 102, START + 1)
-    assert store.update_offset(9) == (102, START + 1)
+def test_events_left_out_are_asked_for_again(store: Store) -> None:
+    sessions = [opened(store, new(bytes([number]) * 16), order(Channel.SMS)).session for number in range(3)]
+    for claimed in store.claim(START, 1000, EVERY, 3):
+        store.finish([Outcome(claimed.id, "sent")], START)
+    first, second, third = (number for number, _ in store.events_since(0, 10))
+    assert {name for _, name in store.events_since(first, 10, [first])} == {session.id for session in sessions}
+    assert [number for number, _ in store.events_since(second, 10, [first, third + 9])] == [first, third]
+    assert [number for number, _ in store.events_since(third, 10, [second])] == [second]
+    assert store.events_since(third, 10, [third + 9]) == []
+
+
+def test_a_lease_is_one_holders_until_it_ends_or_is_let_go(store: Store) -> None:
+    assert store.hold("poll", "one", START, 1000)
+    assert not store.hold("poll", "two", START + 999, 1000)
+    assert store.hold("purge", "two", START, 1000), "another lease"
+    assert store.hold("poll", "one", START + 999, 1000), "renewed"
+    assert not store.hold("poll", "two", START + 1998, 1000)
+    assert store.hold("poll", "two", START + 1999, 1000), "it ended"
+    store.let_go("poll", "one")
+    assert not store.hold("poll", "one", START + 2000, 1000), "only its holder lets go of it"
+    store.let_go("poll", "two")
+    assert store.hold("poll", "one", START + 2000, 1000)
+
+
+def test_an_update_is_handled_by_one_process(store: Store) -> None:
+    assert store.take_update(9, 100, START, 1000) == "taken"
+    assert store.take_update(9, 100, START + 999, 1000) == "busy"
+    assert store.take_update(8, 100, START, 1000) == "taken", "another bot's"
+    assert store.take_update(9, 100, START + 1000, 1000) == "taken", "whoever took it first has died"
+    store.end_update(9, 100, handled=False)
+    assert store.take_update(9, 100, START + 1001, 1000) == "taken"
+    store.end_update(9, 100, handled=True)
+    assert store.take_update(9, 100, START + 9000, 1000) == "done"
+    assert store.take_update(9, 99, START + 9000, 1000) == "taken", "an older one that came later"
+
+
+def test_of_many_processes_one_holds_a_lease_and_one_takes_an_update(store: Store) -> None:
+    def hold(name: str) -> bool:
+        return store.hold(name, str(threading.get_ident()), START, 1000)
+
+    for number in range(5):
+        store.hold(f"poll {number}", "former", START - 1000, 1000)
+        assert sorted(together(8, partial(hold, f"poll {number}"))) == [False] * 7 + [True]
+        assert sorted(together(8, partial(store.take_update, 9, number, START, 1000))) == ["busy"] * 7 + ["taken"]
+
+
+def test_what_a_chat_is_expected_to_share_is_remembered(store: Store) -> None:
+    assert store.expected(9, 70) is None
+    one, two = (Expected(number, str(ULID())) for number in (1, 2))
+    store.expect(9, 70, one)
+    store.expect(8, 70, two)
+    assert (store.expected(9, 70), store.expected(8, 70), store.expected(9, 71)) == (one, two, None)
+    met = msgspec.structs.replace(two, met_by=5)
+    store.expect(9, 70, met)
+    assert (store.expected(9, 70), store.expected(8, 70)) == (met, two)
+    store.expect(9, 70, None)
+    assert store.expected(9, 70) is None
+
+
+def test_the_purge_takes_old_updates_and_expectations(store: Store) -> None:
+    for number in range(5):
+        store.take_update(9, number, START, 1000)
+        store.expect(9, number, Expected(1, new().id))
+    store.take_update(9, 5, START + MINUTE, 1000)
+    store.end_update(9, 5, handled=True)
+    young = Expected(1, new(now=START + MINUTE).id)
+    store.expect(9, 5, young)
+    while store.purge(START + 1, 3):
+        pass
+    assert store.take_update(9, 5, START + MINUTE, 1000) == "done"
+    assert store.take_update(9, 4, START + MINUTE, 1000) == "taken"
+    assert [store.expected(9, number) for number in range(6)] == [None] * 5 + [young]
 
 
 def test_the_purge_takes_what_is_old_in_batches_and_leaves_what_matters(store: Store) -> None:
@@ -704,6 +777,198 @@ def test_an_approved_session_gives_way_to_a_new_one(store: Store) -> None:
     assert store.collect(1, session_id, b"m" * 16, START) is None
 
 
+# The bill
+
+
+def ceiling(most: int, channel: Channel = Channel.SMS, now: int = START) -> Limit:
+    return Limit(ceiling_key(1, channel, now), "ceiling", DAY, most * DAY, most * DAY)
+
+
+def costing(most: int, wanted: Channel | None = Channel.SMS, now: int = START) -> Order:
+    return msgspec.structs.replace(order(wanted), ceilings={Channel.SMS: ceiling(most, now=now)})
+
+
+def destination() -> bytes:
+    return os.urandom(16)
+
+
+def test_a_ceiling_takes_so_many_a_day_and_not_one_more(store: Store) -> None:
+    free = toll(100, b"everybody")
+    for minute in range(5):
+        assert isinstance(
+            store.open_session(new(destination(), START + minute * MINUTE), costing(5), free), Opened
+        )
+    late = START + DAY - START % DAY - 1
+    over = store.open_session(new(HERE, late), costing(5), free)
+    assert isinstance(over, Refused)
+    assert over.whose == "ceiling"
+    assert store.open_session(new(HERE, late), order(Channel.TELEGRAM), free), "the others go on"
+    assert store.full([ceiling(5), ceiling(6)], late) == [ceiling(5)]
+    tomorrow = late + 1
+    assert isinstance(store.open_session(new(HERE, tomorrow), costing(5, now=tomorrow), free), Opened)
+    assert store.full([ceiling(1, now=tomorrow)], tomorrow)
+    assert store.purge(tomorrow, 500) > 0
+    assert store.full([ceiling(1)], tomorrow) == [], "the day that is over is forgotten"
+    assert store.full([ceiling(1, now=tomorrow)], tomorrow)
+
+
+def test_a_ceiling_of_none_takes_none(store: Store) -> None:
+    assert isinstance(store.open_session(new(), costing(0), toll(100, b"all")), Refused)
+    assert store.full([ceiling(0)], START)
+
+
+def test_what_is_not_sent_on_the_channel_does_not_count(store: Store) -> None:
+    free = toll(100, b"everybody")
+    store.open_session(new(), costing(1, Channel.TELEGRAM), free)
+    store.open_session(new(), costing(1, Channel.TELEGRAM), free)
+    store.open_session(new(destination()), None, free)
+    assert store.full([ceiling(1)], START) == []
+    store.open_session(new(), costing(1), free)
+    store.open_session(new(), costing(1), free)  # within its cool-down
+    assert store.full([ceiling(1), ceiling(2)], START) == [ceiling(1)]
+
+
+def test_a_server_s_own_message_and_a_second_send_count_too(store: Store) -> None:
+    session = opened(store, new(), order(Channel.TELEGRAM)).session
+    counted = toll(100, b"all").plus(ceiling(1))
+    assert isinstance(store.queue(1, session.id, Channel.SMS, START, MINUTE, toll=counted), Queued)
+    refused = store.add_manual(manual(), counted)
+    assert isinstance(refused, Refused)
+    assert refused.whose == "ceiling"
+
+
+def test_a_channel_that_is_used_up_does_not_take_over(store: Store) -> None:
+    ceilings = {Channel.SMS: ceiling(1), Channel.VIBER: ceiling(1, Channel.VIBER)}
+    takers = []
+    for _ in range(3):
+        session = opened(store, new(destination()), order(Channel.WHATSAPP)).session
+        [claimed] = store.claim(START, 1000, EVERY, 10)
+        failed = Outcome(
+            claimed.id, "failed", instead=(Channel.SMS, Channel.VIBER), ceilings=ceilings, reference=session.id
+        )
+        store.finish([failed], START)
+        found = store.session(1, session.id)
+        assert found
+        takers.append([send.channel for send in found.sends if send.instead_of])
+        for taken in store.claim(START, 1000, EVERY, 10):
+            store.finish([Outcome(taken.id, "sent")], START)
+    assert takers == [["sms"], ["viber"], []]
+
+
+def test_a_report_s_session_is_found(store: Store) -> None:
+    session = opened(store, new(), order(Channel.SMS)).session
+    [claimed] = store.claim(START, 1000, EVERY, 10)
+    assert store.carried(Channel.SMS, "R1") is None
+    store.finish([Outcome(claimed.id, "sent", "R1")], START)
+    assert store.carried(Channel.SMS, "R1") == Carried(1, session.id, b"sealed")
+    assert store.carried(Channel.VIBER, "R1") is None
+    assert store.carried(Channel.SMS, "") is None
+    for channel in (Channel.VIBER, Channel.SMS):
+        store.report(
+            Channel.SMS, "R1", "failed", "no", [channel], START, {Channel.VIBER: ceiling(0, Channel.VIBER)}
+        )
+    found = store.session(1, session.id)
+    assert found
+    assert [send.channel for send in found.sends] == ["sms"], "no room in the only one, and a report counts once"
+
+
+def test_it_is_told_once_that_a_ceiling_is_reached(store: Store) -> None:
+    store.open_session(new(), costing(1), toll(100, b"all"))
+    entry = Entry(START, "system", "guard.ceiling", 1, reason="full")
+    assert store.tell_full(ceiling(1), entry)
+    assert not store.tell_full(ceiling(1), entry)
+    assert store.audit(Wanted(action="guard")) == [entry]
+    assert store.full([ceiling(1), ceiling(2)], START) == [ceiling(1)]
+
+
+def pumped(store: Store, prefix: str, count: int, now: int = START, channel: Channel = Channel.SMS) -> list[str]:
+    begun = []
+    for _ in range(count):
+        one = msgspec.structs.replace(new(destination(), now), prefix=prefix)
+        begun.append(opened(store, one, order(channel)).session.id)
+    return begun
+
+
+def turnouts(store: Store, after: int = START, most: int = 1000) -> list[Turnout]:
+    return store.turnouts(after, START + DAY, most, [Channel.SMS])
+
+
+def test_turnouts_are_counted_by_project_and_prefix(store: Store) -> None:
+    for session_id in pumped(store, "+79522", 5)[:3]:
+        guess(store, session_id, RIGHT)
+    guess(store, pumped(store, "+44740", 2)[0], WRONG)
+    pumped(store, "+44741", 4, channel=Channel.TELEGRAM)
+    pumped(store, "", 4)
+    other = msgspec.structs.replace(new(project_id=2), prefix="+79522")
+    opened(store, other, order(Channel.SMS))
+    assert turnouts(store) == [Turnout(1, "+44740", 2, 0), Turnout(1, "+79522", 5, 3), Turnout(2, "+79522", 1, 0)]
+    assert turnouts(store, START + 1) == []
+    assert store.turnouts(START - DAY, START, 1000, [Channel.SMS]) == []
+
+
+def test_of_many_only_the_newest_turn_out_and_failed_messages_not_at_all(store: Store) -> None:
+    pumped(store, "+79522", 3)
+    pumped(store, "+44740", 4, START + 1)
+    assert turnouts(store, most=4) == [Turnout(1, "+44740", 4, 0)]
+    for claimed in store.claim(START + 1, 1000, EVERY, 10)[:2]:
+        store.finish([Outcome(claimed.id, "failed")], START + 1)
+    assert sum(one.sent for one in turnouts(store)) == 5
+
+
+def stop_of(prefix: str, since: int = START, until: int = START + DAY, **more: Any) -> Stop:
+    return Stop(1, prefix, since, until, more.pop("actor", "system"), **more)
+
+
+def noted(action: str = "guard.stop") -> Entry:
+    return Entry(START, "system", action, 1)
+
+
+def test_a_prefix_is_stopped_once_and_lifted_once(store: Store) -> None:
+    stop = stop_of("+44740", sent=60, entered=1, strikes=1)
+    assert store.stop(stop, noted())
+    assert not store.stop(stop_of("+44740", START + 1), noted()), "another process saw the same"
+    assert store.stops() == [stop]
+    assert store.lift(1, "+44740", START + 2, START + DAY, noted("guard.lift"))
+    assert not store.lift(1, "+44740", START + 3, START + DAY, noted("guard.lift"))
+    assert not store.lift(2, "+44740", START + 3, START + DAY, noted("guard.lift"))
+    assert store.stops() == [msgspec.structs.replace(stop, until=START + 2, calm_until=START + DAY)]
+    assert not store.stop(stop_of("+44740", START + DAY - 1), noted()), "the lift holds"
+    assert store.stop(stop_of("+44740", START + DAY - 1, actor="operator"), noted()), "but not the operator"
+    assert [entry.action for entry in store.audit(Wanted())] == ["guard.stop", "guard.lift", "guard.stop"]
+    assert store.purge(START + 3 * DAY, 500) == 1
+    assert store.stops() == []
+
+
+def test_what_came_before_a_stop_ended_or_under_a_lift_is_not_held_against_a_prefix(store: Store) -> None:
+    pumped(store, "+44740", 3)
+    pumped(store, "+44751", 1)
+    store.stop(stop_of("+44740", until=START + MINUTE), noted())
+    assert turnouts(store) == [Turnout(1, "+44751", 1, 0)]
+    pumped(store, "+44740", 2, START + MINUTE)
+    assert turnouts(store) == [Turnout(1, "+44740", 2, 0), Turnout(1, "+44751", 1, 0)]
+    store.stop(stop_of("+44", START + MINUTE), noted())
+    assert turnouts(store) == []
+    store.lift(1, "+44", START + 2 * MINUTE, START + 3 * MINUTE, noted("guard.lift"))
+    pumped(store, "+44740", 2, START + 2 * MINUTE)
+    assert turnouts(store) == []
+    pumped(store, "+44740", 1, START + 3 * MINUTE)
+    assert turnouts(store) == [Turnout(1, "+44740", 1, 0)]
+
+
+def test_a_discreet_choice_does_not_tell_what_a_destination_did_before(store: Store) -> None:
+    session_id = opened(store, new(), order(Channel.SMS)).session.id
+    guess(store, session_id, RIGHT)
+    discreet = msgspec.structs.replace(order(), discreet=True)
+    assert opened(store, new(), discreet).sent_to == "telegram"
+    store.activate(Link(1, HERE, 9, 70, 70), START)
+    [claimed] = store.claim(START, 1000, EVERY, 10)[-1:]
+    store.finish([Outcome(claimed.id, "failed")], START)
+    again = opened(store, new(), discreet)
+    assert (again.sent_to, [send.state for send in again.session.sends]) == ("telegram", ["failed"])
+    again = opened(store, new(now=START + MINUTE), msgspec.structs.replace(discreet))
+    assert (again.sent_to, [send.state for send in again.session.sends]) == ("telegram", ["queued"])
+
+
 # Races
 
 
@@ -750,6 +1015,18 @@ def test_an_idempotency_key_makes_one_message_however_many_ask(store: Store) -> 
     assert len(store.claim(START, 1000, EVERY, 100)) == 1
     assert store.add_manual(msgspec.structs.replace(manual(b"key"), fingerprint=b"another")) == "other"
     assert added(store, msgspec.structs.replace(manual(b"key"), project_id=2)).message_id != rows[0].message_id
+
+
+def test_a_ceiling_holds_however_many_ask(store: Store) -> None:
+    free = toll(10_000, b"everybody")
+    answers = together(20, lambda: store.open_session(new(destination()), costing(7), free))
+    assert sum(isinstance(answer, Opened) for answer in answers) == 7
+    assert all(answer.whose == "ceiling" for answer in answers if isinstance(answer, Refused))
+
+
+def test_of_many_guards_one_stops_a_prefix(store: Store) -> None:
+    assert together(20, lambda: store.stop(stop_of("+44740"), noted())).count(True) == 1
+    assert len(store.audit(Wanted(action="guard"))) == 1
 
 
 def test_two_couriers_never_claim_the_same_message(store: Store) -> None:
@@ -821,6 +1098,16 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(StoreError, match="newer Kodgate"):
         store.migrate()
+
+
+def test_code_goes_on_beside_a_newer_migration_that_only_expands(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/store.sqlite3")
+    store.migrate()
+    with sqlite3.connect(tmp_path / "store.sqlite3") as database:
+        database.execute("INSERT INTO migration VALUES (998, '0998_more.expands')")
+    database.close()
+    assert store.migrate() == 0
+    assert opened(store, new(), None).session.state == "live"
 
 
 def test_sessions_from_before_one_tap_live_on(tmp_path: Path) -> None:

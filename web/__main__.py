@@ -3,6 +3,7 @@
 from typing import Any
 
 from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 from granian.server.common import AbstractServer
@@ -10,6 +11,7 @@ from granian.server.common import AbstractServer
 from gateway.bootstrap import need_port, start_process
 
 BACKPRESSURE = 1024  # keep-alive connections a worker holds; more of them would wait unaccepted
+LONGEST_HEAD = 32 * 1024  # bytes of a request's address and headers; a widget's address has 3 KiB
 KILL_AFTER = 4  # seconds from SIGTERM: all of web ends within 5
 
 
@@ -26,6 +28,7 @@ def make_server(target: str, host: str, port: int, *, workers: int, factory: boo
         runtime_mode=RuntimeModes.st,
         backpressure=BACKPRESSURE,
         http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(max_buffer_size=LONGEST_HEAD),
         websockets=False,
         log_level=LogLevels.warning,
         workers_kill_timeout=KILL_AFTER,

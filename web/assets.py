@@ -2,6 +2,7 @@
 
 import gzip
 import mimetypes
+import re
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +13,8 @@ from web.fields import Environ
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
 PREFIX = "/static/"
+_NAME = re.compile(r"(?:[\w-]{1,50}/){0,3}[\w-]{1,50}(?:\.[\w-]{1,20})+", re.ASCII)
+"""One spelling a file: each that is found is held for good, and there is no end of `./` and `x/../`."""
 _FOREVER = "public, max-age=31536000, immutable"
 _SHORT = "public, max-age=300"
 
@@ -66,6 +69,8 @@ class Assets:
         held = self._held.get(name)
         if held and not self._reload:
             return held[1]
+        if not _NAME.fullmatch(name):
+            return None
         path = (STATIC / name).resolve()
         if not path.is_relative_to(STATIC) or not path.is_file():
             return None

@@ -75,8 +75,8 @@ def code(fields: Fields) -> Any:
 def session_id(fields: Fields) -> str:
     """A session's ULID, in capitals as ours are written. Raises `BadRequest`, `SessionExpired`."""
     given = text(fields, "session_id").strip().upper()
-    if len(given) > _LONGEST_SESSION_ID:
-        raise SessionExpired  # nobody ever made that one, and no upstream shall be asked for it
+    if len(given) > _LONGEST_SESSION_ID or not given.isascii() or not given.isprintable():
+        raise SessionExpired  # nobody ever made that one, and no upstream or database shall be asked for it
     return given
 
 

@@ -122,7 +122,10 @@ _TEST = Field({}, "accepted and not used")
 _SESSION_ID_EXAMPLE = "01K8N1VMPN0EE389K72YW0CBM2"
 _PHONE = "+79522966236"
 _TOKEN_EXAMPLE = "<verify_token>"  # noqa: S105
-_CHANNEL_REFUSALS = (errors.NoChannel, errors.ChannelCannotReach)
+_CHANNEL_REFUSALS = (
+    *(errors.NoChannel, errors.ChannelUsedUp),
+    *(errors.ChannelCannotReach, errors.CountryNotAllowed),
+)
 _LIMITS = (errors.TooOften, errors.DestinationBlocked, errors.DestinationTired, errors.CallerBlocked)
 
 _CHALLENGE_HEADERS = {
@@ -141,6 +144,8 @@ CREATE = Operation(
     Created,
     (
         errors.NoChannels,
+        errors.AllUsedUp,
+        errors.PhoneNotAllowed,
         *_CHANNEL_REFUSALS,
         *_LIMITS,
         errors.ForeignOrigin,

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 from flask import Blueprint, Response, g, request, url_for
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 
 from gateway import errors
 from web import countries
@@ -15,6 +17,7 @@ from web.visitor import home_region
 
 phone_entry = Blueprint("phone_entry", __name__, url_prefix="/widget/countries/<lang>/<version>")
 
+_LONGEST_WISH = 500  # characters of an Accept-Language; browsers send 20 to 100
 _FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -29,11 +32,14 @@ class PhoneField:
     plan: str
     zones: str  # of the country: a browser in another one asks for a better guess; empty where none is wanted
     address: str
+    only: str  # the countries to choose from; empty: all
 
 
-def phone_field() -> PhoneField:
-    """The field of the request's visitor."""
+def phone_field(only: frozenset[str] = frozenset()) -> PhoneField:
+    """The field of the request's visitor, for phones of these countries, or all."""
     region = visitor_region()
+    if only and region not in only:
+        region = min(only)
     code = countries.calling_code(region)
     settled = _chosen_region() or _claimed_zone()
     return PhoneField(
@@ -44,12 +50,14 @@ def phone_field() -> PhoneField:
         plan=msgspec.json.encode(countries.plan(code, g.lang)).decode(),
         zones="" if settled else " ".join(countries.country_zones(region)),
         address=url_for("phone_entry.listing", lang=g.lang, version=countries.VERSION),
+        only=" ".join(sorted(only)),
     )
 
 
 def visitor_region() -> str:
     """The country chosen in the form that was posted; else the likeliest one."""
-    guess = home_region(request.accept_languages, _claimed_zone(), g.lang)
+    wished = request.headers.get("Accept-Language", "")[:_LONGEST_WISH]
+    guess = home_region(parse_accept_header(wished, LanguageAccept), _claimed_zone(), g.lang)
     return _chosen_region() or guess or countries.FALLBACK
 
 

@@ -107,7 +107,6 @@ _MEANINGS: dict[Refusal, str] = {
     errors.NotFound: "No such path, or no such message.",
 }
 _FOREIGN = {
-    "ERROR_CHANNEL_NOT_ALLOWED_COUNTRY": "the project does not send to that country on this channel",
     "ERROR_WRONG_BALANCE": "kod.mobi or a provider is out of credit",
 }
 

@@ -36,7 +36,7 @@ def login() -> Any:
 def login_done() -> Any:
     """The widget sends the browser back here; the token is worth nothing until our server has verified it."""
     state = session.pop("state", "")
-    if not state or not secrets.compare_digest(state, request.args.get("state", "")):
+    if not state or not secrets.compare_digest(state.encode(), request.args.get("state", "").encode()):
         raise errors.SessionExpired
     gateway = this_widget().gateway
     project, secret = gateway.authenticate(this_widget().demo_secret)

@@ -30,11 +30,18 @@ class Limiter:
         self._blocks = (settings.block_seconds * 1000, settings.block_longest_seconds * 1000)
 
     def sends(
-        self, caller: Caller, to: Contact, destination: bytes, *, proved: bool, known: bool = False
+        self,
+        caller: Caller,
+        to: Contact,
+        destination: bytes,
+        *,
+        proved: bool,
+        known: bool = False,
+        ceiling: Limit | None = None,
     ) -> Toll | None:
         """What a session or a message counts against. `known`: the caller is, to this destination.
 
-        `proved`: a challenge was solved, or none is to be asked for.
+        `proved`: a challenge was solved, or none is to be asked for. `ceiling`: its channel's, where it is known.
         """
         if not self._on:
             return None
@@ -45,7 +52,7 @@ class Limiter:
             *self._callers(caller, b"s"),
             *self._sites(caller.project.id, prefix),
         )
-        return Toll(limits, *self._blocks, proved or caller.secret)
+        return Toll(limits, *self._blocks, proved or caller.secret).plus(ceiling)
 
     def checks(self, caller: Caller) -> Toll | None:
         """What a code that is not right counts against, besides its destination."""
@@ -115,8 +122,10 @@ class Limiter:
         return self._destinations.address(project, subject) if subject else b""
 
 
-def refusal_of(refused: Refused, now: int) -> errors.TooSoon:
+def refusal_of(refused: Refused, now: int) -> errors.GatewayError:
     """The refusal that a caller reads: 429 at first, 423 for who comes back too often again."""
+    if refused.whose == "ceiling":
+        return errors.ChannelUsedUp()
     timeout = max(1, -(-(refused.until - now) // 1000))
     if refused.whose == "guesses":
         return errors.DestinationBlocked(timeout)

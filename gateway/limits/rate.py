@@ -37,4 +37,7 @@ def read_rate(value: object) -> Rate:
     found = _FORM.fullmatch(str(value).strip())
     if not found:
         raise ValueError("must be a number of times and of seconds, such as 8/7200")
-    return Rate(int(found[1]), int(found[2]))
+    rate = Rate(int(found[1]), int(found[2]))
+    if not rate.cost:
+        raise ValueError("must be at most a thousand times a second, such as 3600000/3600")
+    return rate

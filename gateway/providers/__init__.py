@@ -5,7 +5,7 @@ use. A provider raises `PermanentError` where trying again can't help (wrong num
 `TransientError` where it can.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Literal, Protocol, runtime_checkable
 from urllib.parse import urlsplit
@@ -54,6 +54,29 @@ class Report(msgspec.Struct, frozen=True):
     reference: str
     state: Literal["delivered", "failed"]
     error: str = ""
+
+
+LONGEST_REFERENCE = 255  # characters: the longest real one has 60
+LONGEST_ERROR = 200
+
+
+def is_reference(text: str) -> bool:
+    """Whether a provider's name for a message can be written down, by every store, and shown in a line."""
+    return 0 < len(text) <= LONGEST_REFERENCE and text.isprintable()
+
+
+def storable(reports: Iterable[Report]) -> list[Report]:
+    """Those whose message can be one of ours, with what went wrong as one line."""
+    return [
+        msgspec.structs.replace(report, error=one_line(report.error)[:LONGEST_ERROR])
+        for report in reports
+        if is_reference(report.reference)
+    ]
+
+
+def one_line(said: str) -> str:
+    """What somebody else said, without what can't be printed."""
+    return "".join(letter for letter in said if letter.isprintable())
 
 
 class SendError(Exception):
@@ -186,8 +209,9 @@ def check_provider_url(url: str, channel: Channel) -> Scheme:
         raise WrongProviderUrl(f"is malformed; an example: {_WEBHOOK.example}") from None
     scheme = _scheme(parts.scheme)
     if scheme is None:
-        # A URL without a scheme is not repeated: it may be the bare secret.
-        given = f"{parts.scheme}://" if parts.scheme else "a URL without a scheme"
+        # A URL without a scheme is not repeated: it may be the bare secret, or USER:PASSWORD, which parses as one.
+        has_scheme = parts.scheme and url[len(parts.scheme) :].startswith("://")
+        given = f"{parts.scheme}://" if has_scheme else "a URL without a scheme"
         known = ", ".join(_shown(name) for name, one in SCHEMES.items() if channel in one.channels)
         raise WrongProviderUrl(f"{given} is no provider known here; there are {known}")
     if channel not in scheme.channels:

@@ -37,8 +37,6 @@ from gateway.signing import SIGNATURE_HEADER, is_signed
 
 log = logging.getLogger(__name__)
 
-LONGEST_ERROR = 200  # characters
-
 _EXAMPLE = "kodmobi://SECRET_KEY@api.kod.mobi/1"
 _FINAL = {  # the others are the operator's to mend (a key, the balance), or pass
     "ERROR_BAD_REQUEST",
@@ -118,7 +116,7 @@ class KodmobiProvider:
             return []
         if told.status not in ("delivered", "failed"):
             return []  # sent: known since it was taken
-        return [Report(str(told.message_id), told.status, told.error[:LONGEST_ERROR])]
+        return [Report(str(told.message_id), told.status, told.error)]
 
     def greeting(self, query: Mapping[str, str]) -> str | None:  # noqa: ARG002 - the interface's
         return None

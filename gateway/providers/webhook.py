@@ -19,6 +19,7 @@ import msgspec
 from gateway.clock import Clock, system_clock
 from gateway.decoding import NOT_JSON
 from gateway.providers import (
+    LONGEST_REFERENCE,
     ForgedReport,
     Message,
     Options,
@@ -32,9 +33,6 @@ from gateway.providers.calls import Calls
 from gateway.signing import SIGNATURE_HEADER, is_signed, sign
 
 log = logging.getLogger(__name__)
-
-LONGEST_REFERENCE = 255  # characters
-LONGEST_ERROR = 200
 
 _EXAMPLE = "webhook+https://sms.example.com/send#secret=…"
 
@@ -98,7 +96,7 @@ class WebhookProvider:
             log.warning("a webhook's report is malformed: %s", problem)
             return []
         every = told if isinstance(told, list) else [told]
-        return [Report(one.reference, one.status, one.error[:LONGEST_ERROR]) for one in every]
+        return [Report(one.reference, one.status, one.error) for one in every]
 
     def greeting(self, query: Mapping[str, str]) -> str | None:  # noqa: ARG002 - the interface's
         return None

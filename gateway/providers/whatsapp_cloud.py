@@ -32,6 +32,7 @@ from gateway.providers import (
     SendError,
     TransientError,
     WrongProviderUrl,
+    one_line,
 )
 from gateway.providers.calls import Answer, Calls
 from gateway.providers.parameters import SECRET, read_address, read_parameters, split_url
@@ -267,5 +268,4 @@ def _objects(parent: object, name: str) -> list[dict[str, Any]]:
 
 def _printable(said: object) -> str:
     """A provider's word in one line of the operator's terminal."""
-    text = "".join(letter for letter in said if letter.isprintable()) if isinstance(said, str) else ""
-    return text[:80] or "unknown"
+    return (one_line(said)[:80] if isinstance(said, str) else "") or "unknown"

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.channels import Channel
 from gateway.projects import Project, ProjectSettings
-from gateway.store.entries import By, Entry, Wanted
+from gateway.store.entries import Actor, By, Entry, Wanted
 from gateway.verbs import Delivery
 
 
@@ -104,6 +104,8 @@ class NewSession(msgspec.Struct, frozen=True):
     browser_mac: bytes = b""
     place: str = ""
     actor: str = "system"
+    prefix: str = ""
+    """How a phone begins, for the bill guard to count by (gateway.limits.subjects)."""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -111,7 +113,9 @@ class Order(msgspec.Struct, frozen=True):
     used (or the one `most_used`), else `default`.
 
     `allowed` are those that the project has for this contact; a send within `cooldown` ms is not repeated;
-    `hold` chooses without sending; `parks`: a Telegram code waits for the bot's activation.
+    `hold` chooses without sending; `parks`: a Telegram code waits for the bot's activation. What is queued also
+    counts against its channel's of the `ceilings`. `discreet`: whatever the destination did in earlier sessions,
+    and however its messages went, the choice is the same: habits don't count, and a failed send does.
     """
 
     allowed: tuple[Channel, ...]
@@ -121,6 +125,8 @@ class Order(msgspec.Struct, frozen=True):
     most_used: bool = False
     hold: bool = False
     parks: bool = True
+    ceilings: "Mapping[Channel, Limit]" = {}
+    discreet: bool = False
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -136,7 +142,7 @@ class Paused(msgspec.Struct, frozen=True):
     until: int
 
 
-Whose = Literal["destination", "guesses", "address", "browser", "project", "prefix"]
+Whose = Literal["destination", "guesses", "address", "browser", "project", "prefix", "ceiling"]
 
 
 class Limit(msgspec.Struct, frozen=True):
@@ -161,6 +167,10 @@ class Toll(msgspec.Struct, frozen=True):
     first: int
     longest: int
     proved: bool = True
+
+    def plus(self, limit: Limit | None) -> "Toll":
+        """The same, and that limit."""
+        return msgspec.structs.replace(self, limits=(*self.limits, limit)) if limit else self
 
 
 class Guesses(msgspec.Struct, frozen=True):
@@ -252,7 +262,8 @@ class EndedSend(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct, frozen=True):
     """How sending went. `queued` means again, at `due_at`, by a provider that is not in `given_up` (bits).
 
-    Where it failed, or a report says so, the first channel of `instead` not yet tried takes the code over.
+    Where it failed, or a report says so, the first channel of `instead` not yet tried, and not over its one of the
+    `ceilings`, takes the code over.
     """
 
     message_id: int
@@ -263,6 +274,15 @@ class Outcome(msgspec.Struct, frozen=True):
     given_up: int = 0
     instead: tuple[Channel, ...] = ()
     tap: bool = False
+    ceilings: Mapping[Channel, Limit] = {}
+
+
+class Carried(msgspec.Struct, frozen=True):
+    """Whose session a message carries the code of."""
+
+    project_id: int
+    session_id: str
+    sealed: bytes
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -326,6 +346,45 @@ class Callback(msgspec.Struct, frozen=True):
     attempts: int
 
 
+class Turnout(msgspec.Struct, frozen=True):
+    """Of the sessions whose phone begins so: how many had their code sent, and how many were completed."""
+
+    project_id: int
+    prefix: str
+    sent: int
+    entered: int
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """To phones that begin with `prefix`, nothing goes out until then on channels that cost money.
+
+    `actor` is `system` for the bill guard, which found that of `sent` codes only `entered` were, for the
+    `strikes`th time lately. `calm_until`: an operator has lifted it, and until then the guard keeps away.
+    """
+
+    project_id: int
+    prefix: str
+    since: int
+    until: int
+    actor: Actor
+    sent: int = 0
+    entered: int = 0
+    strikes: int = 0
+    calm_until: int = 0
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """Whose login a chat's deep link was for, and which message of the chat brought the contact."""
+
+    project_id: int
+    session_id: str
+    met_by: int | None = None
+
+
+Taken = Literal["taken", "busy", "done"]
+"""What became of an update that was to be taken: it is ours; another process is at it; it is handled."""
+
+
 class Store(Protocol):
     """Where everything is kept. Every verb may raise `Busy`."""
 
@@ -333,7 +392,11 @@ class Store(Protocol):
     """Sessions and tokens from before then don't count: a power loss may have taken their last commits."""
 
     def migrate(self) -> int:
-        """Bring the schema up to date, under a lock; how many migrations ran. Raises `StoreError`."""
+        """Bring the schema up to date, under a lock; how many migrations ran. Raises `StoreError`.
+
+        A migration whose file is named `….expands.sql` only adds what code from before need not know: such code
+        goes on, and starts, beside it. Any other that it does not know is a `StoreError`.
+        """
 
     def close(self) -> None:
         """Let go of this thread's connection."""
@@ -485,14 +548,18 @@ class Store(Protocol):
         reference: str,
         state: Literal["delivered", "failed"],
         error: str,
-        instead: Mapping[int, Sequence[Channel]],
+        instead: Sequence[Channel],
         now: int,
+        ceilings: Mapping[Channel, Limit] | None = None,
     ) -> bool:
         """What a provider tells of a message that it took; kept where that is not yet written down as sent.
 
-        Reports come in any order and more than once: delivered is the last word. `instead`: by project, as
-        in `Outcome`. Whether it was news.
+        Reports come in any order and more than once: delivered is the last word. `instead` and `ceilings` as in
+        `Outcome`. Whether it was news.
         """
+
+    def carried(self, channel: Channel, reference: str) -> Carried | None:
+        """The session whose code a provider's message carries; None where there is none, or not yet."""
 
     def ended_sends(self, session_id: str) -> list[EndedSend]:
         """The messages of a session that is used or closed, of those that a provider gave its own name to."""
@@ -515,20 +582,66 @@ class Store(Protocol):
     def next_due(self, channels: Sequence[Channel]) -> int | None:
         """When the next message of these channels is due, None where none waits."""
 
+    def turnouts(self, after: int, before: int, most: int, channels: Sequence[Channel]) -> list[Turnout]:
+        """How the newest `most` sessions begun from `after` to `before` turned out, by project and prefix.
+
+        Only those with a message on one of `channels` that did not fail; and none from before a stop of its
+        prefix ended, or while an operator's lift of it holds.
+        """
+
+    def stops(self) -> list[Stop]:
+        """Every stop, in force or lately so."""
+
+    def stop(self, new: Stop, entry: Entry) -> bool:
+        """Stop a prefix, with `entry` in the audit log; whether it was news.
+
+        An operator's replaces what there is; the guard's does not where a stop is in force or a lift holds.
+        """
+
+    def lift(self, project_id: int, prefix: str, now: int, calm_until: int, entry: Entry) -> bool:
+        """End a stop that is in force, with `entry` in the audit log; whether there was one."""
+
+    def full(self, ceilings: Sequence[Limit], now: int) -> list[Limit]:
+        """Those that take nothing more."""
+
+    def tell_full(self, ceiling: Limit, entry: Entry) -> bool:
+        """Write into the audit log that a ceiling is reached, once for its day; whether this was the time."""
+
     def last_event(self) -> int:
-        """The newest event's number."""
+        """The newest event's number, of those that can be seen."""
 
-    def events_since(self, number: int, most: int) -> list[tuple[int, str]]:
-        """Events after `number`: (number, session id), oldest first."""
+    def events_since(self, number: int, most: int, missing: Sequence[int] = ()) -> list[tuple[int, str]]:
+        """Events after `number`, and those of `missing` that are there by now: (number, session id), by number.
 
-    def update_offset(self, bot_id: int) -> tuple[int, int] | None:
-        """The last handled Bot API update id, and when it was noted."""
+        A number is given where an event is written, and seen once that is committed. Where many write at once
+        (PostgreSQL), a lower number may be seen after a higher one; a reader therefore asks again for the numbers
+        that were left out (gateway.events). One that stays away was rolled back. Whatever makes an event seen also
+        wakes every `Watch`, after it can be seen and not before.
+        """
 
-    def note_update(self, bot_id: int, update_id: int, now: int) -> None:
-        """All updates up to this one are handled."""
+    def hold(self, name: str, holder: str, now: int, lease: int) -> bool:
+        """Take or renew a lease of that name until `now + lease`; whether it is `holder`'s.
+
+        It is, unless another holder's still runs. Holders are processes, each with a name that no other has.
+        """
+
+    def let_go(self, name: str, holder: str) -> None:
+        """End the lease, if it is this holder's, so that another need not wait for it."""
+
+    def take_update(self, bot_id: int, update_id: int, now: int, lease: int) -> Taken:
+        """Take a Bot API update until `now + lease`, unless it is handled or a lease of it still runs."""
+
+    def end_update(self, bot_id: int, update_id: int, handled: bool) -> None:
+        """The update is handled, for good; or it is not, and may be taken at once."""
+
+    def expect(self, bot_id: int, chat_id: int, expected: Expected | None) -> None:
+        """The contact that this chat shares is for that login, or was; None: for none in particular."""
+
+    def expected(self, bot_id: int, chat_id: int) -> Expected | None:
+        """What was last expected of the chat."""
 
     def purge(self, before: int, most: int) -> int:
-        """Forget up to `most` sessions, messages, tokens and events from `before`; how many rows went.
+        """Forget up to `most` sessions, messages, tokens, events and updates from `before`; how many rows went.
 
         What was counted is looked at a part at a time, from one call to the next; nothing that still counts goes.
         """

@@ -27,9 +27,12 @@ from gateway.store import (
     ApiKey,
     Busy,
     Callback,
+    Carried,
     Claimed,
     EndedSend,
+    Expected,
     Guesses,
+    Limit,
     Link,
     ManualRow,
     NewManual,
@@ -45,18 +48,24 @@ from gateway.store import (
     Refused,
     Send,
     SessionRow,
+    Stop,
     StoreError,
+    Taken,
     Toll,
     Tried,
+    Turnout,
     sqlite_audit,
     sqlite_fallback,
+    sqlite_guard,
     sqlite_limits,
     sqlite_manual,
+    sqlite_many,
     sqlite_tap,
 )
 from gateway.store.entries import By, Entry, Wanted
 
 MIGRATIONS = Path(__file__).parent / "migrations" / "sqlite"
+EXPANDS = ".expands"  # ends the name of a migration beside which code from before goes on
 BUSY_TIMEOUT_MS = 5_000  # at 100 ms "database is locked" appears under 2,000 logins/s (MEASURED)
 CHECKPOINT_PAGES = 4_000  # a log of 16 MiB: pages that many logins write are copied once for four times as many
 CACHE_KIB = 8_192  # a connection's: the inner pages of an index over ten million rows, and then some
@@ -108,9 +117,10 @@ class SqliteStore:
             _create(self._path)
         with _writing(self._connection) as db:
             db.execute("CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL)")
-            done = {number for (number,) in db.execute("SELECT number FROM migration")}
+            done = dict(db.execute("SELECT number, name FROM migration"))
             files = {int(file.name[:4]): file for file in sorted(MIGRATIONS.glob("*.sql"))}
-            if unknown := done - set(files):
+            unknown = done.keys() - files.keys()
+            if unknown := {number for number in unknown if not done[number].endswith(EXPANDS)}:
                 raise StoreError(
                     f"{self._path} was written by a newer Kodgate (migration {max(unknown)}): "
                     "start that version, or restore an older copy"
@@ -230,8 +240,12 @@ class SqliteStore:
             if order:
                 sent_to = _choose(db, order, session)
                 if not order.hold:
-                    session, outcome = _queue(db, session, sent_to, new.now, order.cooldown, None, order.parks)
+                    session, outcome = _queue(
+                        db, session, sent_to, new.now, order.cooldown, None, order.parks, order.discreet
+                    )
                     counts = counts or outcome in _SENT
+                    if outcome in _SENT and toll and not _is_free(session, sent_to):
+                        toll = toll.plus(order.ceilings.get(sent_to))
             if counts:
                 sqlite_limits.charge(db, toll, new.now)
         return Opened(session, sent_to)
@@ -436,11 +450,16 @@ class SqliteStore:
         reference: str,
         state: Literal["delivered", "failed"],
         error: str,
-        instead: Mapping[int, Sequence[Channel]],
+        instead: Sequence[Channel],
         now: int,
+        ceilings: Mapping[Channel, Limit] | None = None,
     ) -> bool:
         with _writing(self._connection) as db:
-            return sqlite_fallback.report(db, channel, reference, state, error, instead, now)
+            return sqlite_fallback.report(db, channel, reference, state, error, instead, ceilings or {}, now)
+
+    def carried(self, channel: Channel, reference: str) -> Carried | None:
+        with _reading(self._connection) as db:
+            return sqlite_fallback.carried(db, channel, reference)
 
     def ended_sends(self, session_id: str) -> list[EndedSend]:
         rows = self._read(
@@ -487,24 +506,71 @@ class SqliteStore:
         due: int | None = self._read("SELECT min(due_at) FROM callback")[0][0]
         return due
 
-    # Events, bot updates, purge
+    # The bill
+
+    def turnouts(self, after: int, before: int, most: int, channels: Sequence[Channel]) -> list[Turnout]:
+        with _reading(self._connection) as db:
+            return sqlite_guard.turnouts(db, lowest_ulid(after), lowest_ulid(before), most, channels)
+
+    def stops(self) -> list[Stop]:
+        with _reading(self._connection) as db:
+            return sqlite_guard.stops(db)
+
+    def stop(self, new: Stop, entry: Entry) -> bool:
+        with _writing(self._connection) as db:
+            return sqlite_guard.stop(db, new, entry)
+
+    def lift(self, project_id: int, prefix: str, now: int, calm_until: int, entry: Entry) -> bool:
+        with _writing(self._connection) as db:
+            return sqlite_guard.lift(db, project_id, prefix, now, calm_until, entry)
+
+    def full(self, ceilings: Sequence[Limit], now: int) -> list[Limit]:
+        with _reading(self._connection) as db:
+            return sqlite_guard.full(db, ceilings, now)
+
+    def tell_full(self, ceiling: Limit, entry: Entry) -> bool:
+        with _writing(self._connection) as db:
+            return sqlite_guard.tell_full(db, ceiling, entry)
+
+    # Events, what processes share, purge
 
     def last_event(self) -> int:
         number: int = self._read("SELECT coalesce(max(number), 0) FROM event")[0][0]
         return number
 
-    def events_since(self, number: int, most: int) -> list[tuple[int, str]]:
+    def events_since(self, number: int, most: int, missing: Sequence[int] = ()) -> list[tuple[int, str]]:
+        marks = ", ".join("?" * len(missing))
         return self._read(
-            "SELECT number, session_id FROM event WHERE number > ? ORDER BY number LIMIT ?", number, most
+            f"SELECT number, session_id FROM event WHERE number > ? OR number IN ({marks})"  # noqa: S608 - marks
+            " ORDER BY number LIMIT ?",
+            number,
+            *missing,
+            most,
         )
 
-    def update_offset(self, bot_id: int) -> tuple[int, int] | None:
-        rows = self._read("SELECT update_id, noted_at FROM bot_update WHERE bot_id = ?", bot_id)
-        return rows[0] if rows else None
-
-    def note_update(self, bot_id: int, update_id: int, now: int) -> None:
+    def hold(self, name: str, holder: str, now: int, lease: int) -> bool:
         with _writing(self._connection) as db:
-            db.execute("INSERT OR REPLACE INTO bot_update VALUES (?, ?, ?)", (bot_id, update_id, now))
+            return sqlite_many.hold(db, name, holder, now, lease)
+
+    def let_go(self, name: str, holder: str) -> None:
+        with _writing(self._connection) as db:
+            sqlite_many.let_go(db, name, holder)
+
+    def take_update(self, bot_id: int, update_id: int, now: int, lease: int) -> Taken:
+        with _writing(self._connection) as db:
+            return sqlite_many.take_update(db, bot_id, update_id, now, lease)
+
+    def end_update(self, bot_id: int, update_id: int, handled: bool) -> None:
+        with _writing(self._connection) as db:
+            sqlite_many.end_update(db, bot_id, update_id, handled)
+
+    def expect(self, bot_id: int, chat_id: int, expected: Expected | None) -> None:
+        with _writing(self._connection) as db:
+            sqlite_many.expect(db, bot_id, chat_id, expected)
+
+    def expected(self, bot_id: int, chat_id: int) -> Expected | None:
+        with _reading(self._connection) as db:
+            return sqlite_many.expected(db, bot_id, chat_id)
 
     def purge(self, before: int, most: int) -> int:
         oldest = lowest_ulid(before)
@@ -517,9 +583,11 @@ class SqliteStore:
                     (oldest, most),
                 ).rowcount
             gone += sqlite_manual.purge(db, oldest, most)
+            gone += sqlite_many.purge(db, oldest, before, most)
             used, self._purged_to = sqlite_limits.purge(db, self._purged_to, before, most)
             gone += used
             gone += sqlite_fallback.purge(db, before, most)
+            gone += sqlite_guard.purge(db, before)
             gone += db.execute(
                 "DELETE FROM event WHERE number IN (SELECT number FROM"
                 " (SELECT number, at FROM event ORDER BY number LIMIT ?) WHERE at < ?)"
@@ -703,8 +771,9 @@ def _set_keys(
     if taken or public == secret:
         raise StoreError("one of these API keys is already in use")
     db.execute("UPDATE api_key SET expires_at = ? WHERE project_id = ?", (old_until, project_id))
-    db.execute("INSERT INTO api_key VALUES (?, ?, 0, NULL, NULL)", (public, project_id))
-    db.execute("INSERT INTO api_key VALUES (?, ?, 1, ?, NULL)", (secret, project_id, code_key))
+    db.execute("INSERT INTO api_key (hash, project_id, secret) VALUES (?, ?, 0)", (public, project_id))
+    with_code = "INSERT INTO api_key (hash, project_id, secret, code_key) VALUES (?, ?, 1, ?)"
+    db.execute(with_code, (secret, project_id, code_key))
 
 
 # Rows
@@ -748,13 +817,15 @@ def _sends(db: sqlite3.Connection, session_id: str) -> tuple[Send, ...]:
 
 def _insert_session(db: sqlite3.Connection, new: NewSession) -> None:
     db.execute(
-        "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, 'live', ?, 0, 0, ?, ?, ?, ?, 0)"
+        "INSERT INTO session (project_id, destination, id, sealed, code_mac, code_length, kind, lang, browser,"
+        " state, attempts_left, strikes, paused_until, created_at, expires_at, browser_mac, place, prefix)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'live', ?, 0, 0, ?, ?, ?, ?, ?)"
         " ON CONFLICT (project_id, destination) DO UPDATE SET id = excluded.id, sealed = excluded.sealed,"
         " code_mac = excluded.code_mac, code_length = excluded.code_length, own_code = NULL,"
         " lang = excluded.lang, browser = excluded.browser, state = 'live',"
         " attempts_left = excluded.attempts_left, created_at = excluded.created_at,"
         " expires_at = excluded.expires_at, browser_mac = excluded.browser_mac, place = excluded.place,"
-        " joined = 0",
+        " joined = 0, prefix = excluded.prefix",
         (
             new.project_id,
             new.destination,
@@ -770,6 +841,7 @@ def _insert_session(db: sqlite3.Connection, new: NewSession) -> None:
             new.expires_at,
             new.browser_mac,
             new.place,
+            new.prefix,
         ),
     )
 
@@ -844,9 +916,13 @@ _OWN_CODE = "UPDATE session SET code_mac = ?, own_code = ?, code_length = ? WHER
 def _choose(db: sqlite3.Connection, order: Order, session: SessionRow) -> Channel:
     if order.wanted:
         return order.wanted
-    carrying = [send for send in session.sends if send.state != "failed" and send.channel in order.allowed]
+    carrying = [send for send in session.sends if send.channel in order.allowed]
+    if not order.discreet:
+        carrying = [send for send in carrying if send.state != "failed"]
     if carrying:
         return max(carrying, key=lambda send: send.created_at).channel
+    if order.discreet:
+        return order.default
     known = _most_used(db, session) if order.most_used else session.last_channel
     return known if known in order.allowed and known else order.default
 
@@ -867,6 +943,7 @@ def _queue(
     cooldown: int,
     own: OwnCode | None,
     parks: bool,
+    discreet: bool = False,
 ) -> tuple[SessionRow, Any]:
     newest = next((send for send in session.sends if send.channel is channel), None)
     if newest and newest.state == "parked":
@@ -876,7 +953,7 @@ def _queue(
             "UPDATE message SET created_at = ? WHERE session_id = ? AND state = 'parked'", (now, session.id)
         )
         return _session(db, session.id), "parked"
-    if newest and newest.state != "failed" and newest.created_at + cooldown > now:
+    if newest and (newest.state != "failed" or discreet) and newest.created_at + cooldown > now:
         return session, "unchanged" if newest.began_parked else "cooling"
     if own:
         db.execute(_OWN_CODE, (own.mac, own.sealed, own.length, session.id))
@@ -889,6 +966,11 @@ def _queue(
     others = tuple(send for send in session.sends if send.channel is not channel)
     send = Send(channel, state, state == "parked", now)  # type: ignore[arg-type]
     return msgspec.structs.replace(session, sends=(*others, send)), state
+
+
+def _is_free(session: SessionRow, channel: Channel) -> bool:
+    """By the bot."""
+    return channel is Channel.TELEGRAM and session.active
 
 
 @cache
@@ -962,7 +1044,7 @@ def _finish(db: sqlite3.Connection, outcome: Outcome, now: int) -> None:
         return
     session_id, channel = row
     if outcome.state == "failed" and outcome.instead:
-        sqlite_fallback.take_over(db, session_id, Channel(channel), outcome.instead, now)
+        sqlite_fallback.take_over(db, session_id, Channel(channel), outcome.instead, outcome.ceilings, now)
     if outcome.reference:
         sqlite_fallback.apply_early(db, Channel(channel), outcome, now)
     _announce(db, session_id, now)
@@ -1010,7 +1092,8 @@ def _compared(session: _Tried, macs: Sequence[bytes], now: int, pause: Pause) ->
 
 def _note_habit(db: sqlite3.Connection, project_id: int, destination: bytes, channel: Channel, now: int) -> None:
     db.execute(
-        "INSERT INTO habit VALUES (?, ?, ?, 1, ?) ON CONFLICT (project_id, destination, channel)"
+        "INSERT INTO habit (project_id, destination, channel, uses, last_used_at) VALUES (?, ?, ?, 1, ?)"
+        " ON CONFLICT (project_id, destination, channel)"
         " DO UPDATE SET uses = uses + 1, last_used_at = excluded.last_used_at",
         (project_id, destination, channel, now),
     )
@@ -1032,7 +1115,9 @@ def _activate(db: sqlite3.Connection, link: Link, now: int) -> tuple[bool, int]:
             "DELETE FROM activation WHERE bot_id = ? AND chat_id = ? AND project_id = ? AND destination <> ?",
             (link.bot_id, link.chat_id, *key),
         )
-        db.execute("INSERT OR REPLACE INTO activation VALUES (?, ?, ?, ?, ?, ?, ?)", (*key, *new, now))
+        columns = "project_id, destination, bot_id, chat_id, user_id, active, changed_at"
+        linked = f"INSERT OR REPLACE INTO activation ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - our own
+        db.execute(linked, (*key, *new, now))
     released = db.execute(
         "UPDATE message SET state = 'queued', created_at = ?1, due_at = 0 WHERE state = 'parked' AND session_id ="
         " (SELECT id FROM session WHERE project_id = ?2 AND destination = ?3 AND state = 'live'"

@@ -4,23 +4,33 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from gateway.channels import Channel
-from gateway.store import Outcome
+from gateway.store import Carried, Limit, Outcome, Toll, sqlite_limits
 
-Instead = Mapping[int, Sequence[Channel]]
+Ceilings = Mapping[Channel, Limit]
 
 
 def take_over(
-    db: sqlite3.Connection, session_id: str, failed: Channel, instead: Sequence[Channel], now: int
+    db: sqlite3.Connection,
+    session_id: str,
+    failed: Channel,
+    instead: Sequence[Channel],
+    ceilings: Ceilings,
+    now: int,
 ) -> None:
-    """Queue a live session's code on the first channel not tried yet, unless another one carries it already."""
+    """Queue a live session's code on the first channel not tried yet, unless another one carries it already.
+
+    A channel whose ceiling is reached is passed over.
+    """
     live = db.execute(
         "SELECT 1 FROM session WHERE id = ? AND state = 'live' AND expires_at > ?", (session_id, now)
     ).fetchone()
     states = dict(db.execute("SELECT channel, state FROM message WHERE session_id = ? ORDER BY id", (session_id,)))
     carried = any(state not in ("failed", "parked") for channel, state in states.items() if channel != failed)
-    fresh = [channel for channel in instead if channel not in states]
+    fresh = [channel for channel in instead if channel not in states and _has_room(db, ceilings.get(channel), now)]
     if not live or carried or not fresh:
         return
+    if ceiling := ceilings.get(fresh[0]):
+        sqlite_limits.charge(db, Toll((ceiling,), 0, 0), now)
     db.execute(
         "INSERT INTO message (session_id, channel, state, began_parked, created_at, due_at, instead_of)"
         " VALUES (?, ?, 'queued', 0, ?, ?, ?)",
@@ -29,18 +39,32 @@ def take_over(
 
 
 def report(
-    db: sqlite3.Connection, channel: Channel, reference: str, state: str, error: str, instead: Instead, now: int
+    db: sqlite3.Connection,
+    channel: Channel,
+    reference: str,
+    state: str,
+    error: str,
+    instead: Sequence[Channel],
+    ceilings: Ceilings,
+    now: int,
 ) -> bool:
     """See `Store.report`."""
     row = db.execute(
-        "SELECT m.id, s.project_id FROM message m LEFT JOIN session s ON s.id = m.session_id"
-        " WHERE m.reference = ? AND m.reference <> '' AND m.channel = ?",
-        (reference, channel),
+        "SELECT id FROM message WHERE reference = ? AND reference <> '' AND channel = ?", (reference, channel)
     ).fetchone()
     if row is None:
         return _keep(db, channel, reference, state, error, now)
-    message_id, project_id = row
-    return _apply(db, message_id, state, error, instead.get(project_id, ()), now)
+    return _apply(db, row[0], state, error, instead, ceilings, now)
+
+
+def carried(db: sqlite3.Connection, channel: Channel, reference: str) -> Carried | None:
+    """See `Store.carried`."""
+    row = db.execute(
+        "SELECT s.project_id, s.id, s.sealed FROM message m JOIN session s ON s.id = m.session_id"
+        " WHERE m.reference = ? AND m.reference <> '' AND m.channel = ?",
+        (reference, channel),
+    ).fetchone()
+    return Carried(*row) if row else None
 
 
 def apply_early(db: sqlite3.Connection, channel: Channel, outcome: Outcome, now: int) -> None:
@@ -51,11 +75,17 @@ def apply_early(db: sqlite3.Connection, channel: Channel, outcome: Outcome, now:
     ).fetchone()
     if early:
         state, error = early
-        _apply(db, outcome.message_id, state, error, outcome.instead, now)
+        _apply(db, outcome.message_id, state, error, outcome.instead, outcome.ceilings, now)
 
 
 def _apply(
-    db: sqlite3.Connection, message_id: int, state: str, error: str, instead: Sequence[Channel], now: int
+    db: sqlite3.Connection,
+    message_id: int,
+    state: str,
+    error: str,
+    instead: Sequence[Channel],
+    ceilings: Ceilings,
+    now: int,
 ) -> bool:
     row = db.execute(
         "UPDATE message SET state = ?1, error = ?2 WHERE id = ?3 AND state <> 'delivered' AND state <> ?1"
@@ -66,7 +96,7 @@ def _apply(
         return False
     session_id, channel = row
     if state == "failed":
-        take_over(db, session_id, Channel(channel), instead, now)
+        take_over(db, session_id, Channel(channel), instead, ceilings, now)
     db.execute("INSERT INTO event (session_id, at) VALUES (?, ?)", (session_id, now))
     return True
 
@@ -78,6 +108,10 @@ def purge(db: sqlite3.Connection, before: int, most: int) -> int:
         " (SELECT reference, channel FROM early_report WHERE at < ? LIMIT ?)",
         (before, most),
     ).rowcount
+
+
+def _has_room(db: sqlite3.Connection, ceiling: Limit | None, now: int) -> bool:
+    return ceiling is None or sqlite_limits.has_room(db, ceiling, now)
 
 
 def _keep(db: sqlite3.Connection, channel: Channel, reference: str, state: str, error: str, now: int) -> bool:

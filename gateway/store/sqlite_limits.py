@@ -8,6 +8,7 @@ import sqlite3
 from functools import cache
 
 from gateway.store import Guesses, Limit, Refused, Toll
+from gateway.store.ceilings import ended_keys
 
 _CALM = 86_400_000  # ms after a block's end until it is forgotten
 _GRAIN = 86_400_000  # ms: an address is noted anew at most once a day
@@ -52,6 +53,12 @@ def look(db: sqlite3.Connection, toll: Toll | None, now: int) -> Counted:
     return counted
 
 
+def has_room(db: sqlite3.Connection, limit: Limit, now: int) -> bool:
+    """Whether one more use would fit."""
+    due, until, _ = db.execute(_STATE, (limit.key,)).fetchone() or (0, 0, 0)
+    return bool(until <= now and max(due, now) + limit.cost - now <= limit.window)
+
+
 def count(db: sqlite3.Connection, counted: Counted) -> None:
     """Write down what was looked up in this transaction."""
     if counted:
@@ -66,7 +73,9 @@ def strike(db: sqlite3.Connection, toll: Toll, now: int) -> Refused:
         wait = max(due, now) + limit.cost - now - limit.window
         if until <= now and wait <= 0:
             continue
-        if until <= now:
+        if limit.whose == "ceiling":  # a new day ends it, no block
+            until = now + wait
+        elif until <= now:
             strikes = 1 if until + _CALM < now else strikes + 1
             until = now + max(wait, min(toll.first << min(strikes - 1, 20), toll.longest))
             db.execute("UPDATE usage SET until = ?, strikes = ? WHERE key = ?", (until, strikes, limit.key))
@@ -115,12 +124,13 @@ def purge(db: sqlite3.Connection, after: bytes, before: int, most: int) -> tuple
     """
     keys = db.execute("SELECT key FROM usage WHERE key > ? ORDER BY key LIMIT ?", (after, most * _LOOKED_AT))
     last = max((key for (key,) in keys), default=b"")
+    days = db.execute("DELETE FROM usage WHERE key >= ? AND key < ?", ended_keys(before)).rowcount
     gone = db.execute(
         "DELETE FROM usage WHERE key IN"
         " (SELECT key FROM usage WHERE key > ? AND key <= ? AND due < ? AND until < ? LIMIT ?)",
         (after, last, before, before, most),
     ).rowcount
-    return gone, after if gone == most else last
+    return days + gone, after if gone == most else last
 
 
 _STATE = "SELECT due, until, strikes FROM usage WHERE key = ?"

@@ -30,7 +30,9 @@ def add(db: sqlite3.Connection, new: NewManual) -> Ordered:
         (new.id, new.channel, new.now, new.now),
     ).lastrowid
     db.execute(
-        "INSERT INTO manual VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO manual (id, message_id, project_id, destination, sealed, own_code, code_length, lang,"
+        " expires_at, callback_url, repeat_key, fingerprint, provider)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             new.id,
             number,

@@ -4,7 +4,6 @@ import base64
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from gateway.keyring import Keyring, hash_api_key
 from gateway.projects import ProjectSettings
 from gateway.settings import DEVELOPMENT_SECRET, SANDBOX_BOT
 from gateway.store import open_store
+from tests.nursery import Process, start
 from tests.servers import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -44,7 +44,7 @@ class Stack:
         self.runs: tuple[str, ...] = ("web", "sandbox", "bot")
         self._folder = folder
         self.database_url = f"sqlite:///{folder}/kodgate.sqlite3"
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, Process] = {}
         self._environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "VIRTUAL_ENV") if name in os.environ},
             "LANG": "C.UTF-8",
@@ -73,14 +73,8 @@ class Stack:
 
     def begin(self, name: str) -> None:
         """Start one of them."""
-        with (self._folder / f"{name}.log").open("ab") as log:
-            self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", name],
-                cwd=self._folder,  # away from a developer's .env
-                env=self._environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        log = self._folder / f"{name}.log"
+        self._processes[name] = start(name, self._folder, self._environment, log)  # away from a developer's .env
 
     def end(self, name: str) -> None:
         """End one of them."""

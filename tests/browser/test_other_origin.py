@@ -51,12 +51,13 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]
         PROJECT_NAME="Partner",
         PROJECT_PUBLIC_KEY=PUBLIC_KEY,
         PROJECT_SECRET_KEY=SECRET_KEY,
+        PROJECT_COUNTRIES="all",
     )
     servers.environment["SMS_URL"] = f"webhook+{servers.sandbox}/inbox"
     with Partner(servers.web, SECRET_KEY) as partner:
         listed = f"{partner.origin(LISTED)},{partner.origin(f'*.{WILDCARD}')}"
         kodgate(servers, "project", "set", "1", f"origins={listed}")
-        shown = kodgate(servers, "project", "create", "Other")
+        shown = kodgate(servers, "project", "create", "Other", "--countries", "all")
         kodgate(servers, "project", "set", "2", "origins=https://other.example.com")
         [others_key] = re.findall(r"pk_\S+", shown)
         with servers:

@@ -274,6 +274,28 @@ def test_a_country_is_found_with_the_keyboard(visits: Visits, stack: Stack) -> N
     expect(visitor.contact).to_have_value("01512 3456789")
 
 
+def test_only_countries_that_the_site_sends_to_are_offered(visits: Visits, stack: Stack, watch: Watch) -> None:
+    watch.expects(409)
+    key = "pk_near"
+    stack.add_project(
+        key, name="Near", channels=("sms",), countries=("KZ", "+44", "DE"), countries_sms=("KZ", "DE")
+    )
+    visitor = visits.visitor(DESKTOP, **RUSSIA)  # a guess that is of no use here
+    visitor.begins(f"/widget/?key={key}")
+    expect(visitor.contact).to_be_focused()
+    assert country(visitor.page) == "DE +49"
+    visitor.page.locator("#country").click()
+    expect(visitor.page.get_by_role("option")).to_have_count(2)
+    visitor.page.locator("#country-KZ").click()
+    visitor.page.keyboard.type("7012345678")
+    visitor.page.keyboard.press("Enter")
+    visitor.is_asked_for_code("sms")
+    visitor.begins(f"/widget/?key={key}")
+    visitor.contact.fill("+79522966236")
+    visitor.page.keyboard.press("Enter")
+    expect(visitor.page.get_by_role("alert")).to_have_text("На такой номер этот сайт коды не отправляет.")
+
+
 def test_arrows_walk_the_list_and_stop_at_its_ends(visits: Visits) -> None:
     visitor = at_the_field(visits)
     page = visitor.page

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Any, get_args
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
 
 from flask import g
 from werkzeug.urls import iri_to_uri
@@ -77,7 +77,8 @@ def frame_ancestors() -> str:
 def way_back(state: WidgetState, verify_token: str) -> str:
     """The partner's address with the token and its own state in it; empty where it gave none.
 
-    What it held of a former login gives way: of two tokens, most servers read the first.
+    What it held of a former login gives way, however it is spelt: of two tokens, most servers read the first, and
+    whoever made the address could log the visitor in as somebody else.
     """
     if not state.return_to:
         return ""
@@ -85,7 +86,7 @@ def way_back(state: WidgetState, verify_token: str) -> str:
     if state.partner_state:
         query["state"] = state.partner_state
     parts = urlsplit(state.return_to)
-    own = [pair for pair in parts.query.split("&") if pair and pair.partition("=")[0] not in query]
+    own = [pair for pair in parts.query.split("&") if pair and unquote_plus(pair.partition("=")[0]) not in query]
     return urlunsplit(parts._replace(query="&".join([*own, urlencode(query)])))
 
 

@@ -7,6 +7,7 @@ import msgspec
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request, url_for
 
 from gateway import errors
+from gateway.bill.countries import regions_of
 from gateway.channels import Channel
 from gateway.contact import Contact, parse_contact
 from gateway.i18n import DEFAULT_LANGUAGE, N_, translate
@@ -84,6 +85,7 @@ def start() -> Any:
         errors.NoChannels,
         errors.NoChannel,
         errors.ChannelCannotReach,
+        errors.CountryNotAllowed,
         errors.ChallengeRequired,
         errors.ChallengeUnavailable,
     ) as refusal:
@@ -128,9 +130,11 @@ def send() -> Any:
     channel = fields.channel(dict(request.form))
     if channel is None:
         return _go("widget.code", state)
-    state = msgspec.structs.replace(state, channel=channel)
+    before, state = state, msgspec.structs.replace(state, channel=channel)
     try:
         this_widget().gateway.send(_caller(project, state), state.session_id, channel)
+    except (errors.NoChannel, errors.CountryNotAllowed) as refusal:  # closed since the page was made
+        return _code_page(before, project, _progress(before, project), refusal)
     except (errors.TooOften, errors.DestinationBlocked) as refusal:
         return _code_page(state, project, _progress(state, project), refusal)
     except errors.TooSoon:
@@ -199,7 +203,8 @@ def _entry_page(
 ) -> Any:
     if refusal:
         log.info("%s: %s: %s", request.endpoint, refusal.sys_message, refusal.text(DEFAULT_LANGUAGE))
-    kinds: set[str] = {channel.type.kind for channel in this_widget().gateway.channels(_caller(project, state))}
+    channels = [channel.type for channel in this_widget().gateway.channels(_caller(project, state))]
+    kinds: set[str] = {channel.kind for channel in channels}
     if state.channel:
         kinds = {state.kind}
     if by not in kinds:
@@ -213,10 +218,19 @@ def _entry_page(
         channel=state.channel,
         typed=typed,
         example=this_widget().example_phone,
-        phone=phone_field() if by == "phone" else None,
+        phone=phone_field(_countries(state, project, channels)) if by == "phone" else None,
         problem=_sentence(refusal),
     )
     return remember_browser(_refused(page, refusal))
+
+
+def _countries(state: WidgetState, project: Project, channels: list[Channel]) -> frozenset[str]:
+    """Where a phone can be from to get a code by these channels; empty: anywhere, as to Telegram's bot."""
+    offered = [one for one in channels if one.kind == "phone" and state.channel in ("", one)]
+    regions = [regions_of(project.settings.countries_of(one)) for one in offered]
+    if Channel.TELEGRAM in offered or not all(regions):
+        return frozenset()
+    return frozenset().union(*regions)
 
 
 def _refused(page: str, refusal: errors.GatewayError | None) -> Response:
@@ -260,6 +274,7 @@ def _code_page(
         gave_up=state.channel if carrier != state.channel else "",
         delivery=progress.deliveries.get(channel.type),
         length=progress.code_length,
+        discreet=project.settings.discreet,
         digits_only=not project.settings.letters,
         problem=_sentence(refusal),
     )

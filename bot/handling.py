@@ -1,0 +1,106 @@
+"""Handling one bot's updates, each by one process and once, however it came and however often.
+
+Telegram sends an update until it is confirmed, and a chat's next message only then: to a webhook, the queues of a
+chat's messages, its presses and its membership go on side by side, each in order (tdlib/telegram-bot-api,
+WebhookActor). So the order within a queue is Telegram's, over any number of processes, as long as an update is
+confirmed after it is handled. Between the queues there is none, nor need there be: what decides is the store, and
+every handler can run twice, or beside any other, without harm.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import msgspec
+from aiogram import Bot, Dispatcher
+from aiogram.methods import TelegramMethod
+from aiogram.types import Update
+from pydantic import ValidationError
+
+from bot.talk import do
+from gateway.clock import Clock
+from gateway.settings import Settings
+from gateway.store import Busy, Store
+
+log = logging.getLogger(__name__)
+
+KINDS = ["message", "my_chat_member", "callback_query"]
+LARGEST_ID = 2**53 - 1  # a JSON number beyond is no longer exact; Telegram's own have 31 bits
+LEASE_SLACK = 5.0  # seconds on top of UPDATE_SECONDS, until another process takes an update over
+
+
+class Handled(msgspec.Struct, frozen=True):
+    """An update is done with. `last` is what remains to be said in the answer to a webhook: it may get lost."""
+
+    last: TelegramMethod[Any] | None = None
+
+
+class Handling:
+    """Takes updates, hands them to the dispatcher and writes down that they are handled."""
+
+    def __init__(self, bot: Bot, dispatcher: Dispatcher, store: Store, clock: Clock, settings: Settings) -> None:
+        self._answers = settings.telegram_mode == "webhook"
+        self._bot = bot
+        self._feed = cast(Callable[[Bot, Update], Awaitable[Any]], dispatcher.feed_update)
+        self._store = store
+        self._clock = clock
+        self._patience = settings.update_seconds
+        self._lease = round((settings.update_seconds + LEASE_SLACK) * 1000)
+
+    def read(self, raw: dict[str, Any]) -> Update | None:
+        """The update; None where it is none that aiogram knows, or of a kind that nobody asked for.
+
+        Of kinds that it does not know aiogram warns in the log, with all that people wrote.
+        """
+        try:
+            update = Update.model_validate(raw, context={"bot": self._bot})
+        except ValidationError as problem:
+            number = raw.get("update_id")
+            log.warning("update %s is malformed, left out: %s", number, problem.errors()[0]["loc"])
+            return None
+        wanted = has_number(raw) and any(getattr(update, kind) for kind in KINDS)
+        return update if wanted else None
+
+    async def handle(self, update: Update) -> Handled | None:
+        """Handle it, unless that is done; None: not now, it must come again."""
+        try:
+            taken = self._store.take_update(self._bot.id, update.update_id, self._clock(), self._lease)
+        except Busy as problem:
+            log.warning("the store is busy, update %s waits: %s", update.update_id, problem)
+            return None
+        if taken == "taken":
+            return await self._handle(update)
+        return Handled() if taken == "done" else None
+
+    async def _handle(self, update: Update) -> Handled | None:
+        handled = None
+        try:
+            async with asyncio.timeout(self._patience):
+                result = await self._feed(self._bot, update)
+                last = result if isinstance(result, TelegramMethod) else None
+                if last and not self._answers:
+                    await do(self._bot, last)
+            handled = Handled(last if self._answers else None)
+        except Busy as problem:
+            log.warning("the store is busy, update %s waits: %s", update.update_id, problem)
+        except TimeoutError:
+            log.warning("update %s takes long, it is handled again", update.update_id)
+        except Exception:
+            log.exception("update %s: a defect of ours", update.update_id)
+            handled = Handled()
+        finally:  # a process that ends gives back what it was at
+            self._end(update, done=handled is not None)
+        return handled
+
+    def _end(self, update: Update, *, done: bool) -> None:
+        try:
+            self._store.end_update(self._bot.id, update.update_id, done)
+        except Busy as problem:
+            log.warning("update %s is not noted, its lease runs out: %s", update.update_id, problem)
+
+
+def has_number(raw: object) -> bool:
+    """Whether an update has a number by which it can be confirmed, and noted."""
+    number = raw.get("update_id") if isinstance(raw, dict) else None
+    return type(number) is int and 0 <= number <= LARGEST_ID

@@ -1,0 +1,204 @@
+"""`python -m bot.worker`: delivery without updates and live streams, to be run as often as there is to deliver.
+
+Its loops are the bot process's own: each is safe beside any number of others.
+"""
+
+import asyncio
+import gc
+import logging
+import sys
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from bot.bots import Bots
+from bot.endings import Endings
+from bot.serving import Handler, listen, told_to_stop
+from bot.streams import health
+from gateway.bill.watch import BillWatch
+from gateway.bootstrap import need_port, start_process
+from gateway.callbacks import Callbacks
+from gateway.delivery import Courier
+from gateway.events import Events
+from gateway.leases import Lease
+from gateway.local import LocalGateway
+from gateway.opening import open_lines
+from gateway.providers.telegram import TelegramProvider
+from gateway.settings import Settings, SettingsError
+from gateway.store import Busy, StoreError
+
+log = logging.getLogger(__name__)
+
+PURGE_EVERY = 60.0
+PURGE_BATCH = 500  # rows: 1.2 ms of the write lock (MEASURED)
+WATCH_AT_LEAST = 1.0  # seconds: a look around even if nothing was committed
+
+
+class Worker:
+    """What every process does that delivers: messages, callbacks, endings, the bill guard and the purge."""
+
+    name = "worker"
+    takes_updates = False
+
+    def __init__(self, config: Settings, gateway: LocalGateway) -> None:
+        self.config = config
+        self.gateway = gateway
+        self.bots = Bots(gateway, config, takes_updates=self.takes_updates)
+        timeout = config.provider_timeout_seconds
+        telegram = TelegramProvider(self.bots.of_project, timeout, gateway.deactivate)
+        self.lines = open_lines(config, telegram)
+        self._courier = Courier(gateway, self.lines, config)
+        self._callbacks = Callbacks(gateway, config)
+        self._endings = Endings(gateway, self.lines, config)
+        self.events = Events(gateway.store, gateway.clock)
+        self._bill = BillWatch(gateway.store, gateway.projects, gateway.bill, config, gateway.clock)
+        self._guarding = Lease(gateway.store, gateway.clock, "bill", config.guard_look_seconds)
+        self._purging = Lease(gateway.store, gateway.clock, "purge", PURGE_EVERY)
+
+    @property
+    def port(self) -> int:
+        return self.config.worker_port
+
+    def gets(self) -> Mapping[str, Handler]:
+        """What is served to GET."""
+        return {"/healthz": self._health}
+
+    def posts(self) -> Mapping[str, Handler]:
+        """What is served to POST."""
+        return {}
+
+    def wake(self, sessions: Iterable[str]) -> None:
+        """Something was committed for these sessions."""
+        self._endings.wake(sessions)
+
+    def end_streams(self) -> None:
+        """Let go of whoever listens."""
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then end within SHUTDOWN_SECONDS."""
+        stop = told_to_stop()
+        runner = await listen(self.config, self.port, self.gets(), self.posts())
+        work: dict[str, Coroutine[Any, Any, None]] = {
+            "bots": self.bots.run(),
+            "delivery": self._courier.run(),
+            "callbacks": self._callbacks.run(),
+            "endings": self._endings.run(),
+            "watch": self._watch(),
+            "purge": self._purge(),
+            "bill": self._guard_bill(),
+        }
+        tasks = [asyncio.create_task(task, name=name) for name, task in work.items()]
+        gc.collect()
+        gc.freeze()  # aiogram's models stay: no collection, nor the process's end, need look at them again
+        log.info("ready on http://%s:%s", self.config.host, self.port)
+        stopped = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {stopped}:
+            log.error("%s ended: %r", task.get_name(), task.exception())
+        await self._end(runner, tasks)
+        if done - {stopped}:
+            raise SystemExit(1)
+
+    async def _end(self, runner: web.AppRunner, tasks: list[asyncio.Task[None]]) -> None:
+        """Nobody new is served; whoever is, and what is under way, gets its time."""
+        for site in list(runner.sites):
+            await site.stop()
+        self.end_streams()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(runner.cleanup(), asyncio.wait(tasks, timeout=self.config.shutdown_seconds))
+        for line in self.lines.values():
+            for provider in line.providers:
+                await provider.close()
+        await self.bots.close()
+        self.gateway.audit.close()
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return health(self.checks(), self.name)
+
+    def checks(self) -> dict[str, Any]:
+        """What has to be well for this process to serve."""
+        return {"store": self.gateway.ping()}
+
+    async def _watch(self) -> None:
+        """Wake delivery and live streams whenever any process commits."""
+        watch = self.gateway.store.watch()
+        try:
+            while True:
+                await watch.changed(WATCH_AT_LEAST)
+                self._courier.wake()
+                self._callbacks.wake()
+                try:
+                    self.wake(self.events.new())
+                except Busy as problem:
+                    log.warning("the store is busy, live streams wait: %s", problem)
+        finally:
+            watch.close()
+
+    async def _purge(self) -> None:
+        """Forget what is old, in one process at a time."""
+        try:
+            while True:
+                if self._purging.held():
+                    await self._purge_once()
+                await asyncio.sleep(PURGE_EVERY)
+        finally:
+            self._purging.let_go()
+
+    async def _purge_once(self) -> None:
+        before = self.gateway.clock() - self.config.keep_hours * 3600 * 1000
+        try:
+            while self.gateway.store.purge(before, PURGE_BATCH):
+                await asyncio.sleep(0.05)
+            while self._purge_audit():
+                await asyncio.sleep(0.05)
+        except Busy as problem:
+            log.warning("the store is busy, the purge waits: %s", problem)
+
+    async def _guard_bill(self) -> None:
+        """In one process at a time, beside the loop, which the look would keep for tens of milliseconds."""
+        try:
+            while True:
+                try:
+                    if self._guarding.held():
+                        await asyncio.to_thread(self._look_at_bill)
+                except (Busy, StoreError) as problem:
+                    log.warning("the store is busy, the bill guard waits: %s", problem)
+                await asyncio.sleep(self.config.guard_look_seconds)
+        finally:
+            self._guarding.let_go()
+
+    def _look_at_bill(self) -> None:
+        try:
+            self._bill.look()
+        finally:
+            self.gateway.store.close()  # this thread's own connection
+
+    def _purge_audit(self) -> int:
+        before = self.gateway.clock() - self.config.audit_days * 24 * 3600 * 1000
+        return self.gateway.store.purge_audit(before, self.config.audit_rows, PURGE_BATCH)
+
+
+async def run(kind: type[Worker], config: Settings, gateway: LocalGateway) -> None:
+    """Do all that such a process does on our own store."""
+    try:
+        process = kind(config, gateway)
+    except SettingsError as problem:
+        sys.stderr.write(f"kodgate {kind.name}: {problem}\n")
+        raise SystemExit(2) from None
+    await process.run()
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    config, gateway = start_process("worker")
+    if not isinstance(gateway, LocalGateway):
+        sys.stderr.write("kodgate worker: KODMOBI_URL is set: the upstream delivers, a worker has nothing to do\n")
+        raise SystemExit(2)
+    need_port("worker", config.host, config.worker_port)
+    asyncio.run(run(Worker, config, gateway))
+
+
+if __name__ == "__main__":
+    main()

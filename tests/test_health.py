@@ -1,0 +1,82 @@
+"""`kodgate health` against real processes: well, not there, not well, and another program in their place."""
+
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from bench.processes import free_ports
+from tests.servers import Servers
+
+
+def ask(servers: Servers, *arguments: str, **environment: str) -> tuple[int, str]:
+    ended = subprocess.run(
+        [sys.executable, "-m", "gateway.cli", "health", *arguments],
+        cwd=servers.folder,
+        env={**servers.environment, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+def test_all_that_listen_here_are_well(servers: Servers) -> None:
+    status, said = ask(servers)
+    assert (status, said.count("ok ")) == (0, 2), said
+
+
+@pytest.mark.parametrize("name", ["web", "bot"])
+def test_one_that_is_named_is_asked_alone(servers: Servers, name: str) -> None:
+    status, said = ask(servers, name)
+    assert status == 0, said
+    assert said.startswith(f"ok   {name}: http://127.0.0.1:")
+    assert said.count("\n") == 1
+
+
+def test_one_that_does_not_listen_is_left_out_unless_it_is_named(servers: Servers) -> None:
+    [nobody] = free_ports(1)
+    assert ask(servers, LIVE_PORT=str(nobody))[0] == 0
+    status, said = ask(servers, "bot", LIVE_PORT=str(nobody))
+    assert (status, said) == (1, "WRONG bot: does not listen\n")
+
+
+def test_where_nobody_listens_nothing_is_well(servers: Servers) -> None:
+    one, other = free_ports(2)
+    status, said = ask(servers, PORT=str(one), LIVE_PORT=str(other))
+    assert (status, said) == (1, "WRONG health: neither web nor bot listens here\n")
+
+
+def test_it_waits_for_one_that_is_starting(tmp_path: Path) -> None:
+    with Servers(tmp_path, ()) as none_yet:
+        none_yet.start("web", wait=False)
+        status, said = ask(none_yet, "web", "--wait", "60")
+        assert status == 0, said
+
+
+def test_another_program_in_its_place_is_not_taken_for_it(servers: Servers) -> None:
+    status, said = ask(servers, "web", PORT=servers.environment["SANDBOX_PORT"])
+    assert status == 1
+    assert "another program answers at http://127.0.0.1:" in said
+
+
+class Failing(BaseHTTPRequestHandler):
+    """A process that listens and can't serve."""
+
+    def do_GET(self) -> None:
+        self.send_response(503)
+        self.end_headers()
+        self.wfile.write(b'{"status": "failing", "store": "disk full"}')
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_one_that_can_not_serve_says_why(servers: Servers) -> None:
+    with HTTPServer(("127.0.0.1", 0), Failing) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        status, said = ask(servers, "web", PORT=str(server.server_port))
+    assert (status, said) == (1, 'WRONG web: {"status": "failing", "store": "disk full"}\n')

@@ -1,0 +1,47 @@
+"""One of many processes does what only one shall: leases as their holders see them, on a real store."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from gateway.leases import Lease
+from gateway.store import open_store
+from tests.world import TestClock
+
+
+def test_another_takes_over_once_the_holder_is_silent_and_the_holder_learns_it(tmp_path: Path) -> None:
+    store, clock = open_store(f"sqlite:///{tmp_path}/store.sqlite3"), TestClock()
+    store.migrate()
+    one, two = (Lease(store, clock, "poll 1", 15) for _ in range(2))
+    assert one.held()
+    assert not two.held()
+    for _ in range(10):
+        clock.pass_seconds(5)
+        assert one.held(), "renewed in time"
+        assert not two.held()
+    clock.pass_seconds(15)
+    assert two.held()
+    assert not one.held(), "it slept for too long"
+    two.let_go()
+    clock.pass_seconds(1)
+    assert one.held(), "let go of, it need not run out"
+    store.close()
+
+
+def test_a_busy_store_takes_no_lease_away_before_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.store.sqlite.BUSY_TIMEOUT_MS", 50)
+    store, clock = open_store(f"sqlite:///{tmp_path}/store.sqlite3"), TestClock()
+    store.migrate()
+    lease = Lease(store, clock, "poll 1", 15)
+    assert lease.held()
+    other = sqlite3.connect(tmp_path / "store.sqlite3")
+    other.execute("BEGIN IMMEDIATE")
+    clock.pass_seconds(10)
+    assert lease.held()
+    clock.pass_seconds(6)
+    assert not lease.held()
+    other.rollback()
+    other.close()
+    assert lease.held()
+    store.close()
