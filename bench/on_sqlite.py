@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from bench.figures import Table
-from bench.past import FILLING, PAST, Destination, filling_values, past
+from bench.past import FILLING, PAST, SESSION, Destination, filling_values, past
 from bench.processes import Processes
 from gateway.clock import system_clock
 from gateway.ids import new_ulid
@@ -18,7 +18,8 @@ from gateway.store.sqlite import CHECKPOINT_PAGES
 _FILLING_CACHE = "PRAGMA cache_size=-1000000"  # KiB
 _LOOK = "SELECT id, state, expires_at FROM session WHERE project_id = 1 AND destination = ?"
 _INSERT = (
-    "INSERT INTO session VALUES (1, ?, ?, ?, ?, 6, NULL, 'phone', 'en', '', 'live', 5, 0, 0, ?, ?, x'', '', 0)"
+    f"INSERT INTO session ({SESSION}) VALUES"
+    " (1, ?, ?, ?, ?, 6, 'phone', 'en', '', 'live', 5, 0, 0, 1, 2, x'', '', 0, '+7952')"
 )
 _FIND = "SELECT code_mac, attempts_left, destination FROM session WHERE id = ?"
 _USE = "UPDATE session SET state = 'used', attempts_left = 5 WHERE project_id = 1 AND destination = ?"
@@ -99,7 +100,7 @@ def _log_in(db: sqlite3.Connection, destination: bytes, session_id: str) -> None
     """Two transactions."""
     db.execute("BEGIN IMMEDIATE")
     db.execute(_LOOK, (destination,)).fetchone()
-    db.execute(_INSERT, (destination, session_id, bytes(44), bytes(16), 1, 2))
+    db.execute(_INSERT, (destination, session_id, bytes(44), bytes(16)))
     db.execute("COMMIT")
     db.execute("BEGIN IMMEDIATE")
     db.execute(_FIND, (session_id,)).fetchone()
