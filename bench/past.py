@@ -17,12 +17,13 @@ Destination = Callable[[int], bytes]
 
 PAST = "CREATE TEMPORARY TABLE past (number bigint, destination {bytes}, id text, at bigint)"
 SESSION = (
-    "project_id, destination, id, sealed, code_mac, code_length, kind, lang, browser, state, attempts_left, strikes,"
-    " paused_until, created_at, expires_at, browser_mac, place, joined, prefix"
+    "project_id, destination, id, sealed, code_mac, code_length, kind, lang, browser, state, attempts_left,"
+    " strikes, paused_until, created_at, expires_at, browser_mac, place, joined, prefix"
 )
 FILLING = (
-    f"INSERT INTO session ({SESSION}) SELECT 1, destination, id, :sealed, :mac, 6, 'phone', 'en', 'Chrome, Android',"
-    " 'used', 5, 0, 0, at, at + 180000, :none, '', :no, '+7951' FROM past ORDER BY destination",
+    f"INSERT INTO session ({SESSION}) SELECT 1, destination, id, :sealed, :mac, 6, 'phone', 'en',"
+    " 'Chrome, Android', 'used', 5, 0, 0, at, at + 180000, :none, '', :no, '+7951' FROM past"
+    " ORDER BY destination",
     "INSERT INTO message (session_id, channel, state, began_parked, attempts, created_at, due_at, finished_at)"
     " SELECT id, 'sms', 'sent', :no, 1, at, at, at + 100 FROM past ORDER BY number",
     "INSERT INTO activation (project_id, destination, bot_id, chat_id, user_id, active, changed_at)"

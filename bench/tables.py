@@ -149,10 +149,8 @@ def _growth(growth: Growth) -> str:
         if table.rows >= growth.rows[-1].people // 2
     ]
     many = growth.rows[-1]
-    grown = {
-        name: (many.resident_mib[name] - mib) / (many.people - few.people) * 100_000
-        for name, mib in few.resident_mib.items()
-    }
+    more = max(1, many.people - few.people) / 100_000
+    grown = {name: (many.resident_mib[name] - mib) / more for name, mib in few.resident_mib.items()}
     return (
         f"{_table(head, rows)}\n\n"
         f"Memory for each 100,000 activations more, MiB: {_each(grown, '.1f')}.\n\n"
