@@ -18,7 +18,7 @@ from gateway.store.sqlite import CHECKPOINT_PAGES
 _FILLING_CACHE = "PRAGMA cache_size=-1000000"  # KiB
 _LOOK = "SELECT id, state, expires_at FROM session WHERE project_id = 1 AND destination = ?"
 _INSERT = (
-    f"INSERT INTO session ({SESSION}) VALUES"
+    f"INSERT INTO session ({SESSION}) VALUES"  # noqa: S608 - our own names
     " (1, ?, ?, ?, ?, 6, 'phone', 'en', '', 'live', 5, 0, 0, 1, 2, x'', '', 0, '+7952')"
 )
 _FIND = "SELECT code_mac, attempts_left, destination FROM session WHERE id = ?"

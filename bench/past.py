@@ -21,7 +21,7 @@ SESSION = (
     " strikes, paused_until, created_at, expires_at, browser_mac, place, joined, prefix"
 )
 FILLING = (
-    f"INSERT INTO session ({SESSION}) SELECT 1, destination, id, :sealed, :mac, 6, 'phone', 'en',"
+    f"INSERT INTO session ({SESSION}) SELECT 1, destination, id, :sealed, :mac, 6, 'phone', 'en',"  # noqa: S608
     " 'Chrome, Android', 'used', 5, 0, 0, at, at + 180000, :none, '', :no, '+7951' FROM past"
     " ORDER BY destination",
     "INSERT INTO message (session_id, channel, state, began_parked, attempts, created_at, due_at, finished_at)"

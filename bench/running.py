@@ -45,6 +45,7 @@ def settings(url: str, port: int, live_port: int, sink: int) -> dict[str, str]:
         "SECRET_KEYS": SECRET,
         "PROJECT_PUBLIC_KEY": "pk_bench",
         "PROJECT_SECRET_KEY": "sk_bench",
+        "PROJECT_COUNTRIES": "RU",
         "DATABASE_URL": url,
         "SMS_URL": f"webhook+http://127.0.0.1:{sink}/",
     }
