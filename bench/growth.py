@@ -12,7 +12,7 @@ from bench.machine import taken
 from bench.processes import SECRET
 from bench.running import Site, running
 from bench.sizes import Size
-from bench.stores import BenchStore
+from bench.kinds import BenchStore
 from gateway.bootstrap import build_gateway
 from gateway.keyring import Destinations
 from gateway.settings import Settings

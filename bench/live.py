@@ -11,7 +11,7 @@ from bench.figures import Widgets, spread
 from bench.machine import taken
 from bench.running import Site, running
 from bench.sizes import Size
-from bench.stores import BenchStore
+from bench.kinds import BenchStore
 
 WARM = 100  # widgets opened and closed before the first weighing: what a first request loads is nobody's
 LOGINS_A_SECOND = 50.0  # of 2,000 open widgets: each is open for 40 s

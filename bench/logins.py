@@ -13,7 +13,7 @@ from bench.machine import taken
 from bench.processes import Processes
 from bench.running import Site, running
 from bench.sizes import Size
-from bench.stores import BenchStore
+from bench.kinds import BenchStore
 
 CONNECTIONS = (1, 16, 64)
 WARM = 500

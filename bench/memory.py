@@ -8,7 +8,7 @@ from bench.load import Plan, load
 from bench.machine import taken
 from bench.running import Site, running
 from bench.sizes import Size
-from bench.stores import BenchStore
+from bench.kinds import BenchStore
 
 FIRST = 2_000_000
 WARM = 500

@@ -26,7 +26,7 @@ _USE = "UPDATE session SET state = 'used', attempts_left = 5 WHERE project_id = 
 
 
 class OnSqlite:
-    """Implements `bench.stores.BenchStore`."""
+    """Implements `bench.kinds.BenchStore`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

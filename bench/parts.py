@@ -17,7 +17,7 @@ from bench.limits import NO_LIMITS_HERE
 from bench.machine import taken
 from bench.processes import SECRET
 from bench.sizes import Size
-from bench.stores import BenchStore
+from bench.kinds import BenchStore
 from gateway.bootstrap import build_gateway
 from gateway.channels import Channel
 from gateway.codes import DIGITS, derive_code

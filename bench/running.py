@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.processes import SECRET, Processes, free_ports
-from bench.stores import BenchStore
+from bench.kinds import BenchStore
 
 
 @dataclass

@@ -13,7 +13,7 @@ from bench.machine import taken
 from bench.processes import free_ports
 from bench.running import running
 from bench.sizes import Size
-from bench.stores import BenchStore
+from bench.kinds import BenchStore
 
 ACTIVATES = 25  # every 25th is new to the bot: 20 a second, as Telegram lets a bot write 30 messages
 FIRST = 2_000_000
