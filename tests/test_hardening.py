@@ -317,6 +317,21 @@ def test_no_phone_or_email_is_written_whole(written: io.StringIO) -> None:
     assert "s•••@example.com" in written.getvalue()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Can not write request body for http://127.0.0.1:8002/bot1:sandbox/getUpdates",
+        "https://api.telegram.org/bot123456:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsawx/getMe",
+        "set TELEGRAM_BOT_TOKEN=123456:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsawx",
+    ],
+)
+def test_no_bots_token_is_written(written: io.StringIO, text: str) -> None:
+    logging.getLogger("test").warning("away: %s", text)
+    assert "away: " in written.getvalue()
+    assert "sandbox" not in written.getvalue()
+    assert "AAHdq" not in written.getvalue()
+
+
 def test_a_forged_path_stays_on_its_line_in_the_running_server(servers: Servers) -> None:
     before = len(servers.log("web"))
     for sign in ("%0a", "%0d", "%1b", "%e2%80%a8"):
@@ -333,6 +348,14 @@ def test_a_long_path_costs_a_log_line_no_time_and_no_room(written: io.StringIO) 
     logging.getLogger("test").info("path /session/%s", "a" * 60_000)
     assert time.thread_time() - began < 2
     assert len(written.getvalue()) < 3000
+
+
+def test_no_bots_token_is_written(written: io.StringIO) -> None:
+    """aiohttp quotes the address that it could not reach."""
+    logging.getLogger("test").warning(
+        "Can not write to http://127.0.0.1:8002/bot7512345:AAH-x_%s/getUpdates", "y" * 30
+    )
+    assert "http://127.0.0.1:8002/bot7512345:•••/getUpdates" in written.getvalue()
 
 
 def test_an_email_at_the_end_of_what_is_shortened_is_masked(written: io.StringIO) -> None:
