@@ -16,8 +16,8 @@ import click
 
 from bench import document, figures, growth, live, logins, memory, parts, steady, tables
 from bench.figures import SECTIONS, Figures
-from bench.sizes import QUICK, Size
 from bench.kinds import STORES, BenchStore, open_store
+from bench.sizes import QUICK, Size
 
 TEN_MILLION = 10_000_000
 Measure = Callable[[BenchStore, Path, Size], Any]

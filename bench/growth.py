@@ -6,13 +6,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.figures import Growth, GrowthRow, spread
+from bench.kinds import BenchStore
 from bench.load import Plan, known_phone, load
 from bench.logins import cpu_ms
 from bench.machine import taken
 from bench.processes import SECRET
 from bench.running import Site, running
 from bench.sizes import Size
-from bench.kinds import BenchStore
 from gateway.bootstrap import build_gateway
 from gateway.keyring import Destinations
 from gateway.settings import Settings

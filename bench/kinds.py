@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.figures import Table
+from bench.on_postgres import OnPostgres
 from bench.on_sqlite import OnSqlite
 from bench.past import Destination
 from bench.processes import Processes
@@ -35,9 +36,9 @@ class BenchStore(Protocol):
         """Each of our tables, with its indexes."""
 
 
-STORES = ("sqlite",)
+STORES = ("sqlite", "postgres")
 
 
-def open_store(_: str, folder: Path) -> AbstractContextManager[BenchStore]:
+def open_store(name: str, folder: Path) -> AbstractContextManager[BenchStore]:
     """One of `STORES`."""
-    return OnSqlite(folder)
+    return OnSqlite(folder) if name == "sqlite" else OnPostgres()

@@ -8,10 +8,10 @@ import msgspec
 
 from bench import widgets
 from bench.figures import Widgets, spread
+from bench.kinds import BenchStore
 from bench.machine import taken
 from bench.running import Site, running
 from bench.sizes import Size
-from bench.kinds import BenchStore
 
 WARM = 100  # widgets opened and closed before the first weighing: what a first request loads is nobody's
 LOGINS_A_SECOND = 50.0  # of 2,000 open widgets: each is open for 40 s

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from bench import floor
 from bench.figures import HalfRow, LoginRow, Logins, Spread, spread
+from bench.kinds import BenchStore
 from bench.load import Plan, Result, load
 from bench.machine import taken
 from bench.processes import Processes
 from bench.running import Site, running
 from bench.sizes import Size
-from bench.kinds import BenchStore
 
 CONNECTIONS = (1, 16, 64)
 WARM = 500

@@ -4,11 +4,11 @@ import statistics
 from pathlib import Path
 
 from bench.figures import Memory
+from bench.kinds import BenchStore
 from bench.load import Plan, load
 from bench.machine import taken
 from bench.running import Site, running
 from bench.sizes import Size
-from bench.kinds import BenchStore
 
 FIRST = 2_000_000
 WARM = 500

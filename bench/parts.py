@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from bench.figures import Parts
+from bench.kinds import BenchStore
 from bench.limits import NO_LIMITS_HERE
 from bench.machine import taken
 from bench.processes import SECRET
 from bench.sizes import Size
-from bench.kinds import BenchStore
 from gateway.bootstrap import build_gateway
 from gateway.channels import Channel
 from gateway.codes import DIGITS, derive_code

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.processes import SECRET, Processes, free_ports
 from bench.kinds import BenchStore
+from bench.processes import SECRET, Processes, free_ports
 
 
 @dataclass

@@ -9,11 +9,11 @@ import msgspec
 from bench import crowd
 from bench.botapi import TOKEN
 from bench.figures import Steady, spread
+from bench.kinds import BenchStore
 from bench.machine import taken
 from bench.processes import free_ports
 from bench.running import running
 from bench.sizes import Size
-from bench.kinds import BenchStore
 
 ACTIVATES = 25  # every 25th is new to the bot: 20 a second, as Telegram lets a bot write 30 messages
 FIRST = 2_000_000
