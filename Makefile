@@ -34,8 +34,9 @@ MINUTES ?= 60
 fuzz: .venv/fuzz
 	$(BIN)/python -m tests.fuzzing $(MINUTES)
 
+# WRITE=1 writes docs/performance.md as well.
 bench: .venv/test
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(if $(WRITE),--write)
 
 # Needs npm and Chromium; fails where a score is below 98.
 lighthouse: .venv/test
