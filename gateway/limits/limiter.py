@@ -101,7 +101,7 @@ class Limiter:
         if key := self._address(project, address):
             rate = config.limit_sends_address if sends else config.limit_checks_address
             soft = config.limit_sends_address_soft if sends else rate
-            limits.append(_limit("address", what, key, rate, soft=soft.count * rate.cost))
+            limits.append(_limit("address", what, key, rate, soft=rate.window * soft.count // rate.count))
         if browser_key:
             rate = config.limit_sends_browser if sends else config.limit_checks_browser
             limits.append(_limit("browser", what, hashes.browser(project, browser_key), rate))

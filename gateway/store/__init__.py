@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.channels import Channel
+from gateway.clock import AHEAD
 from gateway.projects import Project, ProjectSettings
 from gateway.store.entries import Actor, By, Entry, Wanted
 from gateway.verbs import Delivery
@@ -69,6 +70,10 @@ class SessionRow(msgspec.Struct, frozen=True):
     active: bool
     last_channel: Channel | None
     sends: tuple[Send, ...] = ()
+
+    def is_over(self, now: int) -> bool:
+        """Whether its time is over, or not yet there: then it is from before the clock was put back."""
+        return self.expires_at <= now or self.created_at > now + AHEAD
 
 
 class ApiKey(msgspec.Struct, frozen=True):
@@ -581,6 +586,12 @@ class Store(Protocol):
 
     def next_callback(self) -> int | None:
         """When the next callback is due, None where none waits."""
+
+    def put_right(self, now: int, longest: int, back: int = 0) -> int:
+        """After the clock was put back: nothing waits or is leased longer than `longest` ms, and messages of
+        sessions that are void by it are failed; how many rows changed. What counts against limits moves
+        `back` by as many ms as the clock did, where there is one clock for all.
+        """
 
     def next_due(self, channels: Sequence[Channel]) -> int | None:
         """When the next message of these channels is due, None where none waits."""

@@ -20,7 +20,7 @@ from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 import msgspec
 
 from gateway.channels import Channel
-from gateway.clock import machine_booted_at, system_clock, to_iso
+from gateway.clock import AHEAD, Clock, machine_booted_at, system_clock, to_iso
 from gateway.ids import lowest_ulid
 from gateway.projects import Project, ProjectSettings, changed_names
 from gateway.store import (
@@ -104,11 +104,19 @@ def _under_limits(
 class SqliteStore:
     """`Store` on one SQLite file. Safe to share between threads: each has its own connection."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, booted_at: Clock = machine_booted_at) -> None:
         self._path = Path(path)
         self._local = threading.local()
-        self.void_before = machine_booted_at()
+        self._booted_at = booted_at
         self._purged_to = b""
+
+    @property
+    def void_before(self) -> int:
+        return self._booted_at()
+
+    @void_before.setter
+    def void_before(self, at: int) -> None:
+        self._booted_at = lambda: at
 
     # Schema
 
@@ -220,13 +228,13 @@ class SqliteStore:
             guessed = sqlite_limits.guess_key(guesses, new.destination) if guesses else None
             old, habits, used = _destination(db, new, guessed)
             if guesses:
-                left_at = sqlite_limits.guesses_left_at(used, guesses, new.code_length)
+                left_at = sqlite_limits.guesses_left_at(used, guesses, new.code_length, new.now)
                 if left_at > new.now:
                     return Paused(left_at)
-            if old.paused_until > new.now and not known:
+            if not known and old.paused_until > new.now and old.created_at <= new.now + AHEAD:
                 return Paused(old.paused_until)
             counts = True
-            if old.state == "live" and old.expires_at > new.now and old.created_at >= self.void_before:
+            if old.lives(new.now, self.void_before):
                 counts = False
                 if old.browser_mac and old.browser_mac != new.browser_mac and not old.joined:
                     db.execute("UPDATE session SET joined = 1 WHERE id = ?", (old.id,))
@@ -274,7 +282,7 @@ class SqliteStore:
             session = _find_session(db, session_id)
             if session is None or session.project_id != project_id or session.created_at < self.void_before:
                 return None
-            if session.state != "live" or session.expires_at <= now:
+            if session.state != "live" or session.is_over(now):
                 return None
             session, outcome = _queue(db, session, channel, now, cooldown, own, parks)
             if outcome in _SENT:
@@ -285,8 +293,10 @@ class SqliteStore:
 
     def set_code(self, project_id: int, session_id: str, own: OwnCode, now: int) -> bool:
         with _writing(self._connection) as db:
-            alive = f"{_OWN_CODE} AND project_id = ? AND state = 'live' AND expires_at > ? AND created_at >= ?"
-            values = (own.mac, own.sealed, own.length, session_id, project_id, now, self.void_before)
+            alive = f"{_OWN_CODE} AND project_id = ? AND state = 'live' AND expires_at > ?"
+            alive += " AND created_at BETWEEN ? AND ?"
+            life = (now, self.void_before, now + AHEAD)
+            values = (own.mac, own.sealed, own.length, session_id, project_id, *life)
             return db.execute(alive, values).rowcount == 1
 
     @_under_limits
@@ -303,7 +313,7 @@ class SqliteStore:
     ) -> Tried | Refused | None:
         known = guesses is not None and guesses.known
         with _writing(self._connection) as db:
-            row = db.execute(_TRIED, (session_id, project_id, now, self.void_before)).fetchone()
+            row = db.execute(_TRIED, (session_id, project_id, now, self.void_before, now + AHEAD)).fetchone()
             session = _Tried(*row) if row else None
             if session is None or (session.paused_until > now and not known):
                 sqlite_limits.charge(db, toll, now)
@@ -439,6 +449,28 @@ class SqliteStore:
         with _writing(self._connection) as db:
             for outcome in outcomes:
                 _finish(db, outcome, now)
+
+    def put_right(self, now: int, longest: int, back: int = 0) -> int:
+        with _writing(self._connection) as db:
+            sqlite_limits.put_back(db, now, back)
+            late = now + longest
+            over = db.execute(
+                "UPDATE message SET state = 'failed', error = 'the clock was put back', finished_at = ?"
+                " WHERE state IN ('parked', 'queued', 'sending') AND session_id > ?"
+                " AND session_id NOT IN (SELECT id FROM manual)",
+                (now, lowest_ulid(now + AHEAD)),
+            ).rowcount
+            for table, waiting in (("message", "state IN ('queued', 'sending') AND"), ("callback", "")):
+                over += db.execute(
+                    f"UPDATE {table} SET due_at = ? WHERE {waiting} due_at > ?",  # noqa: S608 - our own names
+                    (late, late),
+                ).rowcount
+            for table in ("lease", "taken_update"):
+                over += db.execute(
+                    f"UPDATE {table} SET until = ? WHERE until > ?",  # noqa: S608 - our own names
+                    (now, late),
+                ).rowcount
+        return over
 
     def next_due(self, channels: Sequence[Channel]) -> int | None:
         due: int | None = self._read(_next_due(len(channels)), *channels)[0][0]
@@ -825,7 +857,8 @@ def _insert_session(db: sqlite3.Connection, new: NewSession) -> None:
         " lang = excluded.lang, browser = excluded.browser, state = 'live',"
         " attempts_left = excluded.attempts_left, created_at = excluded.created_at,"
         " expires_at = excluded.expires_at, browser_mac = excluded.browser_mac, place = excluded.place,"
-        " joined = 0, prefix = excluded.prefix",
+        " joined = 0, prefix = excluded.prefix,"
+        " paused_until = iif(session.created_at > ?, 0, session.paused_until)",
         (
             new.project_id,
             new.destination,
@@ -842,6 +875,7 @@ def _insert_session(db: sqlite3.Connection, new: NewSession) -> None:
             new.browser_mac,
             new.place,
             new.prefix,
+            new.now + AHEAD,
         ),
     )
 
@@ -856,6 +890,11 @@ class _Old(NamedTuple):
     id: str
     browser_mac: bytes
     joined: int
+
+    def lives(self, now: int, void_before: int) -> bool:
+        if self.state != "live" or self.expires_at <= now:
+            return False
+        return void_before <= self.created_at <= now + AHEAD
 
 
 class _Habits(NamedTuple):
@@ -1071,7 +1110,8 @@ _TRIED = """
     SELECT attempts_left, strikes, paused_until, code_mac, code_length, sealed, destination,
         (SELECT channel FROM message WHERE session_id = ?1 AND state NOT IN ('parked', 'failed')
          ORDER BY id DESC LIMIT 1)
-    FROM session WHERE id = ?1 AND project_id = ?2 AND state = 'live' AND expires_at > ?3 AND created_at >= ?4
+    FROM session WHERE id = ?1 AND project_id = ?2 AND state = 'live' AND expires_at > ?3
+        AND created_at BETWEEN ?4 AND ?5
 """
 _TRY = (
     "UPDATE session SET state = ?, attempts_left = ?, strikes = ?, paused_until = ?"
