@@ -590,7 +590,7 @@ class Store(Protocol):
     def put_right(self, now: int, longest: int, back: int = 0) -> int:
         """After the clock was put back: nothing waits or is leased longer than `longest` ms, and messages of
         sessions that are void by it are failed; how many rows changed. What counts against limits moves
-        `back` by as many ms as the clock did, where there is one clock for all.
+        `back` by as many ms as the clock did.
         """
 
     def next_due(self, channels: Sequence[Channel]) -> int | None:

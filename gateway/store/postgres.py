@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from gateway.channels import Channel
-from gateway.clock import system_clock, to_iso
+from gateway.clock import AHEAD, system_clock, to_iso
 from gateway.ids import lowest_ulid
 from gateway.projects import Project, ProjectSettings, changed_names
 from gateway.store import (
@@ -245,8 +245,8 @@ class PostgresStore:
     def set_code(self, project_id: int, session_id: str, own: OwnCode, now: int) -> bool:
         rows = self._run(
             "UPDATE session SET code_mac = %s, own_code = %s, code_length = %s WHERE id = %s AND project_id = %s"
-            " AND state = 'live' AND expires_at > %s AND created_at >= %s RETURNING 1",
-            (own.mac, own.sealed, own.length, session_id, project_id, now, self.void_before),
+            " AND state = 'live' AND expires_at > %s AND created_at BETWEEN %s AND latest(%s) RETURNING 1",
+            (own.mac, own.sealed, own.length, session_id, project_id, now, self.void_before, now),
         )
         return bool(rows)
 
@@ -363,6 +363,10 @@ class PostgresStore:
 
     def finish(self, outcomes: Sequence[Outcome], now: int) -> None:
         self._run("SELECT finish_1(%s, %s)", (_json([_outcome(one) for one in outcomes]), now))
+
+    def put_right(self, now: int, longest: int, back: int = 0) -> int:
+        values = (now, longest, lowest_ulid(now + AHEAD), back)
+        return int(self._run("SELECT put_right_1(%s, %s, %s, %s)", values)[0][0])
 
     def next_due(self, channels: Sequence[Channel]) -> int | None:
         due: int | None = self._run(

@@ -4,6 +4,12 @@
 -- Locks are taken in one order: the destination (advisory), its session row, then what is counted, messages, and
 -- last of all the lock of events. `_void`: sessions from before then don't count.
 
+-- When what is there by now can have been made at the latest, the clocks of our machines being a minute apart at most
+-- (gateway.clock.AHEAD): what is later is from before a clock was put back.
+CREATE FUNCTION latest(_now bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+    SELECT _now + 60000
+$$;
+
 -- Nobody else creates, sends or activates for this destination until the commit.
 CREATE FUNCTION hold_destination(_project_id bigint, _destination bytea) RETURNS void LANGUAGE sql AS $$
     SELECT pg_advisory_xact_lock(hashtextextended(encode(_destination, 'hex'), _project_id))
@@ -151,7 +157,7 @@ BEGIN
         LEFT JOIN session AS s ON s.project_id = _project_id AND s.destination = _destination
         LEFT JOIN activation AS a ON a.project_id = _project_id AND a.destination = _destination;
     ends := CASE WHEN _old.guesses_at > _now THEN _old.guesses_at
-        WHEN _old.paused_until > _now AND NOT _known THEN _old.paused_until END;
+        WHEN _old.paused_until > _now AND NOT _known AND _old.created_at <= latest(_now) THEN _old.paused_until END;
     IF ends IS NOT NULL THEN
         outcome := 'paused';
         RETURN;
@@ -161,7 +167,7 @@ BEGIN
     last_channel := _old.last_channel;
     outcome := 'fresh';
     _current := _id;
-    IF _old.state = 'live' AND _old.expires_at > _now AND _old.created_at >= _void THEN
+    IF _old.state = 'live' AND _old.expires_at > _now AND _old.created_at BETWEEN _void AND latest(_now) THEN
         -- Once more, and held: nobody uses it up until it is decided whether somebody joins.
         SELECT s.id, s.browser_mac, s.joined, s.paused_until INTO _live FROM session AS s
             WHERE s.id = _old.id AND s.state = 'live' FOR UPDATE;
@@ -173,14 +179,17 @@ BEGIN
     END IF;
     BEGIN
         IF outcome = 'fresh' THEN
-            INSERT INTO session VALUES (_project_id, _destination, _id, _sealed, _code_mac, _code_length, NULL,
-                _kind, _lang, _browser, 'live', _attempts, 0, 0, _now, _expires_at, _browser_mac, _place, false, _prefix)
+            INSERT INTO session (project_id, destination, id, sealed, code_mac, code_length, kind, lang, browser,
+                state, attempts_left, strikes, paused_until, created_at, expires_at, browser_mac, place, joined, prefix)
+            VALUES (_project_id, _destination, _id, _sealed, _code_mac, _code_length, _kind, _lang, _browser,
+                'live', _attempts, 0, 0, _now, _expires_at, _browser_mac, _place, false, _prefix)
             ON CONFLICT (project_id, destination) DO UPDATE SET id = excluded.id, sealed = excluded.sealed,
                 code_mac = excluded.code_mac, code_length = excluded.code_length, own_code = NULL,
                 lang = excluded.lang, browser = excluded.browser, state = 'live',
                 attempts_left = excluded.attempts_left, created_at = excluded.created_at,
                 expires_at = excluded.expires_at, browser_mac = excluded.browser_mac, place = excluded.place,
-                joined = false, prefix = excluded.prefix;
+                joined = false, prefix = excluded.prefix,
+                paused_until = CASE WHEN session.created_at > latest(_now) THEN 0 ELSE session.paused_until END;
         END IF;
         IF _orders THEN
             sent_to := _wanted;
@@ -249,7 +258,7 @@ BEGIN
         RETURN;
     END IF;
     PERFORM at_ease(), hold_destination(_project_id, _destination);
-    PERFORM 1 FROM session WHERE id = _id AND state = 'live' AND expires_at > _now AND created_at >= _void
+    PERFORM 1 FROM session WHERE id = _id AND state = 'live' AND expires_at > _now AND created_at BETWEEN _void AND latest(_now)
         FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
@@ -292,7 +301,7 @@ BEGIN
     SELECT s.paused_until, s.destination, s.code_length, s.paused_until <= _now OR _known
         INTO ends, whom, digits, _open
         FROM session AS s WHERE s.id = _id AND s.project_id = _project_id AND s.state = 'live'
-            AND s.expires_at > _now AND s.created_at >= _void;
+            AND s.expires_at > _now AND s.created_at BETWEEN _void AND latest(_now);
     IF _open IS NOT TRUE THEN
         outcome := CASE WHEN whom IS NOT NULL THEN 'paused' END;
         whom := NULL;
@@ -383,7 +392,7 @@ BEGIN
         code_mac = CASE WHEN _right THEN '' ELSE code_mac END,
         strikes = CASE WHEN _right THEN 0 ELSE strikes + 1 END,
         paused_until = CASE WHEN _right THEN 0 ELSE _now + least(_first << least(strikes, 20)::int, _longest) END
-    WHERE s.id = _id AND s.expires_at > _now AND s.created_at >= _void AND s.state = 'live'
+    WHERE s.id = _id AND s.expires_at > _now AND s.created_at BETWEEN _void AND latest(_now) AND s.state = 'live'
         AND s.browser_mac <> '' AND NOT s.joined AND is_linked(s.project_id, s.destination, _bot_id, _chat_id)
     RETURNING s.state, s.project_id, s.destination INTO _picked;
     IF FOUND THEN
@@ -396,7 +405,7 @@ BEGIN
         RETURN _picked.state;
     END IF;
     SELECT s.state, s.code_mac = '' AS approved INTO _stands FROM session AS s
-        WHERE s.id = _id AND s.expires_at > _now AND s.created_at >= _void AND s.browser_mac <> ''
+        WHERE s.id = _id AND s.expires_at > _now AND s.created_at BETWEEN _void AND latest(_now) AND s.browser_mac <> ''
             AND is_linked(s.project_id, s.destination, _bot_id, _chat_id);
     IF _stands.state = 'live' THEN
         RETURN 'joined';
@@ -414,7 +423,7 @@ BEGIN
     PERFORM at_ease();
     UPDATE session AS s SET state = 'closed', strikes = strikes + 1,
         paused_until = _now + least(_first << least(strikes, 20)::int, _longest)
-    WHERE s.id = _id AND s.expires_at > _now AND s.created_at >= _void AND s.state = 'live'
+    WHERE s.id = _id AND s.expires_at > _now AND s.created_at BETWEEN _void AND latest(_now) AND s.state = 'live'
         AND is_linked(s.project_id, s.destination, _bot_id, _chat_id)
     RETURNING s.project_id INTO _project_id;
     IF NOT FOUND THEN
@@ -434,7 +443,7 @@ BEGIN
     PERFORM at_ease();
     UPDATE session SET state = 'used'
         WHERE id = _id AND project_id = _project_id AND state = 'approved' AND browser_mac = _browser_mac
-            AND browser_mac <> '' AND expires_at > _now AND created_at >= _void
+            AND browser_mac <> '' AND expires_at > _now AND created_at BETWEEN _void AND latest(_now)
         RETURNING sealed INTO _sealed;
     IF FOUND THEN
         PERFORM note(_now, _actor, 'session.collect', _project_id, _id, NULL, '', '');

@@ -51,3 +51,29 @@ BEGIN
     GET DIAGNOSTICS _rows = ROW_COUNT;
     RETURN _gone + _rows;
 END $$;
+
+-- After a clock was put back: nothing waits for more than `_longest` milliseconds, and what belongs to sessions from
+-- then, whose ULIDs are above `_void`, has failed. How many rows changed. What counts against limits moves with the clock.
+CREATE FUNCTION put_right_1(_now bigint, _longest bigint, _void text, _back bigint) RETURNS bigint LANGUAGE sql AS $$
+    WITH failed AS (
+        UPDATE message SET state = 'failed', error = 'the clock was put back', finished_at = _now
+        WHERE state IN ('parked', 'queued', 'sending') AND session_id COLLATE "C" > _void
+            AND session_id NOT IN (SELECT id FROM manual)
+        RETURNING 1
+    ), sooner AS (
+        UPDATE message SET due_at = _now + _longest
+        WHERE state IN ('queued', 'sending') AND due_at > _now + _longest
+            AND (session_id COLLATE "C" <= _void OR session_id IN (SELECT id FROM manual))
+        RETURNING 1
+    ), called AS (
+        UPDATE callback SET due_at = _now + _longest WHERE due_at > _now + _longest RETURNING 1
+    ), counted AS (
+        UPDATE usage SET due = due - _back, until = greatest(0, until - _back) WHERE _back > 0 AND due > _now
+    ), free AS (
+        UPDATE lease SET until = _now WHERE until > _now + _longest RETURNING 1
+    ), taken AS (
+        UPDATE taken_update SET until = _now WHERE until > _now + _longest RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM failed) + (SELECT count(*) FROM sooner) + (SELECT count(*) FROM called)
+        + (SELECT count(*) FROM free) + (SELECT count(*) FROM taken)
+$$;
