@@ -9,6 +9,7 @@ from gateway.channels import Channel
 from gateway.clock import AHEAD, LivedTime, SetBack
 from gateway.contact import parse_contact
 from gateway.errors import GatewayError, SessionExpired, TooSoon
+from gateway.leases import Lease
 from gateway.store import Claimed
 from gateway.verbs import Draft
 from tests.servers import Servers, until
@@ -112,12 +113,38 @@ def test_what_waits_for_a_later_clock_goes_on(world: World) -> None:
     world.create(new_phone(), channel=Channel.SMS)
     draft = Draft(parse_contact(new_phone()), Channel.SMS)
     sent = world.gateway.manual_send(world.caller("sk_development"), draft)
+    assert len(claim(world)) == 2, "by a process that dies"
     clock.pass_seconds(-HOUR)
     assert claim(world) == []
     assert store.put_right(clock(), 1000) == 2
     clock.pass_seconds(2)
     assert [claimed.id for claimed in claim(world)] == [sent.message_id]
     assert store.next_due([Channel.SMS]) == clock() + 15_000
+
+
+def test_a_code_goes_out_at_once_although_the_clock_was_put_back_meanwhile(world: World) -> None:
+    """By less than a minute, which counts as a correction."""
+    world.create(new_phone(), channel=Channel.SMS)
+    world.clock.pass_seconds(-20)
+    assert len(claim(world)) == 1
+
+
+def test_no_code_goes_out_for_a_session_that_is_void(world: World) -> None:
+    world.create(new_phone(), channel=Channel.SMS)
+    world.clock.pass_seconds(-HOUR)
+    assert claim(world) == []
+    assert world.gateway.store.next_due([Channel.SMS]) is None, "it has failed"
+
+
+def test_a_lease_is_asked_for_although_the_clock_was_put_back(world: World) -> None:
+    """Its holder has died, and nobody would take it over until the old time is there again."""
+    store = world.gateway.store
+    assert Lease(store, world.clock, "purge", 60).held()
+    mine = Lease(store, world.clock, "purge", 60)
+    assert not mine.held()
+    set_back(world, 3 * HOUR)
+    world.clock.pass_seconds(1)
+    assert mine.held()
 
 
 def claim(world: World) -> list[Claimed]:

@@ -431,10 +431,12 @@ class SqliteStore:
 
     def claim(self, now: int, lease: int, channels: Sequence[Channel], most: int) -> list[Claimed]:
         due = _due(len(channels))
-        if not self._read(due, *channels, now, 1):  # a look that takes no lock: most wake-ups are for others
+        if not self._read(
+            due, now + AHEAD, *channels, now, 1
+        ):  # a look that takes no lock: most wake-ups are for others
             return []
         with _writing(self._connection) as db:
-            rows = db.execute(due, (*channels, now, most)).fetchall()
+            rows = db.execute(due, (now + AHEAD, *channels, now, most)).fetchall()
             alive = [row for row in rows if row[-2] == "live" and row[-1] > now]
             for row in rows:
                 if row not in alive:
@@ -722,10 +724,16 @@ def _connect(path: Path) -> sqlite3.Connection:
         except sqlite3.Error as problem:
             # On a new file SQLite does not wait until another process has changed the journal's mode.
             if "locked" not in str(problem) or time.monotonic() > end:
-                raise StoreError(f"DATABASE_URL: can't open {path}: {problem}") from None
+                raise StoreError(f"DATABASE_URL: can't open {path}: {_why(path, problem)}") from None
             time.sleep(WATCH_EVERY)
         else:
             return db
+
+
+def _why(path: Path, problem: sqlite3.Error) -> str:
+    """SQLite's own words say little where it may not write beside the file."""
+    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    return str(problem) if writable else f"it, or its folder, is read-only for this user ({problem})"
 
 
 class _writing:  # noqa: N801 - reads as a statement; a class costs half of what a generator does
@@ -999,8 +1007,8 @@ def _queue(
     state = "parked" if channel is Channel.TELEGRAM and not session.active and parks else "queued"
     db.execute(
         "INSERT INTO message (session_id, channel, state, began_parked, created_at, due_at)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (session.id, channel, state, state == "parked", now, now),
+        " VALUES (?, ?, ?, ?, ?, 0)",
+        (session.id, channel, state, state == "parked", now),
     )
     others = tuple(send for send in session.sends if send.channel is not channel)
     send = Send(channel, state, state == "parked", now)  # type: ignore[arg-type]
@@ -1020,11 +1028,12 @@ def _due(channels: int) -> str:
             coalesce(s.sealed, o.sealed), coalesce(s.code_length, o.code_length),
             coalesce(s.own_code, o.own_code), m.attempts, m.created_at, a.chat_id, m.given_up, o.provider,
             coalesce(s.browser, ''), coalesce(s.place, ''), s.browser_mac <> x'' AND NOT s.joined,
-            iif(o.id IS NULL, s.state, 'live'), coalesce(s.expires_at, o.expires_at)
+            iif(o.id IS NOT NULL, 'live', iif(s.created_at > ?, 'void', s.state)),
+            coalesce(s.expires_at, o.expires_at)
         FROM message m LEFT JOIN session s ON s.id = m.session_id LEFT JOIN manual o ON o.id = m.session_id
         LEFT JOIN activation a ON a.project_id = coalesce(s.project_id, o.project_id)
             AND a.destination = coalesce(s.destination, o.destination) AND a.active = 1
-        WHERE {_waiting(channels)} AND m.due_at <= ? ORDER BY m.due_at LIMIT ?
+        WHERE {_waiting(channels)} AND m.due_at <= ? ORDER BY m.due_at, m.id LIMIT ?
     """  # noqa: S608 - marks only
 
 
