@@ -42,6 +42,7 @@ class Processes:
         self._environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
+            "PROJECT_COUNTRIES": "all",
             **NO_LIMITS_HERE,
             **environment,
         }
@@ -88,7 +89,7 @@ class Processes:
 
     def resident_kib(self) -> dict[str, int]:
         """The memory that each process with its children holds now; what they share is counted once (Pss)."""
-        return {name: sum(map(_pss, _tree(pid))) for name, pid in self._pids().items()}
+        return {name: resident_kib(pid) for name, pid in self._pids().items()}
 
     def peak_mib(self) -> dict[str, float]:
         """The most memory that each process of ours with its children ever held (VmHWM)."""
@@ -104,6 +105,11 @@ class Processes:
 def cpu_seconds(pid: int) -> float:
     """Those of a process with its children, since its start."""
     return sum(map(_cpu, _tree(pid)))
+
+
+def resident_kib(pid: int) -> int:
+    """The memory that a process with its children holds now; what they share is counted once (Pss)."""
+    return sum(map(_pss, _tree(pid)))
 
 
 def _answers(url: str) -> bool:

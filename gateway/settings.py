@@ -129,7 +129,7 @@ class Settings(BaseSettings):
         Rate(8, 7200), description="a visitor needs 1 to 3; then one in 15 minutes, so that nobody is flooded"
     )
     limit_sends_address_soft: Limited = Field(
-        Rate(20, 3600), description="of LIMIT_SENDS_ADDRESS, until a challenge is asked for: a family, an office"
+        Rate(20, 3600), description="of LIMIT_SENDS_ADDRESS, those without a challenge: a family, an office"
     )
     limit_sends_address: Limited = Field(
         Rate(1000, 3600), description="a mobile carrier's NAT at a busy hour; each of these solved a challenge"
@@ -145,9 +145,6 @@ class Settings(BaseSettings):
         Rate(300, 3600), description="codes that are not right; one in ten is mistyped, behind a NAT as well"
     )
     limit_checks_browser: Limited = Field(Rate(20, 3600), description="four sessions of wrong codes")
-    limit_checks_project: Limited = Field(
-        Rate(20_000, 3600), description="a tenth of all codes at twice as many logins as LIMIT_SENDS_PROJECT"
-    )
     limit_activations_chat: Limited = Field(
         Rate(10, 3600), description="contacts shared in a chat; a person needs one, each is written durably"
     )

@@ -146,6 +146,17 @@ def test_a_hundred_behind_one_address_go_on_with_a_challenge(world: World) -> No
     assert refused(world, new_phone(), unasked).status == 429, "the hard limit"
 
 
+def test_who_waits_instead_of_solving_gets_no_more_than_the_soft_limit(world: World) -> None:
+    who, begun, end = caller(world, ANYBODY), 0, world.clock.now + 3600 * 1000
+    while world.clock.now < end:
+        try:
+            begin(world, new_phone(), who, send=False)
+            begun += 1
+        except errors.ChallengeRequired:
+            world.clock.pass_seconds(3.6)
+    assert 20 <= begun <= 40, "20 at once and 20 an hour, however patient"
+
+
 def test_a_sites_server_is_under_no_limit_of_addresses_but_of_destinations(world: World) -> None:
     site = caller(world, ANYBODY, "sk_development")
     many(world, 1100, site)
@@ -315,6 +326,18 @@ def test_guesses_at_many_phones_end_at_the_address(world: World) -> None:
     with pytest.raises(errors.CallerBlocked if refusal.value.status == 423 else errors.TooOften):
         world.gateway.check(who, session_id, world.code_of(session_id))  # nor is a right one compared
     assert world.gateway.check(world.caller(), session_id, world.code_of(session_id)).verify_token
+
+
+def test_guesses_at_many_phones_from_many_addresses_stop_nobody_elses_login(world: World) -> None:
+    """Nothing that all visitors share may be used up by codes that are not even compared."""
+    session_id = begin(world, new_phone(), send=False)
+    world.gateway.check(world.caller(), session_id, world.code_of(session_id))
+    for number in range(21_000):
+        with pytest.raises(errors.SessionExpired):
+            world.gateway.check(caller(world, f"10.1.{number % 100}.1"), session_id, "000000")
+    with pytest.raises(errors.SessionExpired):
+        world.gateway.check(caller(world, key="sk_development"), session_id, "000000")
+    log_in(world, new_phone(), caller(world, ANYBODY))
 
 
 # What is forgotten
