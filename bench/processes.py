@@ -56,7 +56,10 @@ class Processes:
     def __enter__(self) -> "Processes":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, problem: BaseException | None, *__: object) -> None:
+        for name, process in self._running.items():
+            if problem and process.poll() is not None:
+                sys.stderr.write(f"{name} had ended by itself:\n{(self._folder / f'{name}.log').read_text()}\n")
         for process in self._running.values():
             process.terminate()
         for process in self._running.values():

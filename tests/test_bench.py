@@ -37,6 +37,16 @@ def test_the_bench_runs_and_prints_every_section() -> None:
         assert part in ended.stdout
 
 
+@pytest.mark.timeout(200)
+def test_the_bench_measures_on_postgresql_with_its_servers_time() -> None:
+    command = [sys.executable, "-m", "bench", "--quick", "--store", "postgres", "--only", "growth"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    [row] = [line for line in ended.stdout.splitlines() if line.startswith("| 1,000 |")]
+    assert ", postgres " in row
+    assert "| `activation` | 1,000 |" in ended.stdout
+
+
 def test_the_document_is_the_template_with_the_figures_that_were_recorded() -> None:
     assert document.DOCUMENT.read_text(encoding="utf-8") == document.render(figures.load()), (
         "python -m bench --render writes it"
