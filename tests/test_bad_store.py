@@ -21,7 +21,6 @@ NO_DIRECTORY = "/proc/1/nowhere/kodgate.sqlite3"
 def start(url: str, folder: Path) -> tuple[int, str]:
     """The exit code of `python -m web` and what it said."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATABASE_URL": url}
-    command = [sys.executable, "-m", "web"]
     ended = subprocess.run(
         [sys.executable, "-m", "web"],
         cwd=folder,
