@@ -42,7 +42,6 @@ class Processes:
         self._environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
-            "PROJECT_COUNTRIES": "all",
             **NO_LIMITS_HERE,
             **environment,
         }
