@@ -1,4 +1,4 @@
-# One image for all processes: `docker run … kodgate web`, `… kodgate bot`.
+# One image for all processes: `docker run … kodgate web`, `… kodgate bot`, `… kodgate worker`.
 # On SQLite with one volume at /var/lib/kodgate; deploy/compose.yaml has it on PostgreSQL behind Caddy.
 
 FROM docker.io/library/python:3.11-slim AS build
@@ -29,6 +29,6 @@ ENV PATH=/srv/kodgate/.venv/bin:$PATH \
     HOST=0.0.0.0 \
     DATABASE_URL=sqlite:////var/lib/kodgate/kodgate.sqlite3
 VOLUME /var/lib/kodgate
-EXPOSE 8000 8001
+EXPOSE 8000 8001 8003
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["kodgate", "health"]
 CMD ["kodgate", "web"]

@@ -10,7 +10,7 @@ from urllib.request import urlopen
 from gateway.doctor import Finding
 from gateway.settings import Settings
 
-PORTS = {"web": "port", "bot": "live_port"}
+PORTS = {"web": "port", "bot": "live_port", "worker": "worker_port"}
 PATIENCE = 5.0  # seconds for an answer; a process that takes longer serves nobody in time
 AGAIN_AFTER = 0.2  # seconds between two looks
 
@@ -32,7 +32,7 @@ def _ask(settings: Settings, names: tuple[str, ...]) -> list[Finding]:
     found = [
         finding or Finding(name, False, "does not listen") for name, finding in asked.items() if names or finding
     ]
-    return found or [Finding("health", False, f"neither {' nor '.join(PORTS)} listens here")]
+    return found or [Finding("health", False, f"none of {', '.join(PORTS)} listens here")]
 
 
 def _one(settings: Settings, name: str) -> Finding | None:

@@ -6,12 +6,14 @@ import sys
 
 _LONGEST = 2000  # characters of a message: a path may have 60,000, and its end tells nobody anything
 _EMAIL = re.compile(r"(?<![\w.+-])([\w.+-])[\w.+-]*+(@[\w-])")  # each stretch of letters is walked once
+_BOT_TOKEN = re.compile(
+    r"(/bot\d{1,16}:|\b\d{5,16}:(?=[A-Za-z0-9_-]{30}))[A-Za-z0-9_-]+"
+)  # as in a client's errors
 _PHONE = re.compile(r"(\+?\d{2})\d{5,}(\d{2})")
-_BOT_TOKEN = re.compile(r"(bot\d{1,16}):[\w-]+")  # errors of the network name its address
 
 
 class _Masked(logging.Formatter):
-    """The last guard: whatever looks like a phone, an email or a bot's token is masked, and what can't be printed is spelt out.
+    """The last guard: what looks like a phone, an email, a bot's token is masked, what can't be printed spelt out.
 
     A message is one line; only a traceback has more, and those are indented: no value can begin an entry.
     """
@@ -37,7 +39,7 @@ def _printable(text: str) -> str:
 
 
 def _masked(text: str) -> str:
-    return _PHONE.sub(r"\1•••\2", _EMAIL.sub(r"\1•••\2", _BOT_TOKEN.sub(r"\1:•••", text)))
+    return _PHONE.sub(r"\1•••\2", _EMAIL.sub(r"\1•••\2", _BOT_TOKEN.sub(r"\1•••", text)))
 
 
 def make_formatter(process: str) -> logging.Formatter:

@@ -53,7 +53,7 @@ class Servers:
         self.web = f"http://127.0.0.1:{port}"
         self.live = f"http://127.0.0.1:{live_port}"
         self.sandbox = f"http://127.0.0.1:{sandbox_port}"
-        self.database_url = f"sqlite:///{folder}/kodgate.sqlite3"
+        self.database_url = environment.get("DATABASE_URL", f"sqlite:///{folder}/kodgate.sqlite3")
         self.http = httpx.Client(timeout=30)
         self.codes: set[str] = set()  # that must not be in a log
         self._urls = dict(zip(NAMES, (self.web, self.live, self.sandbox), strict=True))

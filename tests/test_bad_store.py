@@ -21,9 +21,14 @@ NO_DIRECTORY = "/proc/1/nowhere/kodgate.sqlite3"
 def start(url: str, folder: Path) -> tuple[int, str]:
     """The exit code of `python -m web` and what it said."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATABASE_URL": url}
-    command = [sys.executable, "-m", "web"]
     ended = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "web"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     return ended.returncode, ended.stdout + ended.stderr
 

@@ -317,6 +317,21 @@ def test_no_phone_or_email_is_written_whole(written: io.StringIO) -> None:
     assert "s•••@example.com" in written.getvalue()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Can not write request body for http://127.0.0.1:8002/bot1:sandbox/getUpdates",
+        "https://api.telegram.org/bot123456:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsawx/getMe",
+        "set TELEGRAM_BOT_TOKEN=123456:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsawx",
+    ],
+)
+def test_no_bots_token_is_written(written: io.StringIO, text: str) -> None:
+    logging.getLogger("test").warning("away: %s", text)
+    assert "away: " in written.getvalue()
+    assert "sandbox" not in written.getvalue()
+    assert "AAHdq" not in written.getvalue()
+
+
 def test_a_forged_path_stays_on_its_line_in_the_running_server(servers: Servers) -> None:
     before = len(servers.log("web"))
     for sign in ("%0a", "%0d", "%1b", "%e2%80%a8"):

@@ -45,9 +45,9 @@ def test_one_that_does_not_listen_is_left_out_unless_it_is_named(servers: Server
 
 
 def test_where_nobody_listens_nothing_is_well(servers: Servers) -> None:
-    one, other = free_ports(2)
-    status, said = ask(servers, PORT=str(one), LIVE_PORT=str(other))
-    assert (status, said) == (1, "WRONG health: neither web nor bot listens here\n")
+    one, other, third = map(str, free_ports(3))
+    status, said = ask(servers, PORT=one, LIVE_PORT=other, WORKER_PORT=third)
+    assert (status, said) == (1, "WRONG health: none of web, bot, worker listens here\n")
 
 
 def test_it_waits_for_one_that_is_starting(tmp_path: Path) -> None:

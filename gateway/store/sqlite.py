@@ -22,7 +22,7 @@ import msgspec
 from gateway.channels import Channel
 from gateway.clock import AHEAD, Clock, machine_booted_at, system_clock, to_iso
 from gateway.ids import lowest_ulid
-from gateway.projects import Project, ProjectSettings
+from gateway.projects import Project, ProjectSettings, changed_names
 from gateway.store import (
     ApiKey,
     Busy,
@@ -792,7 +792,7 @@ def _add_project(db: sqlite3.Connection, settings: ProjectSettings, by: By) -> i
 
 def _note_changes(db: sqlite3.Connection, project_id: int, settings: ProjectSettings, by: By | None) -> None:
     row = db.execute("SELECT settings FROM project WHERE id = ?", (project_id,)).fetchone()
-    if row and (names := sqlite_audit.changed_names(row[0], settings)):
+    if row and (names := changed_names(row[0], settings)):
         by = by or By("system", system_clock())
         sqlite_audit.write(db, by.now, by.actor, "project.change", project_id, detail=names)
 

@@ -134,9 +134,12 @@ def shell(text: str, home: Path) -> None:
 class Container:
     image: Image
     environment: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
 
     def healthy(self) -> bool:
         """By the image's own health check."""
+        if self.process:
+            assert self.process.poll() is None, (self.image.root / "log").read_text("utf-8")
         [check] = of(FINAL, "HEALTHCHECK")
         _, _, words = check.text.partition("CMD ")
         command = self.image.command(Instruction("CMD", words).words)
@@ -145,17 +148,17 @@ class Container:
         )
 
 
-@pytest.fixture(params=["web", "bot"])
+@pytest.fixture(params=["web", "bot", "worker"])
 def container(request: pytest.FixtureRequest, image: Image) -> Iterator[Container]:
     """The image's own command, or the other process's, with the settings that production needs besides."""
-    port, live_port = free_ports(2)
+    ports = dict(zip(("PORT", "LIVE_PORT", "WORKER_PORT"), map(str, free_ports(3)), strict=True))
     environment = {
         **image.environment,
         "HOST": "127.0.0.1",
-        "PORT": str(port),
-        "LIVE_PORT": str(live_port),
+        **ports,
         "PUBLIC_URL": "https://login.example.com",
         "SECRET_KEYS": "a-secret-of-thirty-two-characters-or-more",
+        "PROJECT_COUNTRIES": "KZ",
         "PROJECT_PUBLIC_KEY": "pk_0123456789abcdef0123456789abcdef",
         "PROJECT_SECRET_KEY": "sk_0123456789abcdef0123456789abcdef",
     }
@@ -170,7 +173,7 @@ def container(request: pytest.FixtureRequest, image: Image) -> Iterator[Containe
             stderr=subprocess.STDOUT,
         )
     try:
-        yield Container(image, environment)
+        yield Container(image, environment, process)
     finally:
         process.terminate()
         process.wait(STOP_WITHIN)
@@ -179,8 +182,8 @@ def container(request: pytest.FixtureRequest, image: Image) -> Iterator[Containe
 def test_what_the_image_holds_runs_and_its_health_check_tells(container: Container) -> None:
     until(container.healthy, "the health check is content", 60)
     assert (container.image.root / "kodgate.sqlite3").exists(), "in the volume"
-    port, live_port = map(str, free_ports(2))
-    assert not Container(container.image, container.environment | {"PORT": port, "LIVE_PORT": live_port}).healthy()
+    elsewhere = dict(zip(("PORT", "LIVE_PORT", "WORKER_PORT"), map(str, free_ports(3)), strict=True))
+    assert not Container(container.image, container.environment | elsewhere).healthy()
 
 
 @pytest.mark.parametrize("container", ["web"], indirect=True)

@@ -27,8 +27,8 @@ _ADDRESSES = (f"127.77.{one}.{two}" for one, two in itertools.product(range(1, 2
 
 
 @pytest.fixture(scope="module")
-def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Servers, Servers]]:
-    """web, bot and sandbox, and a second web on the same store, as behind a proxy."""
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """web, bot and sandbox."""
     settings = {
         "TRUSTED_PROXIES": "127.0.0.1",
         "ADDRESS_HEADER": "Clientaddress",
@@ -36,25 +36,28 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server
         "LIMIT_SENDS_ADDRESS_SOFT": f"{ADDRESS_LIMIT}/3600",
         "LIVE_HEARTBEAT_SECONDS": "1",
     }
-    with Servers(tmp_path_factory.mktemp("one"), **settings) as one:
-        settings |= {"DATABASE_URL": one.database_url}
-        for name in ("SMS_URL", "VIBER_URL", "WHATSAPP_URL", "EMAIL_URL"):
-            settings[name] = f"webhook+{one.sandbox}/inbox"
-        settings |= {"TELEGRAM_API_URL": one.sandbox, "SANDBOX_PORT": one.environment["SANDBOX_PORT"]}
-        with Servers(tmp_path_factory.mktemp("two"), ("web",), **settings) as two:
-            yield one, two
+    with Servers(tmp_path_factory.mktemp("behind"), **settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def places(servers: Servers) -> dict[str, list[str]]:
+    """Where two web and two bot processes listen, on one store."""
+    first = {"web": servers.web, "bot": servers.live}
+    urls = {name: [url, servers.beside(f"{name}-2", name)] for name, url in first.items()}
+    for name in urls:
+        servers.start(f"{name}-2")
+    return {name: [urlsplit(url).netloc for url in both] for name, both in urls.items()}
 
 
 @pytest.fixture(scope="module", params=PROXIES)
 def proxy(
-    request: pytest.FixtureRequest, processes: tuple[Servers, Servers], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, places: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Proxy]:
     name: str = request.param
     if not find(name):
         pytest.skip(f"{name} is missing, so its sample WAS NOT TRIED: apt-get install {name}")
-    one, _ = processes
-    web = [urlsplit(servers.web).netloc for servers in processes]
-    with PROXIES[name](tmp_path_factory.mktemp(name), web, [urlsplit(one.live).netloc]) as running:
+    with PROXIES[name](tmp_path_factory.mktemp(name), places["web"], places["bot"]) as running:
         yield running
 
 
@@ -70,10 +73,7 @@ def begin(client: httpx.Client, **headers: str) -> httpx.Response:
     return client.post("/session/create", json=body, headers={**PUBLIC, **headers})
 
 
-def test_a_login_by_sms_and_its_live_events(
-    proxy: Proxy, processes: tuple[Servers, Servers], visitor: httpx.Client
-) -> None:
-    servers, _ = processes
+def test_a_login_by_sms_and_its_live_events(proxy: Proxy, servers: Servers, visitor: httpx.Client) -> None:
     phone = new_phone()
     session_id = visitor.post("/session/create", json={"to": phone, "type": "sms"}, headers=PUBLIC).json()[
         "session_id"
@@ -96,10 +96,10 @@ def test_a_login_by_sms_and_its_live_events(
 
 
 def test_a_stream_is_held_back_nowhere_and_outlives_every_timeout(
-    proxy: Proxy, processes: tuple[Servers, Servers], visitor: httpx.Client
+    proxy: Proxy, servers: Servers, visitor: httpx.Client
 ) -> None:
     session_id = begin(visitor).json()["session_id"]
-    live = urlsplit(processes[0].live_url(session_id)).path
+    live = urlsplit(servers.live_url(session_id)).path
     began = time.monotonic()
     with visitor.stream("GET", live, timeout=10) as answer:
         beats = (line for line in answer.iter_lines() if line.startswith(":"))
@@ -110,14 +110,8 @@ def test_a_stream_is_held_back_nowhere_and_outlives_every_timeout(
 
 
 @pytest.mark.parametrize("path", ["/live/nonsense", "/reports/sms/9", "/telegram/1"])
-def test_the_bot_process_answers_under_its_paths(
-    processes: tuple[Servers, Servers], visitor: httpx.Client, path: str
-) -> None:
-    own = (
-        httpx.post(processes[0].live + path, json={})
-        if "live" not in path
-        else httpx.get(processes[0].live + path)
-    )
+def test_the_bot_process_answers_under_its_paths(servers: Servers, visitor: httpx.Client, path: str) -> None:
+    own = httpx.post(servers.live + path, json={}) if "live" not in path else httpx.get(servers.live + path)
     answer = visitor.request(own.request.method, path, json={} if own.request.content else None)
     assert (answer.status_code, answer.text) == (own.status_code, own.text)
     assert "<html" not in answer.text
@@ -185,16 +179,15 @@ def test_a_body_above_the_limit_is_refused_by_kodgate_itself(visitor: httpx.Clie
     assert far_too_large.status_code in (413, 502), "Caddy 2.6 takes it for a fault of the process"
 
 
-def test_a_process_that_is_away_costs_no_request(
-    proxy: Proxy, processes: tuple[Servers, Servers], visitor: httpx.Client
-) -> None:
+def test_a_process_that_is_away_costs_no_request(proxy: Proxy, servers: Servers, visitor: httpx.Client) -> None:
     """As in a rolling restart: one after the other, while somebody logs in again and again."""
-    for servers in processes:
-        servers.stop("web")
+    for name in ("web", "web-2", "bot", "bot-2"):
+        servers.stop(name)
         for _ in range(8):
             with proxy.client(next(_ADDRESSES)) as somebody:
                 assert begin(somebody).status_code == 200
-        servers.start("web")
+                assert somebody.get("/live/nonsense").status_code == 403
+        servers.start(name)
 
 
 def test_plain_http_leads_to_https(proxy: Proxy) -> None:
