@@ -1,6 +1,7 @@
 """A clock that jumps while we serve: nobody is kept out for it, and nothing lives for ever."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from gateway.contact import parse_contact
 from gateway.errors import GatewayError, SessionExpired, TooSoon
 from gateway.leases import Lease
 from gateway.store import Claimed
+from gateway.store.postgres_connections import Connections
 from gateway.verbs import Draft
 from tests.servers import Servers, until
 from tests.world import TestClock, World, make_world, new_phone
@@ -205,3 +207,16 @@ def _lives(pid: str) -> bool:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (ProcessLookupError, FileNotFoundError):
         return False
+
+
+def test_a_crash_of_postgresql_voids_what_is_from_before_it_by_a_clock_put_right_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server came up ten seconds ago; then the clock, three hours ahead until now, is put right."""
+    connections = Connections("postgresql://nobody@127.0.0.1/none", 1)
+    assert connections.void_before == 0
+    ahead, real = [3 * HOUR], time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real() + ahead[0] * 10**9)
+    connections.void_before = time.time_ns() // 10**6 - 10_000
+    ahead[0] = 0
+    assert abs(connections.void_before - (time.time_ns() // 10**6 - 10_000)) < 1000

@@ -67,7 +67,20 @@ class Connections:
         self._lock = Lock()
         self._pool: Pool | None = None
         self._rests_until = 0.0
-        self.void_before = 0
+        self._came_up: int | None = (
+            None  # by the monotonic clock, ns: a wall clock that is put right moves it along
+        )
+
+    @property
+    def void_before(self) -> int:
+        """When the server last came up after a crash, by the wall clock as it is now; 0: never."""
+        if self._came_up is None:
+            return 0
+        return (time.time_ns() - time.monotonic_ns() + self._came_up) // 1_000_000
+
+    @void_before.setter
+    def void_before(self, at: int) -> None:
+        self._came_up = at * 1_000_000 - time.time_ns() + time.monotonic_ns() if at else None
 
     def run(self, statement: str, values: Values = ()) -> list[Row]:
         """One statement, which is one transaction; its rows. Raises `Busy`."""

@@ -174,7 +174,7 @@ class Run:
             for name in stage.servers.names:
                 print(f"the end of {name}'s log:\n{stage.servers.log(name)[-3000:]}")
         wrong = [*broken(self._logins, self._played, self._sender)]
-        wrong += untruths(self._url, self._logins, self._sender)
+        wrong += untruths(self._url, self._logins, self._sender, self._played)
         for line in wrong[:50]:
             print(f"BROKEN {line}")
         asked = sum(login.asked_again for login in self._logins)

@@ -52,12 +52,14 @@ class Stage:
 @dataclass(frozen=True)
 class Act:
     """`doubles`: a provider's yes may be lost by it, so that its message goes out again; `expires`: the clock
-    jumps, so that what is good for minutes may be over."""
+    jumps, so that what is good for minutes may be over; `forgets`: the store's last commits are lost by it, and so
+    what is from before it is void (docs/architecture.md)."""
 
     name: str
     does: Callable[[Stage], None]
     doubles: bool = False
     expires: bool = False
+    forgets: bool = False
 
 
 def acts(stage: Stage) -> Iterator[Act]:
@@ -82,8 +84,20 @@ def acts(stage: Stage) -> Iterator[Act]:
         yield Act("network: no web", lambda stage: _cut(stage, stage.web_port))
     if stage.postgres:
         yield Act("PostgreSQL: restarted (fast)", lambda stage: _restart(stage, signal.SIGINT), doubles=True)
-        yield Act("PostgreSQL: restarted (immediate)", lambda stage: _restart(stage, signal.SIGQUIT), doubles=True)
-        yield Act("PostgreSQL: killed", lambda stage: _restart(stage, signal.SIGKILL), doubles=True)
+        yield Act(
+            "PostgreSQL: restarted (immediate)",
+            lambda stage: _restart(stage, signal.SIGQUIT),
+            doubles=True,
+            expires=True,
+            forgets=True,
+        )
+        yield Act(
+            "PostgreSQL: killed",
+            lambda stage: _restart(stage, signal.SIGKILL),
+            doubles=True,
+            expires=True,
+            forgets=True,
+        )
         if ground.has_network():
             yield Act("network: no PostgreSQL", lambda stage: _cut(stage, _postgres(stage).port), doubles=True)
 

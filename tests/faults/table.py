@@ -22,8 +22,11 @@ class Played:
     began: float
     ended: float
 
-    def touches(self, login: Login) -> bool:
-        return login.began < self.ended + AFTER and login.ended > self.began
+    def touches(self, login: Login, before: float = 0.0) -> bool:
+        return login.began < self.ended + AFTER and login.ended > self.began - before
+
+    def is_near(self, at: float, before: float) -> bool:
+        return self.began - before <= at <= self.ended + LATE
 
 
 def print_table(logins: Sequence[Login], played: Sequence[Played], sender: Sender) -> None:
@@ -68,7 +71,7 @@ def broken(logins: Sequence[Login], played: Sequence[Played], sender: Sender) ->
             yield f"login {login.number}: a message was lost"
     for number, takings in sender.taken.items():
         for at in takings[:-1]:
-            if not any(one.act.doubles and _near(at, one) for one in played):
+            if not any(one.act.doubles and one.is_near(at, NOTED_WITHIN) for one in played):
                 yield f"message {number} was sent twice, {_nearest(at, played)} being the nearest fault"
 
 
@@ -76,11 +79,7 @@ def _whose(login: Login, played: Sequence[Played]) -> str:
     return next((one.act.name for one in played if one.touches(login)), CALM)
 
 
-def _near(at: float, one: Played) -> bool:
-    return one.began - NOTED_WITHIN <= at <= one.ended + LATE
-
-
 def _nearest(at: float, played: Sequence[Played]) -> str:
-    near = [one for one in played if _near(at, one)]
+    near = [one for one in played if one.is_near(at, NOTED_WITHIN)]
     best = next((one for one in near if one.act.doubles), near[0] if near else None)
     return best.act.name if best else CALM
