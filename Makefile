@@ -6,7 +6,7 @@ BIN := .venv/bin
 SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 CATALOGUES := $(wildcard templates/locale/*/LC_MESSAGES/kodgate.po)
 
-.PHONY: run test setup lint audit fuzz bench lighthouse translations lock
+.PHONY: run test setup lint audit attack fuzz bench faults lighthouse translations lock
 
 run: .venv/run
 	@exec $(BIN)/kodgate run
@@ -34,8 +34,17 @@ MINUTES ?= 60
 fuzz: .venv/fuzz
 	$(BIN)/python -m tests.fuzzing $(MINUTES)
 
+# WRITE=1 writes docs/performance.md as well.
 bench: .venv/test
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(if $(WRITE),--write)
+
+# Honest logins while everything that can go wrong does: some ten minutes on a quiet machine. ARGS="--help" tells more.
+faults: .venv/test
+	$(BIN)/python -m tests.faults $(ARGS)
+
+# Every threat of docs/security.md against processes of its own, on loopback: some ten minutes. Fails where anything gets through.
+attack: .venv/test
+	$(BIN)/python -m tests.attack
 
 # Needs npm and Chromium; fails where a score is below 98.
 lighthouse: .venv/test

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import subprocess
 import sys
 import time
 from typing import Any
@@ -15,13 +16,16 @@ from gateway.codes import DIGITS, derive_code
 from gateway.keyring import Keyring
 
 DELIVERED_WITHIN = 30.0
+WITHIN = 300.0
+SCATTER = 6_700_417  # a prime: who logs in next is no neighbour of who did last
 _KEY = Keyring([SECRET]).first.code
 
 
 class Plan(msgspec.Struct):
     """What to do: `logins` over `connections`, phones counted up from `first`, codes sent to `sink`'s port.
 
-    `rate` is how many begin in a second, evenly; 0: as many as there can be.
+    `rate` is how many begin in a second, evenly; 0: as many as there can be. Every other login is by one of
+    `known` people (see `known_phone`), where there are any. `create_only`: nobody enters a code.
     """
 
     port: int
@@ -29,8 +33,9 @@ class Plan(msgspec.Struct):
     logins: int
     first: int
     sink: int = 0
-    path: str = ""
     rate: float = 0.0
+    known: int = 0
+    create_only: bool = False
 
 
 class Result(msgspec.Struct):
@@ -48,7 +53,8 @@ class Sink:
 
     def __init__(self) -> None:
         self._waiting: dict[str, asyncio.Future[None]] = {}
-        self._seen: set[str] = set()
+        self._seen: set[int] = set()
+        self.arrived_at: dict[str, float] = {}
         self.doubled = 0
 
     def expect(self, to: str) -> asyncio.Future[None]:
@@ -60,24 +66,42 @@ class Sink:
         try:
             while True:
                 _, body = await _read(reader)
-                to = msgspec.json.decode(body)["to"]
-                self.doubled += to in self._seen
-                self._seen.add(to)
+                message = msgspec.json.decode(body)
+                self.arrived_at[message["to"]] = time.perf_counter()
+                self.doubled += message["message_id"] in self._seen
+                self._seen.add(message["message_id"])
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
-                if not self._waiting[to].done():
-                    self._waiting[to].set_result(None)
+                waiting = self._waiting[message["to"]]
+                if not waiting.done():
+                    waiting.set_result(None)
         except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             writer.close()
 
 
+def load(plan: Plan) -> Result:
+    """Do it, in a process of its own. Raises `SystemExit` where anything went wrong."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "bench.load", msgspec.json.encode(plan).decode()],
+        stdout=subprocess.PIPE,
+        timeout=WITHIN,
+        check=False,
+    )
+    if ended.returncode:
+        raise SystemExit("the load failed, see above")
+    result = msgspec.json.decode(ended.stdout, type=Result)
+    if result.doubled or (plan.sink and len(result.delivered) != plan.logins):
+        raise SystemExit(f"{result.doubled} messages doubled, {len(result.delivered)} delivered of {plan.logins}")
+    return result
+
+
 async def run(plan: Plan) -> Result:
-    """Do it."""
+    """Do it here."""
     sink = Sink()
     server = await asyncio.start_server(sink.serve, "127.0.0.1", plan.sink) if plan.sink else None
     result = Result(0, [], [], [], 0)
     numbers = iter(range(plan.first, plan.first + plan.logins))
     began = time.perf_counter()
-    worker = _gets if plan.path else _logs_in
+    worker = _posts if plan.create_only else _logs_in
     async with asyncio.TaskGroup() as group:
         for _ in range(plan.connections):
             group.create_task(worker(plan, numbers, sink, result))
@@ -90,15 +114,24 @@ async def run(plan: Plan) -> Result:
     return result
 
 
+def known_phone(number: int) -> str:
+    """Of the people that a database is filled with (bench.growth)."""
+    return f"+7951{number:07d}"
+
+
+def _phone(plan: Plan, number: int) -> str:
+    if plan.known and number % 2:
+        return known_phone(number // 2 * SCATTER % plan.known)
+    return f"+7952{number}"
+
+
 async def _logs_in(plan: Plan, numbers: Any, sink: Sink, result: Result) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", plan.port)
     opened_at = time.perf_counter()
     for number in numbers:
-        if plan.rate:
-            await asyncio.sleep(max(0.0, opened_at + (number - plan.first) / plan.rate - time.perf_counter()))
-        to = f"+7952{number}"
+        began = await _turn(plan, number, opened_at)
+        to = _phone(plan, number)
         arrival = sink.expect(to) if plan.sink else None
-        began = time.perf_counter()
         created = await post(reader, writer, "create", {"to": to, "type": "sms", "send": bool(plan.sink)})
         result.create.append(time.perf_counter() - began)
         if arrival:
@@ -114,15 +147,23 @@ async def _logs_in(plan: Plan, numbers: Any, sink: Sink, result: Result) -> None
     writer.close()
 
 
-async def _gets(plan: Plan, numbers: Any, _: Sink, result: Result) -> None:
+async def _turn(plan: Plan, number: int, opened_at: float) -> float:
+    """When this login begins. With a rate that is when it was due, however busy its connection was until then;
+    how late our own timer wakes up is not the server's."""
+    now = time.perf_counter()
+    due = opened_at + (number - plan.first) / plan.rate if plan.rate else now
+    if due <= now:
+        return due
+    await asyncio.sleep(due - now)
+    return time.perf_counter()
+
+
+async def _posts(plan: Plan, numbers: Any, _: Sink, result: Result) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", plan.port)
-    for _number in numbers:
+    for number in numbers:
         began = time.perf_counter()
-        writer.write(b"GET %s HTTP/1.1\r\nhost: bench\r\n\r\n" % plan.path.encode())
-        head, _body = await _read(reader)
+        await post(reader, writer, "create", {"to": _phone(plan, number), "type": "sms", "send": False})
         result.create.append(time.perf_counter() - began)
-        if b" 200 " not in head[:20]:
-            raise SystemExit(head.decode())
     writer.close()
 
 
@@ -140,6 +181,15 @@ async def post(
         raise SystemExit(f"{verb}: {head.decode()}{answer.decode()}")
     decoded: dict[str, Any] = msgspec.json.decode(answer)
     return decoded
+
+
+async def get(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, verb: str) -> Any:
+    """As `post`."""
+    writer.write(b"GET /session/%s HTTP/1.1\r\nhost: bench\r\nx-api-key: pk_bench\r\n\r\n" % verb.encode())
+    head, answer = await _read(reader)
+    if b" 200 " not in head[:20]:
+        raise SystemExit(f"{verb}: {head.decode()}{answer.decode()}")
+    return msgspec.json.decode(answer)
 
 
 async def _read(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:

@@ -7,6 +7,7 @@ notice.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Collection
 
 from aiogram import Bot, Dispatcher
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 BOTS_EVERY = 5.0  # seconds between two looks at the projects: web sees a change as late (gateway.book.MAX_AGE)
 AWAY_RETRY = 2.0  # seconds between two tries to reach the Bot API at start
 REFUSED_RETRY = 30.0  # seconds: a refused token seldom gets better, and each try is an error in the log
-SILENCE = 30_000  # ms beyond a long poll, or a look, after which the Bot API counts as away
+SILENCE = 30  # seconds beyond a long poll, or a look, after which the Bot API counts as away
 TURN_EVERY = 0.5  # seconds between two looks at whether it is this process that polls
 COMMANDS = {"start": N_("Connect this chat"), "stop": N_("No more codes here"), "help": N_("What this bot does")}
 
@@ -51,23 +52,22 @@ class ServedBot:
         self.username = ""  # until Telegram has told it
         self.whose = ""  # for the operator: where the token comes from
         self._config = config
-        self._clock = gateway.clock
         self._on_introduced = on_introduced
         dispatcher = Dispatcher()
         dispatcher.include_routers(Conversations(gateway).router(), Taps(gateway).router())
         self.handling = Handling(self.bot, dispatcher, gateway.store, gateway.clock, config)
-        self._webhook = Webhook(self.bot, gateway.keyring, gateway.clock, config)
-        self._poller = Poller(self.bot, self.handling, gateway.clock, config.poll_timeout_seconds)
+        self._webhook = Webhook(self.bot, gateway.keyring, config)
+        self._poller = Poller(self.bot, self.handling, config.poll_timeout_seconds)
         lease = f"poll {self.bot.id}"
         self._lease = Lease(gateway.store, gateway.clock, lease, config.poll_lease_seconds)
 
     def gets_updates(self) -> bool:
         """Whether the Bot API has answered of late, or another process is the one that polls."""
         if self._config.telegram_mode == "webhook":
-            return self._clock() - self._webhook.last_answer_at < LOOK_EVERY * 1000 + SILENCE
+            return time.monotonic() - self._webhook.last_answer_at < LOOK_EVERY + SILENCE
         if self.username and not self._lease.mine:
             return True
-        return self._clock() - self._poller.last_answer_at < self._config.poll_timeout_seconds * 1000 + SILENCE
+        return time.monotonic() - self._poller.last_answer_at < self._config.poll_timeout_seconds + SILENCE
 
     async def run(self) -> None:
         """Serve until cancelled, however long the Bot API is away."""
@@ -109,7 +109,7 @@ class ServedBot:
                 while not self._lease.held():
                     await asyncio.sleep(TURN_EVERY)
                 await self.bot.delete_webhook(drop_pending_updates=False)
-                self._poller.last_answer_at = self._clock()
+                self._poller.last_answer_at = time.monotonic()
                 log.info("%s: this process polls for bot %s", self.whose, self.bot.id)
                 await self._poll_while_held()
         finally:

@@ -7,6 +7,8 @@ had in hand. Who knows the bot's secret is Telegram; nothing else is believed, a
 import asyncio
 import json
 import logging
+import math
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,6 @@ from aiohttp import web
 
 from bot.handling import KINDS
 from gateway.audit import Ledger
-from gateway.clock import Clock
 from gateway.keyring import Keyring
 from gateway.settings import Settings
 
@@ -61,14 +62,13 @@ class Hooks:
 class Webhook:
     """One bot's webhook, as Telegram knows it."""
 
-    def __init__(self, bot: Bot, keyring: Keyring, clock: Clock, config: Settings) -> None:
+    def __init__(self, bot: Bot, keyring: Keyring, config: Settings) -> None:
         self._bot = bot
         self._secret = keyring.webhook_secret(bot.id)
-        self._clock = clock
         self._connections = config.webhook_connections
         self._url = f"{config.live_url}/telegram/{bot.id}"
         self._told = 0  # when the failure happened that was last told to the operator
-        self.last_answer_at = 0
+        self.last_answer_at = -math.inf
 
     async def keep_set(self) -> None:
         """Set it, and set it again where somebody else did, until cancelled. What waits at Telegram is kept."""
@@ -76,7 +76,7 @@ class Webhook:
         while True:
             await asyncio.sleep(LOOK_EVERY)
             info = await self._bot.get_webhook_info()
-            self.last_answer_at = self._clock()
+            self.last_answer_at = time.monotonic()
             if info.url != self._url:
                 log.warning("bot %s: its webhook was changed or deleted, set again", self._bot.id)
                 await self._set()
@@ -99,7 +99,7 @@ class Webhook:
             except TelegramRetryAfter as problem:  # another process has just done it: once a second is allowed
                 await asyncio.sleep(problem.retry_after)
             else:
-                self.last_answer_at = self._clock()
+                self.last_answer_at = time.monotonic()
                 return
 
 

@@ -6,6 +6,8 @@ batch. Here an update is confirmed once it is handled (or shown to be hopeless),
 
 import asyncio
 import logging
+import math
+import time
 from typing import Any
 
 from aiogram import Bot
@@ -20,7 +22,6 @@ from aiogram.methods import TelegramMethod
 from aiogram.types import Update
 
 from bot.handling import KINDS, Handling, has_number
-from gateway.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +47,12 @@ class GetRawUpdates(TelegramMethod[list[Any]]):
 class Poller:
     """Long polling of one bot."""
 
-    def __init__(self, bot: Bot, handling: Handling, clock: Clock, timeout: int) -> None:
+    def __init__(self, bot: Bot, handling: Handling, timeout: int) -> None:
         self._bot = bot
         self._handling = handling
-        self._clock = clock
         self._timeout = timeout
         self._last: dict[int, asyncio.Task[None]] = {}  # a chat's newest task, which its next one waits for
-        self.last_answer_at = 0
+        self.last_answer_at = -math.inf
 
     async def run(self) -> None:
         """Poll until cancelled; then give what is being handled a moment.
@@ -91,7 +91,7 @@ class Poller:
     async def _poll(self, offset: int | None) -> list[dict[str, Any]]:
         method = GetRawUpdates(offset=offset, timeout=self._timeout)
         updates = await self._bot(method, request_timeout=self._timeout + POLL_SLACK)
-        self.last_answer_at = self._clock()
+        self.last_answer_at = time.monotonic()
         usable = [update for update in updates if has_number(update)]
         if updates and not usable:  # nor can they be confirmed: they come again, until something else comes
             log.warning("bot %s: %s updates are none", self._bot.id, len(updates))

@@ -19,6 +19,7 @@ from bot.streams import health
 from gateway.bill.watch import BillWatch
 from gateway.bootstrap import need_port, start_process
 from gateway.callbacks import Callbacks
+from gateway.clock import LivedTime, SetBack
 from gateway.delivery import Courier
 from gateway.events import Events
 from gateway.leases import Lease
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 PURGE_EVERY = 60.0
 PURGE_BATCH = 500  # rows: 1.2 ms of the write lock (MEASURED)
+LONGEST_WAIT_MS = 600_000  # longer than any retry, lease or Retry-After that is heeded
 WATCH_AT_LEAST = 1.0  # seconds: a look around even if nothing was committed
 
 
@@ -54,6 +56,8 @@ class Worker:
         self.events = Events(gateway.store, gateway.clock)
         self._bill = BillWatch(gateway.store, gateway.projects, gateway.bill, config, gateway.clock)
         self._guarding = Lease(gateway.store, gateway.clock, "bill", config.guard_look_seconds)
+        self._set_back = SetBack(gateway.clock)
+        self._lived = LivedTime(gateway.clock)
         self._purging = Lease(gateway.store, gateway.clock, "purge", PURGE_EVERY)
 
     @property
@@ -124,9 +128,13 @@ class Worker:
     async def _watch(self) -> None:
         """Wake delivery and live streams whenever any process commits."""
         watch = self.gateway.store.watch()
+        self._put_right()  # while nobody was there, the clock may have been put back
         try:
             while True:
                 await watch.changed(WATCH_AT_LEAST)
+                if back := self._set_back.by():
+                    log.warning("the clock was put back by %s s: what waits goes on", back // 1000)
+                    self._put_right(back)
                 self._courier.wake()
                 self._callbacks.wake()
                 try:
@@ -135,6 +143,12 @@ class Worker:
                     log.warning("the store is busy, live streams wait: %s", problem)
         finally:
             watch.close()
+
+    def _put_right(self, back: int = 0) -> None:
+        try:
+            self.gateway.store.put_right(self.gateway.clock(), LONGEST_WAIT_MS, back)
+        except Busy as problem:
+            log.warning("the store is busy, what waits for a later clock goes on waiting: %s", problem)
 
     async def _purge(self) -> None:
         """Forget what is old, in one process at a time."""
@@ -147,7 +161,7 @@ class Worker:
             self._purging.let_go()
 
     async def _purge_once(self) -> None:
-        before = self.gateway.clock() - self.config.keep_hours * 3600 * 1000
+        before = self._lived() - self.config.keep_hours * 3600 * 1000
         try:
             while self.gateway.store.purge(before, PURGE_BATCH):
                 await asyncio.sleep(0.05)
@@ -176,7 +190,7 @@ class Worker:
             self.gateway.store.close()  # this thread's own connection
 
     def _purge_audit(self) -> int:
-        before = self.gateway.clock() - self.config.audit_days * 24 * 3600 * 1000
+        before = self._lived() - self.config.audit_days * 24 * 3600 * 1000
         return self.gateway.store.purge_audit(before, self.config.audit_rows, PURGE_BATCH)
 
 

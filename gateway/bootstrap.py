@@ -18,7 +18,7 @@ from gateway.verbs import Gateway
 
 def build_gateway(settings: Settings, clock: Clock = system_clock) -> LocalGateway:
     """Open and migrate the store, make sure of the first project. Raises `StoreError`."""
-    store = open_store(settings.database_url)
+    store = open_store(settings.database_url, settings.database_listen_url, settings.database_connections)
     store.migrate()
     try:
         gateway = LocalGateway(store, settings, clock)

@@ -83,6 +83,19 @@ def migrate() -> None:
     click.echo(f"{ran} migrations ran." if ran else "The schema is up to date.")
 
 
+@main.command("copy")
+@click.option("--from", "source", required=True, help="the DATABASE_URL that has everything")
+@click.option("--to", "target", required=True, help="another one, where there is nothing yet")
+def copy_store(source: str, target: str) -> None:
+    """Move the whole installation to another database, checked row by row. Stop every process first."""
+    from gateway.store.moving import copy  # which needs both stores' drivers
+
+    counts = copy(source, target)
+    for table, count in counts.items():
+        click.echo(f"{count:>12}  {table}")
+    click.echo(f"{sum(counts.values())} rows are there, and the same. Set DATABASE_URL to it and start again.")
+
+
 @main.command()
 def doctor() -> None:
     """Check the settings, the store, the bot and the providers, and say what is wrong."""

@@ -7,6 +7,10 @@ from functools import lru_cache
 
 Clock = Callable[[], int]
 
+AHEAD = 60_000
+"""By how many milliseconds the clocks of our machines may differ, at most. What is dated further in the future is
+from before a clock was put back."""
+
 
 def system_clock() -> int:
     """Now, in milliseconds since the epoch."""
@@ -14,15 +18,50 @@ def system_clock() -> int:
 
 
 def machine_booted_at() -> int:
-    """When this machine booted, in milliseconds since the epoch; 0 where the system does not tell."""
-    try:
-        with open("/proc/stat", encoding="ascii") as stat:
-            for line in stat:
-                if line.startswith("btime "):
-                    return int(line.split()[1]) * 1000
-    except (OSError, ValueError):
-        pass
-    return 0
+    """When this machine booted, in milliseconds since the epoch, by the clock as it is now: asked each time, it
+    follows a clock that is put right. 0 where the system does not tell.
+    """
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return 0
+    return (time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)) // 1_000_000
+
+
+class SetBack:
+    """Tells when a clock was put back."""
+
+    def __init__(self, clock: Clock, elapsed: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._elapsed = elapsed
+        self._most = self._ahead()
+
+    def by(self) -> int:
+        """By how many milliseconds, since it was last told; 0: by none that matter."""
+        ahead = self._ahead()
+        back = self._most - ahead
+        self._most = ahead if back > AHEAD else max(ahead, self._most)
+        return back if back > AHEAD else 0
+
+    def _ahead(self) -> int:
+        return self._clock() - round(self._elapsed() * 1000)
+
+
+class LivedTime:
+    """A clock that a jump forward does not move: what is deleted by it was really there for so long.
+
+    It goes back with its clock, and from then on no faster than time.
+    """
+
+    def __init__(self, clock: Clock, elapsed: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._elapsed = elapsed
+        self._at = clock()
+        self._seen = elapsed()
+
+    def __call__(self) -> int:
+        elapsed = self._elapsed()
+        lived = self._at + round((elapsed - self._seen) * 1000)
+        self._at, self._seen = min(self._clock(), lived), elapsed
+        return self._at
 
 
 def to_iso(ms: int) -> str:

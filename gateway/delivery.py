@@ -45,6 +45,7 @@ class Courier:
         self._wake = asyncio.Event()
         self._busy = {channel: [0] * len(line.providers) for channel, line in lines.items()}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way: set[int] = set()
         self._done: list[Outcome] = []
 
     def wake(self) -> None:
@@ -86,6 +87,9 @@ class Courier:
         room = min(self._room(channel) for channel in channels)
         claimed = self._store.claim(self._gateway.clock(), self._lease, channels, min(room, BATCH))
         for message in claimed:
+            if message.id in self._under_way:
+                continue  # its lease ended by a clock that was put forward
+            self._under_way.add(message.id)
             task = asyncio.create_task(self._deliver(message))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -113,6 +117,7 @@ class Courier:
         except Exception:
             log.exception("message %s: a defect of ours, tried again", claimed.id)
             outcome = self._again(claimed, TransientError("internal error"))
+        self._under_way.discard(claimed.id)
         self._done.append(outcome)
         self._wake.set()
 

@@ -18,7 +18,7 @@ from gateway.opening import open_lines
 from gateway.projects import missing_of_challenge
 from gateway.providers import Provider, SendError, TransientError
 from gateway.settings import Settings, SettingsError
-from gateway.store import Busy, StoreError
+from gateway.store import Busy, StoreError, without_password
 from gateway.verbs import Caller
 
 PATIENCE = 5.0  # seconds for the Bot API's answer
@@ -81,7 +81,7 @@ def _store(settings: Settings) -> Finding:
         store.ping()
     except (SettingsError, StoreError, Busy) as problem:
         return Finding("store", False, str(problem))
-    return Finding("store", True, f"{settings.database_url}, {len(store.projects())} project(s)")
+    return Finding("store", True, f"{without_password(settings.database_url)}, {len(store.projects())} project(s)")
 
 
 def _challenges(settings: Settings) -> Iterator[Finding]:

@@ -29,7 +29,7 @@ class Lease:
         While the store is busy, ours stays ours until its end.
         """
         now = self._clock()
-        if now >= self._ask_at:
+        if now >= self._ask_at or self._ask_at > now + self._length + ASK_AGAIN_MS:  # or the clock was put back
             try:
                 mine = self._store.hold(self._name, self._holder, now, self._length)
             except Busy as problem:

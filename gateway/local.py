@@ -290,7 +290,7 @@ class LocalGateway:
         if session is None:
             raise errors.SessionExpired
         ways = self._ways(caller.project, self._contact(session))
-        over = session.state in ("live", "approved") and session.expires_at <= now
+        over = session.state in ("live", "approved") and session.is_over(now)
         return Progress(
             "expired" if over else session.state,
             session.expires_at,
@@ -325,7 +325,7 @@ class LocalGateway:
         if session is None or project is None or project.settings.bot_id != bot_id:
             self.audit.note("telegram", "bot.link", None, session_id, reason="SessionExpired", detail="unknown")
             raise errors.SessionExpired
-        if session.state != "live" or session.expires_at <= self.clock():
+        if session.state != "live" or session.is_over(self.clock()):
             self.audit.note("telegram", "bot.link", project.id, session_id, reason="SessionExpired")
             raise errors.SessionExpired
         contact = Contact("phone", self.keyring.open(session.sealed, session.id))
@@ -585,7 +585,7 @@ class LocalGateway:
 
     def _live(self, caller: Caller, session_id: str, now: int) -> SessionRow:
         session = self.store.session(caller.project.id, session_id)
-        if session is None or session.state != "live" or session.expires_at <= now:
+        if session is None or session.state != "live" or session.is_over(now):
             raise errors.SessionExpired
         return session
 

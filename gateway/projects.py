@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -174,3 +174,13 @@ def missing_of_challenge(settings: ProjectSettings) -> str:
     if not settings.challenge_site_key:
         return f"challenge_provider: {provider} needs challenge_site_key, the key that stands in pages"
     return ""
+
+
+def changed_names(old: str, new: ProjectSettings) -> str:
+    """The names of the settings that differ from the stored ones; no value, as some are secrets."""
+    before, after = msgspec.json.decode(old), msgspec.to_builtins(new)
+    return ", ".join(name for name in after if _plain(after[name]) != _plain(before.get(name)))
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

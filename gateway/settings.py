@@ -16,6 +16,7 @@ from gateway.bill.countries import ALL, read_countries
 from gateway.channels import Channel
 from gateway.limits.rate import Rate, read_rate
 from gateway.providers import WeightedUrl, WrongProviderUrl, check_provider_url, split_urls
+from gateway.store import POSTGRES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -64,7 +65,13 @@ class Settings(BaseSettings):
     sandbox_port: int = Field(8002, ge=1, le=65535, description="development doubles")
     public_url: str = Field("", description="where visitors reach web; needed in production")
     live_url: str = Field("", description="where browsers reach the bot process; in production as PUBLIC_URL")
-    database_url: str = Field("sqlite:///var/kodgate.sqlite3", description="the store")
+    database_url: str = Field(
+        "sqlite:///var/kodgate.sqlite3",
+        description="the store: sqlite:///path or postgresql://user:password@host/name",
+    )
+    database_listen_url: str = Field(
+        "", description="PostgreSQL itself, where DATABASE_URL is a pooler's, on which LISTEN does not work"
+    )
     secret_keys: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="comma-separated; the first signs and seals, all verify and open"
     )
@@ -122,7 +129,7 @@ class Settings(BaseSettings):
         Rate(8, 7200), description="a visitor needs 1 to 3; then one in 15 minutes, so that nobody is flooded"
     )
     limit_sends_address_soft: Limited = Field(
-        Rate(20, 3600), description="of LIMIT_SENDS_ADDRESS, until a challenge is asked for: a family, an office"
+        Rate(20, 3600), description="of LIMIT_SENDS_ADDRESS, those without a challenge: a family, an office"
     )
     limit_sends_address: Limited = Field(
         Rate(1000, 3600), description="a mobile carrier's NAT at a busy hour; each of these solved a challenge"
@@ -138,9 +145,6 @@ class Settings(BaseSettings):
         Rate(300, 3600), description="codes that are not right; one in ten is mistyped, behind a NAT as well"
     )
     limit_checks_browser: Limited = Field(Rate(20, 3600), description="four sessions of wrong codes")
-    limit_checks_project: Limited = Field(
-        Rate(20_000, 3600), description="a tenth of all codes at twice as many logins as LIMIT_SENDS_PROJECT"
-    )
     limit_activations_chat: Limited = Field(
         Rate(10, 3600), description="contacts shared in a chat; a person needs one, each is written durably"
     )
@@ -220,6 +224,9 @@ class Settings(BaseSettings):
     keep_hours: int = Field(24, ge=1, description="sealed destinations and messages are purged after this")
     web_workers: int = Field(1, ge=1, le=64, description="web processes; each takes about one core when busy")
     web_threads: int = Field(1, ge=1, le=64, description="1 on SQLite: a second thread only fights for the GIL")
+    database_connections: int = Field(
+        8, ge=2, le=64, description="a process's to PostgreSQL at most: one a web thread, and a few beside"
+    )
     body_seconds: float = Field(10, gt=0, description="for a request's body to arrive; 16 KiB take 3 s by GPRS")
     body_limit: int = Field(16_384, ge=256, description="bytes of a request body; the largest real one is 1 KiB")
     provider_timeout_seconds: float = Field(10, gt=0, description="a provider that says nothing has failed")
@@ -361,8 +368,10 @@ def _check(settings: Settings) -> None:
         parts = urlsplit(url)
         if url and (parts.scheme not in ("http", "https") or not parts.hostname):
             raise ValueError(f"{name.upper()} must be an http(s) address, such as https://login.example.com")
-    if not settings.database_url.startswith("sqlite:///"):
-        raise ValueError("DATABASE_URL must be sqlite:///path/to/file; PostgreSQL comes with issue 7")
+    if not settings.database_url.startswith(("sqlite:///", *POSTGRES)):
+        raise ValueError("DATABASE_URL must be sqlite:///path/to/file or postgresql://user:password@host/name")
+    if settings.database_listen_url and not settings.database_listen_url.startswith(POSTGRES):
+        raise ValueError("DATABASE_LISTEN_URL must be postgresql://user:password@host/name")
     for channel, name in PROVIDER_SETTINGS.items():
         try:
             for one in split_urls(getattr(settings, name)):

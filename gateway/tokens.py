@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import msgspec
 from itsdangerous import BadSignature, TimestampSigner
 
-from gateway.clock import Clock
+from gateway.clock import AHEAD, Clock
 from gateway.keyring import Keyring
 
 _ULID = 26
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class InvalidToken(Exception):
-    """Not ours, changed, or too old."""
+    """Not ours, changed, too old, or from before the clock was put back."""
 
 
 class _Signer(TimestampSigner):
@@ -60,7 +60,7 @@ class Tokens(Generic[T]):
         except (BadSignature, Base64Error, msgspec.DecodeError, ValueError):
             raise InvalidToken from None
         signed_at = int(signed.timestamp() * 1000)
-        if signed_at + self._life < self._clock():
+        if not self._clock() - self._life <= signed_at <= self._clock() + AHEAD:
             raise InvalidToken
         return value, signed_at
 

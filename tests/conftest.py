@@ -3,7 +3,7 @@
 import logging
 import os
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,8 +11,10 @@ import pytest
 
 from gateway.local import LocalGateway
 from gateway.settings import Settings
+from tests.databases import CURRENT, Database
 from tests.figures import Figure, figure_of, tell_figures
 from tests.leaks import Listener, leaks_below
+from tests.postgres import PostgresServer
 from tests.servers import Servers
 from tests.turns import Turns
 from tests.world import World, make_world
@@ -69,6 +71,31 @@ def figure(request: pytest.FixtureRequest) -> Figure:
     return figure_of(request.node)
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Callable[[], PostgresServer]]:
+    """The session's PostgreSQL server, started when first asked for."""
+    running: list[PostgresServer] = []
+
+    def server() -> PostgresServer:
+        if not running:
+            running.append(PostgresServer().__enter__())
+        return running[0]
+
+    yield server
+    for one in running:
+        one.__exit__()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, postgres: Callable[[], PostgresServer]) -> Iterator[Database]:
+    """The test runs once on each store: what it makes by `make_world` lies there."""
+    chosen = Database(postgres if request.param == "postgres" else None)
+    CURRENT.append(chosen)
+    yield chosen
+    CURRENT.pop()
+    chosen.close()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_secret_is_written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Of a whole run: what is found fails its last test. With several runners each looks at what it ran.
@@ -84,7 +111,7 @@ def _nothing_secret_is_written(tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def world(tmp_path: Path, database: Database) -> World:
     """A gateway on a database of its own, with a clock that the test turns."""
     return make_world(tmp_path)
 

@@ -12,6 +12,7 @@ PACKAGES = {
     "npm": "npm",
     "nginx": "nginx",  # what deploy/ has samples for
     "caddy": "caddy",
+    "pgbouncer": "pgbouncer",
     "systemd-analyze": "systemd",
 }
 FOR_ROOT = os.pathsep.join(("/usr/local/sbin", "/usr/sbin", "/sbin"))  # servers are there, not on everybody's PATH

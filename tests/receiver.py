@@ -25,7 +25,12 @@ class Receiver:
     """
 
     def __init__(
-        self, answers: list[int] | None = None, location: str = "", delay: float = 0.0, body: Body | None = None
+        self,
+        answers: list[int] | None = None,
+        location: str = "",
+        delay: float = 0.0,
+        body: Body | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.received: list[Received] = []
         self._answers = answers or []
@@ -49,8 +54,8 @@ class Receiver:
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = ThreadingHTTPServer((host, 0), Handler)
+        self.url = f"http://{host}:{self._server.server_port}"
 
     def __enter__(self) -> "Receiver":
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()

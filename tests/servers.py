@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,11 +53,12 @@ class Servers:
         self.web = f"http://127.0.0.1:{port}"
         self.live = f"http://127.0.0.1:{live_port}"
         self.sandbox = f"http://127.0.0.1:{sandbox_port}"
-        self.database_url = f"sqlite:///{folder}/kodgate.sqlite3"
+        self.database_url = environment.get("DATABASE_URL", f"sqlite:///{folder}/kodgate.sqlite3")
         self.http = httpx.Client(timeout=30)
         self.codes: set[str] = set()  # that must not be in a log
         self._urls = dict(zip(NAMES, (self.web, self.live, self.sandbox), strict=True))
         self._processes: dict[str, Process] = {}
+        self._orphaned: list[int] = []
         self._beside: dict[str, tuple[str, Headers]] = {}
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self.environment = {
@@ -90,6 +91,9 @@ class Servers:
         self.http.close()
         for name in list(self._processes):
             self.stop(name)
+        for group in self._orphaned:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
         if kind is None:
             self.wrote_nothing_secret()
 
@@ -142,10 +146,17 @@ class Servers:
         except httpx.HTTPError:
             return 0
 
-    def kill(self, name: str) -> None:
-        """SIGKILL, to the process and its workers: what a power cut or the OOM killer does."""
+    def pid(self, name: str) -> int:
+        return self._processes[name].pid
+
+    def kill(self, name: str, *, alone: bool = False) -> None:
+        """SIGKILL, to the process and, unless `alone`, its workers: what a power cut or the OOM killer does."""
         process = self._processes.pop(name)
-        os.killpg(process.pid, signal.SIGKILL)
+        if alone:
+            self._orphaned.append(process.pid)
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
     def stop(self, name: str) -> float:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import psycopg
 import pytest
 
 from gateway import errors
@@ -20,6 +21,7 @@ from gateway.projects import KeyPair, ProjectSettings
 from gateway.store import Busy
 from gateway.store.entries import By, Entry, Wanted
 from gateway.verbs import Caller
+from tests.databases import CURRENT, Database, execute
 from tests.servers import PUBLIC, ROOT, Servers
 from tests.world import BOT_ID, World, make_world, new_phone
 
@@ -137,26 +139,35 @@ def test_no_contact_code_key_or_token_stands_in_it(world: World) -> None:
         assert secret not in text
 
 
+ANOTHER = "SELECT number, 0, 0, 'system', 'nothing', NULL, '', NULL, '', '', 1 FROM audit"
 CHANGES = [
     "UPDATE audit SET reason = ''",
     "DELETE FROM audit",
-    "INSERT OR REPLACE INTO audit SELECT number, 0, 0, 'system', 'nothing', NULL, '', NULL, '', '', 1 FROM audit",
     "UPDATE audit_floor SET number = (SELECT max(number) FROM audit)",
     "DELETE FROM audit_floor",
-    "INSERT OR REPLACE INTO audit_floor VALUES (0, 1000000)",
 ]
+OWN_CHANGES = {
+    "sqlite": [
+        f"INSERT OR REPLACE INTO audit {ANOTHER}",
+        "INSERT OR REPLACE INTO audit_floor VALUES (0, 1000000)",
+    ],
+    "postgres": [
+        "INSERT INTO audit SELECT * FROM audit ON CONFLICT (number) DO UPDATE SET reason = ''",
+        "INSERT INTO audit_floor VALUES (false, 1000000) ON CONFLICT (lasting) DO UPDATE SET number = 1000000",
+        "TRUNCATE audit",
+        "TRUNCATE audit_floor",
+    ],
+}
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_it_is_append_only(world: World, change: str) -> None:
+def test_it_is_append_only(world: World, database: Database) -> None:
     for _ in range(3):
         world.create(new_phone())
     before = entries(world)
     assert len(before) >= 3
-    database = sqlite3.connect(world.settings.database_url.removeprefix("sqlite:///"))
-    with pytest.raises(sqlite3.IntegrityError):
-        database.execute(change)
-    database.close()
+    for change in [*CHANGES, *OWN_CHANGES[database.kind]]:
+        with pytest.raises((sqlite3.IntegrityError, psycopg.IntegrityError)):
+            execute(world.settings.database_url, change)
     assert entries(world) == before
 
 
@@ -239,7 +250,7 @@ def run(folder: Path, *arguments: str, text: str = "", **environment: str) -> st
         env={
             **kept,
             "PYTHONPATH": str(ROOT),
-            "DATABASE_URL": f"sqlite:///{folder}/kodgate.sqlite3",
+            "DATABASE_URL": CURRENT[-1].url(folder),
             **environment,
         },
         input=text,
@@ -274,6 +285,7 @@ def test_the_command_filters_and_ends_with_the_newest(tmp_path: Path) -> None:
     assert run(tmp_path, "audit", "--limit", "1").splitlines()[0].endswith("challenge_secret")
 
 
+@pytest.mark.usefixtures("database")
 def test_one_persons_entries_are_found_by_their_phone(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     phone = new_phone()

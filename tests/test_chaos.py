@@ -3,12 +3,13 @@
 import random
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.postgres import PostgresServer
 from tests.receiver import Receiver
 from tests.servers import Servers, payload, until
 from tests.world import new_phone
@@ -21,9 +22,14 @@ QUICK = {  # what a dead process held is taken over soon
 }
 
 
-@pytest.fixture(scope="module")
-def frail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    with Servers(tmp_path_factory.mktemp("frail"), **QUICK) as running:
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def frail(
+    request: pytest.FixtureRequest,
+    postgres: Callable[[], PostgresServer],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Servers]:
+    database = {"DATABASE_URL": postgres().new_database()} if request.param == "postgres" else {}
+    with Servers(tmp_path_factory.mktemp("frail"), **QUICK, **database) as running:
         yield running
 
 

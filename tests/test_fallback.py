@@ -148,6 +148,7 @@ def test_the_channel_that_took_over_counts_as_the_proof(shop: World) -> None:
 # Without a bot
 
 
+@pytest.mark.usefixtures("database")
 def test_telegram_without_its_bot_is_sent_at_once_where_a_provider_reaches_it(tmp_path: Path) -> None:
     shop = make_world(tmp_path, telegram_url="webhook+https://telegram.example.com")
     created = shop.create(new_phone(), channel=Channel.TELEGRAM)

@@ -1,7 +1,6 @@
 """Limits at their defaults: counted exactly, told truthfully, and what an attacker gets out of them."""
 
 import itertools
-import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -19,6 +18,7 @@ from gateway.limits.rate import Rate, read_rate
 from gateway.limits.subjects import address_subject, country_prefix
 from gateway.settings import Settings
 from gateway.verbs import Caller
+from tests.databases import execute
 from tests.servers import PUBLIC, SECRET, Servers
 from tests.test_races import together
 from tests.world import World, make_world, new_phone
@@ -77,6 +77,7 @@ def test_a_destination_takes_eight_then_one_in_fifteen_minutes(world: World) -> 
     assert begin(world, phone), "retry-after was true"
 
 
+@pytest.mark.usefixtures("database")
 def test_who_comes_back_too_often_is_blocked_and_each_time_for_longer(tmp_path: Path) -> None:
     world = make_world(tmp_path, limit_sends_address="60/60", limit_sends_address_soft="60/60")
     without_challenge(world)
@@ -96,6 +97,7 @@ def test_who_comes_back_too_often_is_blocked_and_each_time_for_longer(tmp_path: 
     assert refusal.value.timeout == 60, "a day's calm is forgiven"
 
 
+@pytest.mark.usefixtures("database")
 def test_a_refusal_uses_up_nothing_of_the_other_limits(tmp_path: Path) -> None:
     world = make_world(tmp_path, limit_sends_browser="2/3600", limit_sends_project="8/3600")
     without_challenge(world)
@@ -112,6 +114,7 @@ def test_asking_for_a_session_that_lives_is_free(world: World) -> None:
     assert len({begin(world, phone) for _ in range(100)}) == 1
 
 
+@pytest.mark.usefixtures("database")
 def test_a_country_has_its_own_limit(tmp_path: Path) -> None:
     world = make_world(tmp_path, limit_sends_prefix="3/3600")
     without_challenge(world)
@@ -143,6 +146,17 @@ def test_a_hundred_behind_one_address_go_on_with_a_challenge(world: World) -> No
     assert refused(world, new_phone(), unasked).status == 429, "the hard limit"
 
 
+def test_who_waits_instead_of_solving_gets_no_more_than_the_soft_limit(world: World) -> None:
+    who, begun, end = caller(world, ANYBODY), 0, world.clock.now + 3600 * 1000
+    while world.clock.now < end:
+        try:
+            begin(world, new_phone(), who, send=False)
+            begun += 1
+        except errors.ChallengeRequired:
+            world.clock.pass_seconds(3.6)
+    assert 20 <= begun <= 40, "20 at once and 20 an hour, however patient"
+
+
 def test_a_sites_server_is_under_no_limit_of_addresses_but_of_destinations(world: World) -> None:
     site = caller(world, ANYBODY, "sk_development")
     many(world, 1100, site)
@@ -152,6 +166,7 @@ def test_a_sites_server_is_under_no_limit_of_addresses_but_of_destinations(world
     refused(world, phone, site)
 
 
+@pytest.mark.usefixtures("database")
 def test_an_ipv6_network_is_one_address(tmp_path: Path) -> None:
     world = make_world(tmp_path, limit_sends_address="3/3600", limit_sends_address_soft="3/3600")
     for host in range(3):
@@ -166,6 +181,7 @@ def test_subjects_of_addresses() -> None:
     assert address_subject("unix:") == address_subject("") == b""
 
 
+@pytest.mark.usefixtures("database")
 def test_activations_of_a_chat_are_limited(tmp_path: Path) -> None:
     world = make_world(tmp_path, limit_activations_chat="3/3600")
     for _ in range(3):
@@ -177,6 +193,7 @@ def test_activations_of_a_chat_are_limited(tmp_path: Path) -> None:
     assert world.activate(new_phone(), chat_id=7) == 0
 
 
+@pytest.mark.usefixtures("database")
 def test_limits_off_is_off(tmp_path: Path) -> None:
     world = make_world(tmp_path, limits="off", limit_sends_destination="1/3600", limit_guesses="1/3600")
     phone = new_phone()
@@ -311,9 +328,22 @@ def test_guesses_at_many_phones_end_at_the_address(world: World) -> None:
     assert world.gateway.check(world.caller(), session_id, world.code_of(session_id)).verify_token
 
 
+def test_guesses_at_many_phones_from_many_addresses_stop_nobody_elses_login(world: World) -> None:
+    """Nothing that all visitors share may be used up by codes that are not even compared."""
+    session_id = begin(world, new_phone(), send=False)
+    world.gateway.check(world.caller(), session_id, world.code_of(session_id))
+    for number in range(21_000):
+        with pytest.raises(errors.SessionExpired):
+            world.gateway.check(caller(world, f"10.1.{number % 100}.1"), session_id, "000000")
+    with pytest.raises(errors.SessionExpired):
+        world.gateway.check(caller(world, key="sk_development"), session_id, "000000")
+    log_in(world, new_phone(), caller(world, ANYBODY))
+
+
 # What is forgotten
 
 
+@pytest.mark.usefixtures("database")
 def test_the_purge_forgets_what_no_longer_counts_and_nothing_else(tmp_path: Path) -> None:
     world = make_world(tmp_path, limit_guesses="10/86400", pause_seconds=0)
     without_challenge(world)
@@ -330,8 +360,7 @@ def test_the_purge_forgets_what_no_longer_counts_and_nothing_else(tmp_path: Path
     world.clock.pass_seconds(2 * DAY)
     for _ in range(20):
         store.purge(world.clock.now, 500)
-    with sqlite3.connect(tmp_path / "kodgate.sqlite3") as db:
-        assert db.execute("SELECT count(*) FROM usage").fetchone() == (0,)
+    assert execute(world.settings.database_url, "SELECT count(*) FROM usage") == [(0,)]
 
 
 # Real processes

@@ -273,6 +273,7 @@ def test_a_stop_lets_what_is_under_way_end(tmp_path: Path) -> None:
     assert world.gateway.store.next_callback() is None, "made once, and written down"
 
 
+@pytest.mark.usefixtures("database")
 def test_a_callback_outlives_a_rotation_of_secret_keys(tmp_path: Path) -> None:
     first, second = "a" * 40, "b" * 40
     make_world(tmp_path, secret_keys=first)
@@ -286,6 +287,7 @@ def test_a_callback_outlives_a_rotation_of_secret_keys(tmp_path: Path) -> None:
     assert world.gateway.manual_send(world.caller("sk_development"), own).code == "4711"
 
 
+@pytest.mark.usefixtures("database")
 def test_what_was_sealed_with_a_lost_key_is_not_found(tmp_path: Path) -> None:
     before = make_world(tmp_path, secret_keys="a" * 40)
     number = make_final(before, "https://shop.example.com/done")
@@ -306,6 +308,7 @@ def test_a_redirect_is_not_followed(tmp_path: Path) -> None:
     assert world.gateway.store.next_callback() is not None
 
 
+@pytest.mark.usefixtures("database")
 def test_a_callback_that_nobody_answers_is_given_up_after_an_hour(tmp_path: Path) -> None:
     world = make_world(tmp_path, callback_networks="127.0.0.0/8")
     with Receiver(answers=[503, 503, 503]) as site:

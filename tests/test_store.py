@@ -1,4 +1,4 @@
-"""The conformance suite of the `Store` protocol: every store passes it. A second one is dropped in at STORES."""
+"""The conformance suite of the `Store` protocol: every store passes it."""
 
 import itertools
 import multiprocessing
@@ -47,11 +47,11 @@ from gateway.store import (
 from gateway.store.ceilings import ceiling_key
 from gateway.store.entries import Entry, Wanted
 from gateway.store.sqlite import MIGRATIONS
+from tests.databases import Database
 from tests.world import START
 
 T = TypeVar("T")
 
-STORES = {"sqlite": lambda folder: f"sqlite:///{folder}/store.sqlite3"}
 PHONE_CHANNELS = (Channel.TELEGRAM, Channel.SMS)
 EVERY = list(Channel)
 MINUTE = 60_000
@@ -61,16 +61,15 @@ RIGHT, WRONG = b"right" * 3, b"wrong" * 3
 HERE = b"d" * 16
 
 
-@pytest.fixture(params=STORES)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    make: Callable[[Path], str] = STORES[request.param]
-    return make(tmp_path)
+@pytest.fixture
+def url(database: Database, tmp_path: Path) -> str:
+    return database.url(tmp_path)
 
 
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
     opened = open_store(url)
-    assert opened.migrate() > 0
+    opened.migrate()
     yield opened
     opened.close()
 
@@ -656,7 +655,7 @@ def test_a_watch_notices_other_commits(store: Store) -> None:
     async def look() -> list[bool]:
         watch = store.watch()
         seen = [await watch.changed(0.05)]
-        store.spend("A" * 26)
+        store.open_session(new(), order(Channel.SMS))
         seen += [await watch.changed(5), await watch.changed(0.05)]
         watch.close()
         return seen

@@ -1,4 +1,4 @@
-"""A gateway in the test's own process: real SQLite, and time that passes when the test says so."""
+"""A gateway in the test's own process: a real database, and time that passes when the test says so."""
 
 import itertools
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from gateway.contact import Contact, parse_contact
 from gateway.local import LocalGateway
 from gateway.settings import Settings
 from gateway.verbs import Caller, Created
+from tests.databases import CURRENT
 
 BOT_ID = 1
 START = 4_000_000_000_000  # 2096: after the boot of any machine that runs this
@@ -79,7 +80,9 @@ def make_world(folder: Path, clock: TestClock | None = None, **settings: Any) ->
     clock = clock or TestClock()
     chosen = Settings(
         _env_file=None,
-        database_url=f"sqlite:///{folder}/kodgate.sqlite3",
+        database_url=CURRENT[-1].url(folder),
         **{**ONE_FOR_MANY, **settings},
     )
-    return World(build_gateway(chosen, clock), chosen, clock)
+    gateway = build_gateway(chosen, clock)
+    CURRENT[-1].opened(gateway)
+    return World(gateway, chosen, clock)

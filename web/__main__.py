@@ -8,6 +8,7 @@ from granian.log import LogLevels
 from granian.server import Server
 from granian.server.common import AbstractServer
 
+import web.orphan  # noqa: F401 - here, so that workers know who their master is
 from gateway.bootstrap import need_port, start_process
 
 BACKPRESSURE = 1024  # keep-alive connections a worker holds; more of them would wait unaccepted

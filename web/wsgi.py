@@ -14,11 +14,13 @@ from web.assets import PREFIX, Assets
 from web.cors import Headers
 from web.door import Door
 from web.fields import Environ
+from web.orphan import end_with_master
 from web.pages import make_site
 
 
 def make_door() -> Door:
     """The application of one worker."""
+    end_with_master()
     config, gateway = start_process("web")
     door = Door(make_application(config, gateway), config, gateway.close)
     gc.collect()

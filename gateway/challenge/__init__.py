@@ -64,9 +64,12 @@ class Gate:
         return self._altcha.new(project.id)
 
     def admit(self, caller: Caller) -> bool:
-        """Let a caller pass; whether it showed a solution. Raises `ChallengeRequired`, `ChallengeUnavailable`."""
+        """Let a caller pass; whether no more solution is to be asked for.
+
+        Raises `ChallengeRequired`, `ChallengeUnavailable`.
+        """
         if caller.secret or not self._is_up(caller.project):
-            return False
+            return caller.project.settings.challenge == "off"
         self._examine(caller)
         return True
 

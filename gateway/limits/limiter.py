@@ -14,6 +14,8 @@ from gateway.verbs import Caller
 _MILLION = 10**6  # six digits, for which the limits of guesses are derived (docs/limits.md)
 REMEMBERED = 4096  # callers whose keyed hashes are at hand: some 1 MiB a process
 _DAY = 86_400_000
+_NEVER = 1 << 50  # ms
+_ASKS = b"?"
 _KNOWN_FOR = 30 * _DAY  # an address from which somebody logged in is theirs that long
 
 
@@ -49,18 +51,20 @@ class Limiter:
         prefix = country_prefix(to.value) if to.kind == "phone" else ""
         limits = (
             _limit("destination", tag, destination, config.limit_sends_destination),
-            *self._callers(caller, b"s"),
+            *self._callers(caller, b"s", unproved=not proved),
             *self._sites(caller.project.id, prefix),
         )
         return Toll(limits, *self._blocks, proved or caller.secret).plus(ceiling)
 
     def checks(self, caller: Caller) -> Toll | None:
-        """What a code that is not right counts against, besides its destination."""
+        """What a code that is not right counts against, besides its destination.
+
+        Not the project: who guesses at many phones would use that up, and everybody's logins with it. What bounds
+        all guesses of a project is the number of its sessions (docs/limits.md).
+        """
         if not self._on:
             return None
-        config = self._config
-        project = _limit("project", b"pk", b"%d" % caller.project.id, config.limit_checks_project)
-        return Toll((*self._callers(caller, b"k"), project), *self._blocks)
+        return Toll(self._callers(caller, b"k"), *self._blocks)
 
     def guesses(self, caller: Caller, *, known: bool = False) -> Guesses | None:
         """How many wrong codes a destination takes, whatever its sessions, from strangers or those it knows."""
@@ -90,18 +94,25 @@ class Limiter:
             *self._blocks,
         )
 
-    def _callers(self, caller: Caller, what: bytes) -> tuple[Limit, ...]:
+    def _callers(self, caller: Caller, what: bytes, *, unproved: bool = False) -> tuple[Limit, ...]:
         """Those of whoever asks. A site's own server is the site, whatever its address."""
-        return () if caller.secret else self._of(what, caller.project.id, caller.address, caller.browser_key)
+        if caller.secret:
+            return ()
+        return self._of(what, caller.project.id, caller.address, caller.browser_key, unproved)
 
-    def _make_callers(self, what: bytes, project: int, address: str, browser_key: str) -> tuple[Limit, ...]:
+    def _make_callers(
+        self, what: bytes, project: int, address: str, browser_key: str, unproved: bool
+    ) -> tuple[Limit, ...]:
         config, hashes = self._config, self._destinations
         sends = what == b"s"
         limits: list[Limit] = []
         if key := self._address(project, address):
             rate = config.limit_sends_address if sends else config.limit_checks_address
-            soft = config.limit_sends_address_soft if sends else rate
-            limits.append(_limit("address", what, key, rate, soft=soft.count * rate.cost))
+            limits.append(_limit("address", what, key, rate))
+            soft = config.limit_sends_address_soft
+            if sends and unproved and soft.count < rate.count:
+                # It never blocks, only asks; its key is a neighbour, so that it costs no other page to write.
+                limits.append(Limit(what + key + _ASKS, "address", soft.cost, _NEVER, soft.window))
         if browser_key:
             rate = config.limit_sends_browser if sends else config.limit_checks_browser
             limits.append(_limit("browser", what, hashes.browser(project, browser_key), rate))

@@ -6,13 +6,17 @@ contact itself, encrypted. `tests/test_store.py` is the conformance suite: every
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 
 from gateway.channels import Channel
+from gateway.clock import AHEAD
 from gateway.projects import Project, ProjectSettings
 from gateway.store.entries import Actor, By, Entry, Wanted
 from gateway.verbs import Delivery
+
+POSTGRES = ("postgresql://", "postgres://")
 
 
 class StoreError(Exception):
@@ -66,6 +70,10 @@ class SessionRow(msgspec.Struct, frozen=True):
     active: bool
     last_channel: Channel | None
     sends: tuple[Send, ...] = ()
+
+    def is_over(self, now: int) -> bool:
+        """Whether its time is over, or not yet there: then it is from before the clock was put back."""
+        return self.expires_at <= now or self.created_at > now + AHEAD
 
 
 class ApiKey(msgspec.Struct, frozen=True):
@@ -389,7 +397,7 @@ class Store(Protocol):
     """Where everything is kept. Every verb may raise `Busy`."""
 
     void_before: int
-    """Sessions and tokens from before then don't count: a power loss may have taken their last commits."""
+    """Sessions and tokens from before then don't count: a power loss, or a crash, may have taken their commits."""
 
     def migrate(self) -> int:
         """Bring the schema up to date, under a lock; how many migrations ran. Raises `StoreError`.
@@ -399,7 +407,7 @@ class Store(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of this thread's connection."""
+        """Let go of this thread's connection, or of the process's; the next verb connects again."""
 
     def ping(self) -> None:
         """Commit something, so that a full or read-only disk shows. Raises `Busy`."""
@@ -579,6 +587,12 @@ class Store(Protocol):
     def next_callback(self) -> int | None:
         """When the next callback is due, None where none waits."""
 
+    def put_right(self, now: int, longest: int, back: int = 0) -> int:
+        """After the clock was put back: nothing waits or is leased longer than `longest` ms, and messages of
+        sessions that are void by it are failed; how many rows changed. What counts against limits moves
+        `back` by as many ms as the clock did.
+        """
+
     def next_due(self, channels: Sequence[Channel]) -> int | None:
         """When the next message of these channels is due, None where none waits."""
 
@@ -658,11 +672,11 @@ class Store(Protocol):
         """
 
     def watch(self) -> "Watch":
-        """A view that tells when anything was committed."""
+        """A view that tells when something was committed that others wait for."""
 
 
 class Watch(Protocol):
-    """Tells that something was committed, by any process."""
+    """Tells that a message, a callback or an event was committed, by any process; it may tell of more."""
 
     async def changed(self, timeout: float) -> bool:
         """Wait until something was committed, at most `timeout` seconds; whether it was."""
@@ -671,8 +685,24 @@ class Watch(Protocol):
         """Let go of its connection."""
 
 
-def open_store(url: str) -> Store:
-    """The store of a `DATABASE_URL`. Raises `StoreError`."""
+def open_store(url: str, listen_url: str = "", connections: int = 8) -> Store:
+    """The store of a `DATABASE_URL`. Raises `StoreError`.
+
+    On PostgreSQL, a process has at most so many `connections`, and listens at `listen_url` where a pooler stands
+    in between.
+    """
+    if url.startswith(POSTGRES):
+        from gateway.store.postgres import PostgresStore
+
+        return PostgresStore(url, listen_url, connections)
     from gateway.store.sqlite import SqliteStore
 
     return SqliteStore(url.removeprefix("sqlite:///"))
+
+
+def without_password(url: str) -> str:
+    """A `DATABASE_URL` as it may be shown."""
+    parts = urlsplit(url)
+    if not url.startswith(POSTGRES):
+        return url
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -20,9 +20,9 @@ from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 import msgspec
 
 from gateway.channels import Channel
-from gateway.clock import machine_booted_at, system_clock, to_iso
+from gateway.clock import AHEAD, Clock, machine_booted_at, system_clock, to_iso
 from gateway.ids import lowest_ulid
-from gateway.projects import Project, ProjectSettings
+from gateway.projects import Project, ProjectSettings, changed_names
 from gateway.store import (
     ApiKey,
     Busy,
@@ -104,11 +104,19 @@ def _under_limits(
 class SqliteStore:
     """`Store` on one SQLite file. Safe to share between threads: each has its own connection."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, booted_at: Clock = machine_booted_at) -> None:
         self._path = Path(path)
         self._local = threading.local()
-        self.void_before = machine_booted_at()
+        self._booted_at = booted_at
         self._purged_to = b""
+
+    @property
+    def void_before(self) -> int:
+        return self._booted_at()
+
+    @void_before.setter
+    def void_before(self, at: int) -> None:
+        self._booted_at = lambda: at
 
     # Schema
 
@@ -220,13 +228,13 @@ class SqliteStore:
             guessed = sqlite_limits.guess_key(guesses, new.destination) if guesses else None
             old, habits, used = _destination(db, new, guessed)
             if guesses:
-                left_at = sqlite_limits.guesses_left_at(used, guesses, new.code_length)
+                left_at = sqlite_limits.guesses_left_at(used, guesses, new.code_length, new.now)
                 if left_at > new.now:
                     return Paused(left_at)
-            if old.paused_until > new.now and not known:
+            if not known and old.paused_until > new.now and old.created_at <= new.now + AHEAD:
                 return Paused(old.paused_until)
             counts = True
-            if old.state == "live" and old.expires_at > new.now and old.created_at >= self.void_before:
+            if old.lives(new.now, self.void_before):
                 counts = False
                 if old.browser_mac and old.browser_mac != new.browser_mac and not old.joined:
                     db.execute("UPDATE session SET joined = 1 WHERE id = ?", (old.id,))
@@ -274,7 +282,7 @@ class SqliteStore:
             session = _find_session(db, session_id)
             if session is None or session.project_id != project_id or session.created_at < self.void_before:
                 return None
-            if session.state != "live" or session.expires_at <= now:
+            if session.state != "live" or session.is_over(now):
                 return None
             session, outcome = _queue(db, session, channel, now, cooldown, own, parks)
             if outcome in _SENT:
@@ -285,8 +293,10 @@ class SqliteStore:
 
     def set_code(self, project_id: int, session_id: str, own: OwnCode, now: int) -> bool:
         with _writing(self._connection) as db:
-            alive = f"{_OWN_CODE} AND project_id = ? AND state = 'live' AND expires_at > ? AND created_at >= ?"
-            values = (own.mac, own.sealed, own.length, session_id, project_id, now, self.void_before)
+            alive = f"{_OWN_CODE} AND project_id = ? AND state = 'live' AND expires_at > ?"
+            alive += " AND created_at BETWEEN ? AND ?"
+            life = (now, self.void_before, now + AHEAD)
+            values = (own.mac, own.sealed, own.length, session_id, project_id, *life)
             return db.execute(alive, values).rowcount == 1
 
     @_under_limits
@@ -303,7 +313,7 @@ class SqliteStore:
     ) -> Tried | Refused | None:
         known = guesses is not None and guesses.known
         with _writing(self._connection) as db:
-            row = db.execute(_TRIED, (session_id, project_id, now, self.void_before)).fetchone()
+            row = db.execute(_TRIED, (session_id, project_id, now, self.void_before, now + AHEAD)).fetchone()
             session = _Tried(*row) if row else None
             if session is None or (session.paused_until > now and not known):
                 sqlite_limits.charge(db, toll, now)
@@ -421,10 +431,12 @@ class SqliteStore:
 
     def claim(self, now: int, lease: int, channels: Sequence[Channel], most: int) -> list[Claimed]:
         due = _due(len(channels))
-        if not self._read(due, *channels, now, 1):  # a look that takes no lock: most wake-ups are for others
+        if not self._read(
+            due, now + AHEAD, *channels, now, 1
+        ):  # a look that takes no lock: most wake-ups are for others
             return []
         with _writing(self._connection) as db:
-            rows = db.execute(due, (*channels, now, most)).fetchall()
+            rows = db.execute(due, (now + AHEAD, *channels, now, most)).fetchall()
             alive = [row for row in rows if row[-2] == "live" and row[-1] > now]
             for row in rows:
                 if row not in alive:
@@ -439,6 +451,28 @@ class SqliteStore:
         with _writing(self._connection) as db:
             for outcome in outcomes:
                 _finish(db, outcome, now)
+
+    def put_right(self, now: int, longest: int, back: int = 0) -> int:
+        with _writing(self._connection) as db:
+            sqlite_limits.put_back(db, now, back)
+            late = now + longest
+            over = db.execute(
+                "UPDATE message SET state = 'failed', error = 'the clock was put back', finished_at = ?"
+                " WHERE state IN ('parked', 'queued', 'sending') AND session_id > ?"
+                " AND session_id NOT IN (SELECT id FROM manual)",
+                (now, lowest_ulid(now + AHEAD)),
+            ).rowcount
+            for table, waiting in (("message", "state IN ('queued', 'sending') AND"), ("callback", "")):
+                over += db.execute(
+                    f"UPDATE {table} SET due_at = ? WHERE {waiting} due_at > ?",  # noqa: S608 - our own names
+                    (late, late),
+                ).rowcount
+            for table in ("lease", "taken_update"):
+                over += db.execute(
+                    f"UPDATE {table} SET until = ? WHERE until > ?",  # noqa: S608 - our own names
+                    (now, late),
+                ).rowcount
+        return over
 
     def next_due(self, channels: Sequence[Channel]) -> int | None:
         due: int | None = self._read(_next_due(len(channels)), *channels)[0][0]
@@ -690,10 +724,16 @@ def _connect(path: Path) -> sqlite3.Connection:
         except sqlite3.Error as problem:
             # On a new file SQLite does not wait until another process has changed the journal's mode.
             if "locked" not in str(problem) or time.monotonic() > end:
-                raise StoreError(f"DATABASE_URL: can't open {path}: {problem}") from None
+                raise StoreError(f"DATABASE_URL: can't open {path}: {_why(path, problem)}") from None
             time.sleep(WATCH_EVERY)
         else:
             return db
+
+
+def _why(path: Path, problem: sqlite3.Error) -> str:
+    """SQLite's own words say little where it may not write beside the file."""
+    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    return str(problem) if writable else f"it, or its folder, is read-only for this user ({problem})"
 
 
 class _writing:  # noqa: N801 - reads as a statement; a class costs half of what a generator does
@@ -752,7 +792,7 @@ def _add_project(db: sqlite3.Connection, settings: ProjectSettings, by: By) -> i
 
 def _note_changes(db: sqlite3.Connection, project_id: int, settings: ProjectSettings, by: By | None) -> None:
     row = db.execute("SELECT settings FROM project WHERE id = ?", (project_id,)).fetchone()
-    if row and (names := sqlite_audit.changed_names(row[0], settings)):
+    if row and (names := changed_names(row[0], settings)):
         by = by or By("system", system_clock())
         sqlite_audit.write(db, by.now, by.actor, "project.change", project_id, detail=names)
 
@@ -825,7 +865,8 @@ def _insert_session(db: sqlite3.Connection, new: NewSession) -> None:
         " lang = excluded.lang, browser = excluded.browser, state = 'live',"
         " attempts_left = excluded.attempts_left, created_at = excluded.created_at,"
         " expires_at = excluded.expires_at, browser_mac = excluded.browser_mac, place = excluded.place,"
-        " joined = 0, prefix = excluded.prefix",
+        " joined = 0, prefix = excluded.prefix,"
+        " paused_until = iif(session.created_at > ?, 0, session.paused_until)",
         (
             new.project_id,
             new.destination,
@@ -842,6 +883,7 @@ def _insert_session(db: sqlite3.Connection, new: NewSession) -> None:
             new.browser_mac,
             new.place,
             new.prefix,
+            new.now + AHEAD,
         ),
     )
 
@@ -856,6 +898,11 @@ class _Old(NamedTuple):
     id: str
     browser_mac: bytes
     joined: int
+
+    def lives(self, now: int, void_before: int) -> bool:
+        if self.state != "live" or self.expires_at <= now:
+            return False
+        return void_before <= self.created_at <= now + AHEAD
 
 
 class _Habits(NamedTuple):
@@ -960,8 +1007,8 @@ def _queue(
     state = "parked" if channel is Channel.TELEGRAM and not session.active and parks else "queued"
     db.execute(
         "INSERT INTO message (session_id, channel, state, began_parked, created_at, due_at)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (session.id, channel, state, state == "parked", now, now),
+        " VALUES (?, ?, ?, ?, ?, 0)",
+        (session.id, channel, state, state == "parked", now),
     )
     others = tuple(send for send in session.sends if send.channel is not channel)
     send = Send(channel, state, state == "parked", now)  # type: ignore[arg-type]
@@ -981,11 +1028,12 @@ def _due(channels: int) -> str:
             coalesce(s.sealed, o.sealed), coalesce(s.code_length, o.code_length),
             coalesce(s.own_code, o.own_code), m.attempts, m.created_at, a.chat_id, m.given_up, o.provider,
             coalesce(s.browser, ''), coalesce(s.place, ''), s.browser_mac <> x'' AND NOT s.joined,
-            iif(o.id IS NULL, s.state, 'live'), coalesce(s.expires_at, o.expires_at)
+            iif(o.id IS NOT NULL, 'live', iif(s.created_at > ?, 'void', s.state)),
+            coalesce(s.expires_at, o.expires_at)
         FROM message m LEFT JOIN session s ON s.id = m.session_id LEFT JOIN manual o ON o.id = m.session_id
         LEFT JOIN activation a ON a.project_id = coalesce(s.project_id, o.project_id)
             AND a.destination = coalesce(s.destination, o.destination) AND a.active = 1
-        WHERE {_waiting(channels)} AND m.due_at <= ? ORDER BY m.due_at LIMIT ?
+        WHERE {_waiting(channels)} AND m.due_at <= ? ORDER BY m.due_at, m.id LIMIT ?
     """  # noqa: S608 - marks only
 
 
@@ -1071,7 +1119,8 @@ _TRIED = """
     SELECT attempts_left, strikes, paused_until, code_mac, code_length, sealed, destination,
         (SELECT channel FROM message WHERE session_id = ?1 AND state NOT IN ('parked', 'failed')
          ORDER BY id DESC LIMIT 1)
-    FROM session WHERE id = ?1 AND project_id = ?2 AND state = 'live' AND expires_at > ?3 AND created_at >= ?4
+    FROM session WHERE id = ?1 AND project_id = ?2 AND state = 'live' AND expires_at > ?3
+        AND created_at BETWEEN ?4 AND ?5
 """
 _TRY = (
     "UPDATE session SET state = ?, attempts_left = ?, strikes = ?, paused_until = ?"

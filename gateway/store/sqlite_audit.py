@@ -2,11 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
-from gateway.projects import ProjectSettings
 from gateway.store.entries import LASTING, Entry, Wanted
 
 _COLUMNS = "at, actor, action, project_id, session_id, destination, reason, detail, times"
@@ -73,12 +71,6 @@ def purge(db: sqlite3.Connection, before: int, rows: int, most: int) -> int:
     return _purge(db, 0, before, surplus, newest, most) + _purge(db, 1, before, 0, newest, most)
 
 
-def changed_names(old: str, new: ProjectSettings) -> str:
-    """The names of the settings that differ from the stored ones; no value, as some are secrets."""
-    before, after = msgspec.json.decode(old), msgspec.to_builtins(new)
-    return ", ".join(name for name in after if _plain(after[name]) != _plain(before.get(name)))
-
-
 def _purge(db: sqlite3.Connection, lasting: int, before: int, surplus: int, newest: int, most: int) -> int:
     """Let the oldest rows of one kind go: those of `before`, and those numbered up to `surplus`."""
     oldest = "SELECT number, at FROM audit WHERE lasting AND number < ? ORDER BY number LIMIT ?"
@@ -94,7 +86,3 @@ def _purge(db: sqlite3.Connection, lasting: int, before: int, surplus: int, newe
 
 def _beginning(action: str) -> tuple[str, int, str]:
     return action, len(action) + 1, f"{action}."
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

@@ -33,8 +33,8 @@ def take_over(
         sqlite_limits.charge(db, Toll((ceiling,), 0, 0), now)
     db.execute(
         "INSERT INTO message (session_id, channel, state, began_parked, created_at, due_at, instead_of)"
-        " VALUES (?, ?, 'queued', 0, ?, ?, ?)",
-        (session_id, fresh[0], now, now, failed),
+        " VALUES (?, ?, 'queued', 0, ?, 0, ?)",
+        (session_id, fresh[0], now, failed),
     )
 
 

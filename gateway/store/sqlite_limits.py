@@ -7,6 +7,7 @@ transaction of its own, `strike` begins the block.
 import sqlite3
 from functools import cache
 
+from gateway.clock import AHEAD
 from gateway.store import Guesses, Limit, Refused, Toll
 from gateway.store.ceilings import ended_keys
 
@@ -46,6 +47,7 @@ def look(db: sqlite3.Connection, toll: Toll | None, now: int) -> Counted:
     used = {key: (due, until) for key, due, until in rows}
     for limit in toll.limits:
         due, until = used.get(limit.key, (0, 0))
+        due, until = remembered(due, until, limit, toll, now)
         due = max(due, now) + limit.cost
         if until > now or due - now > (limit.window if toll.proved else limit.soft):
             raise Over(toll, now)
@@ -65,11 +67,24 @@ def count(db: sqlite3.Connection, counted: Counted) -> None:
         db.execute(_count(len(counted) // 2), counted)
 
 
+def remembered(due: int, until: int, limit: Limit, toll: Toll, now: int) -> tuple[int, int]:
+    """What still counts: not what no use and no block reaches, which is from before the clock was put back."""
+    longest = max(limit.cost, toll.longest)
+    return due if due <= now + limit.window + AHEAD else 0, until if until <= now + longest + AHEAD else 0
+
+
+def put_back(db: sqlite3.Connection, now: int, back: int) -> None:
+    """The clock was put back by so many ms: what is still to be forgotten is as far away as before."""
+    if back:
+        db.execute("UPDATE usage SET due = due - ?, until = max(0, until - ?) WHERE due > ?", (back, back, now))
+
+
 def strike(db: sqlite3.Connection, toll: Toll, now: int) -> Refused:
     """Block what is over its limit, twice as long as the last time; what is blocked already stays so."""
     worst = Refused("", now, 0)
     for limit in toll.limits:
         due, until, strikes = db.execute(_STATE, (limit.key,)).fetchone() or (0, 0, 0)
+        due, until = remembered(due, until, limit, toll, now)
         wait = max(due, now) + limit.cost - now - limit.window
         if until <= now and wait <= 0:
             continue
@@ -99,9 +114,9 @@ def guess_key(guesses: Guesses, destination: bytes) -> bytes:
     return _GUESSES[guesses.known] + destination
 
 
-def guesses_left_at(used: tuple[int, int], guesses: Guesses, length: int) -> int:
+def guesses_left_at(used: tuple[int, int], guesses: Guesses, length: int, now: int) -> int:
     """From when on one more code may be guessed where so much is `used`: its `due` and `until`."""
-    due, until = used
+    due, until = (at if at <= now + guesses.window + AHEAD else 0 for at in used)
     return max(until, due + guesses.cost(length) - guesses.window)
 
 

@@ -26,8 +26,8 @@ def add(db: sqlite3.Connection, new: NewManual) -> Ordered:
         return "unreachable"
     number = db.execute(
         "INSERT INTO message (session_id, channel, state, began_parked, created_at, due_at)"
-        " VALUES (?, ?, 'queued', 0, ?, ?)",
-        (new.id, new.channel, new.now, new.now),
+        " VALUES (?, ?, 'queued', 0, ?, 0)",
+        (new.id, new.channel, new.now),
     ).lastrowid
     db.execute(
         "INSERT INTO manual (id, message_id, project_id, destination, sealed, own_code, code_length, lang,"

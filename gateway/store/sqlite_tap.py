@@ -3,13 +3,14 @@
 import sqlite3
 from typing import Literal
 
+from gateway.clock import AHEAD
 from gateway.store import Pause
 
 _LINKED = """
     EXISTS (SELECT 1 FROM activation a WHERE a.project_id = session.project_id
         AND a.destination = session.destination AND a.bot_id = :bot_id AND a.chat_id = :chat_id AND a.active = 1)
 """
-_THEIRS = f"id = :id AND expires_at > :now AND created_at >= :void AND {_LINKED}"
+_THEIRS = f"id = :id AND expires_at > :now AND created_at BETWEEN :void AND :ahead AND {_LINKED}"
 _OPEN = f"{_THEIRS} AND state = 'live'"
 _REST = ":now + min(:first << min(strikes, 20), :longest)"
 # An approved session's code is forgotten: nothing opens it any more but its browser.
@@ -28,7 +29,7 @@ _STANDS = f"SELECT state, code_mac = x'' FROM session WHERE {_THEIRS} AND browse
 _COLLECT = """
     UPDATE session SET state = 'used'
     WHERE id = ? AND project_id = ? AND state = 'approved' AND browser_mac = ? AND browser_mac <> x''
-        AND expires_at > ? AND created_at >= ?
+        AND expires_at > ? AND created_at BETWEEN ? AND ?
     RETURNING sealed
 """
 
@@ -45,6 +46,7 @@ def values(
         "chat_id": chat_id,
         "now": now,
         "void": void_before,
+        "ahead": now + AHEAD,
         "first": pause.first,
         "longest": pause.longest,
     }
@@ -73,5 +75,5 @@ def collect(
     db: sqlite3.Connection, project_id: int, session_id: str, browser_mac: bytes, now: int, void_before: int
 ) -> bytes | None:
     """Use an approved session up; its sealed contact."""
-    row = db.execute(_COLLECT, (session_id, project_id, browser_mac, now, void_before)).fetchone()
+    row = db.execute(_COLLECT, (session_id, project_id, browser_mac, now, void_before, now + AHEAD)).fetchone()
     return row[0] if row else None

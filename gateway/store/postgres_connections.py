@@ -1,0 +1,223 @@
+"""How the PostgreSQL store reaches its server: a pool, one statement a verb, and what each error means.
+
+Nothing of a connection's own state is used, so that a pooler in transaction mode (PgBouncer) may stand in between;
+only prepared statements are, where none does.
+"""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+import psycopg
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.numeric import Int8BinaryDumper
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+from gateway.store import Busy, StoreError
+
+log = logging.getLogger(__name__)
+
+OLDEST = 150_000  # of servers; 15 brought what the store asks of statistics after a crash
+CONNECT_SECONDS = 5  # to a server that does not answer; as long as SQLite waits for its lock
+WAIT_SECONDS = 2.0  # for a connection; then the visitor is told to come back, and the thread serves others
+REST_SECONDS = 1.0  # after that, while which nobody else waits as long
+REST_WAIT_SECONDS = 0.05
+TRIES = 3  # of a statement that lost a deadlock; the locks have one order, so that already one is rare
+_PARAMETERS: dict[str, str | int] = {
+    "connect_timeout": CONNECT_SECONDS,
+    "application_name": "kodgate",
+    "keepalives_idle": 10,  # seconds until a silent server is asked whether it is there
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # ms until what it does not acknowledge is given up
+}
+_NOT_NOW = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    errors.InternalError,  # a read-only server's refusal to write among them
+    errors.InsufficientPrivilege,
+    errors.UndefinedTable,
+    errors.UndefinedColumn,
+    errors.UndefinedFunction,
+)
+
+Row = tuple[Any, ...]
+Values = Sequence[object] | Mapping[str, object]
+
+
+class PooledConnection(psycopg.Connection[Row]):
+    """A connection with one cursor at hand: making one costs as much as a small statement."""
+
+    hand: psycopg.Cursor[Row]
+
+
+Pool = ConnectionPool[PooledConnection]
+
+
+class Connections:
+    """The connections of one process, opened when first needed. Safe to share between threads."""
+
+    def __init__(self, url: str, most: int) -> None:
+        self._url = full_url(url)
+        self._most = most
+        self._lock = Lock()
+        self._pool: Pool | None = None
+        self._rests_until = 0.0
+        self.void_before = 0
+
+    def run(self, statement: str, values: Values = ()) -> list[Row]:
+        """One statement, which is one transaction; its rows. Raises `Busy`."""
+        for _ in range(TRIES):
+            pool, connection = self._take()
+            try:
+                cursor = connection.hand.execute(statement, values)
+                return cursor.fetchall() if cursor.description else []
+            except (errors.DeadlockDetected, errors.SerializationFailure) as problem:
+                lost: str = one_line(problem)
+            except (psycopg.DataError, UnicodeEncodeError) as problem:
+                former, values = values, _cleaned(values)
+                if values == former:
+                    raise
+                lost = one_line(problem)
+            except _NOT_NOW as problem:
+                _note_loss(pool, connection)
+                raise Busy(one_line(problem)) from None
+            finally:
+                pool.putconn(connection)
+        raise Busy(lost)
+
+    @contextmanager
+    def transaction(self) -> Iterator[psycopg.Cursor[Row]]:
+        """Several statements in one transaction. Raises `Busy`."""
+        pool, connection = self._take()
+        try:
+            with connection.transaction():
+                yield connection.hand
+        except _NOT_NOW as problem:
+            _note_loss(pool, connection)
+            raise Busy(one_line(problem)) from None
+        finally:
+            pool.putconn(connection)
+
+    def close(self) -> None:
+        """Let go of every connection; the next statement connects again."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool:
+            pool.close()
+
+    def _take(self) -> tuple[Pool, PooledConnection]:
+        while True:
+            pool = self._pool or self._open()
+            resting = time.monotonic() < self._rests_until
+            try:
+                return pool, pool.getconn(REST_WAIT_SECONDS if resting else WAIT_SECONDS)
+            except PoolTimeout:
+                self._rests_until = time.monotonic() + REST_SECONDS
+                raise Busy("no connection to the database server") from None
+            except PoolClosed:
+                continue  # another thread has just let go of it: open the next
+
+    def _open(self) -> Pool:
+        with self._lock:
+            if self._pool is None:
+                self._pool = ConnectionPool(
+                    self._url,
+                    connection_class=PooledConnection,
+                    kwargs={"autocommit": True},
+                    min_size=1,
+                    max_size=self._most,
+                    configure=self._configure,
+                    num_workers=1,
+                    name="kodgate",
+                    open=True,
+                )
+            return self._pool
+
+    def _configure(self, connection: PooledConnection) -> None:
+        prepare(connection)
+        connection.hand = connection.cursor(binary=True)
+        crashed = crashed_at(connection)
+        with self._lock:  # of two that connect at once, the later moment stays
+            self.void_before = max(self.void_before, crashed)
+
+
+def full_url(url: str) -> str:
+    """With our ways of noticing that the server is gone, unless the URL has its own."""
+    try:
+        return make_conninfo(url, **{**_PARAMETERS, **conninfo_to_dict(url)})
+    except psycopg.ProgrammingError as problem:
+        raise StoreError(f"DATABASE_URL: {one_line(problem)}") from None
+
+
+def connect(url: str) -> PooledConnection:
+    """A connection of its own. Raises `StoreError` with what the operator can do."""
+    try:
+        connection = PooledConnection.connect(full_url(url), autocommit=True)
+    except psycopg.Error as problem:
+        raise StoreError(f"DATABASE_URL: {one_line(problem)}") from None
+    if connection.info.server_version < OLDEST:
+        version = connection.info.server_version // 10_000
+        connection.close()
+        raise StoreError(f"DATABASE_URL: PostgreSQL {version} is too old; {OLDEST // 10_000} or newer is needed")
+    return connection
+
+
+def prepare(connection: PooledConnection) -> None:
+    """Our own ways: a number is a `bigint`, and statements are prepared where no pooler hides whose they are."""
+    connection.adapters.register_dumper(int, Int8BinaryDumper)
+    connection.prepare_threshold = None if is_pooled(connection) else 1
+
+
+def is_pooled(connection: psycopg.Connection[Any]) -> bool:
+    """Whether a pooler stands in between: the server then runs under another number than the one we were told."""
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    return row is None or row[0] != connection.info.backend_pid
+
+
+def crashed_at(connection: psycopg.Connection[Any]) -> int:
+    """When the server last came up after a crash, by our clock; by then its last commits may have been lost.
+
+    It then begins its statistics anew. (So does `pg_stat_reset_shared('archiver')`, which nobody needs here.)
+    """
+    row = connection.execute(
+        "SELECT (extract(epoch FROM clock_timestamp() - stats_reset) * 1000)::bigint FROM pg_stat_archiver"
+    ).fetchone()
+    ago = row[0] if row else None
+    return 0 if ago is None else time.time_ns() // 1_000_000 - int(ago)
+
+
+def one_line(problem: BaseException) -> str:
+    """What the server or libpq says, without its hints and positions."""
+    lines = str(problem).strip().splitlines() or [type(problem).__name__]
+    return lines[0].strip()
+
+
+def _note_loss(pool: Pool, connection: PooledConnection) -> None:
+    """A connection that breaks seldom breaks alone: the idle ones are made anew before anybody gets one."""
+    if connection.broken:
+        pool.drain()
+
+
+def cleaned(values: Sequence[object]) -> Row:
+    """Texts as PostgreSQL can hold them."""
+    return tuple(_clean(value) for value in values)
+
+
+def _cleaned(values: Values) -> Values:
+    if isinstance(values, Mapping):
+        return {name: _clean(value) for name, value in values.items()}
+    return cleaned(values)
+
+
+def _clean(value: object) -> object:
+    """Without what PostgreSQL's texts can't hold: NUL, and halves of surrogate pairs."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, list):
+        return [_clean(one) for one in value]
+    return value

@@ -1,0 +1,68 @@
+"""The operator's SMS sender: takes codes, and is away, slow or rude when told to."""
+
+import asyncio
+import json
+import time
+from collections import defaultdict
+from typing import Literal
+
+Mood = Literal["well", "busy", "slow", "rude"]
+SLOW = 0.8  # seconds: within PROVIDER_TIMEOUT_SECONDS
+_ANSWER = b"HTTP/1.1 %s\r\ncontent-length: 0\r\n%s\r\n"
+
+
+class Sender:
+    """`taken`: when it said yes to which message; `lose`: so many it loses, in spite of it."""
+
+    def __init__(self, lose: int = 0) -> None:
+        self._lose = lose
+        self.mood: Mood = "well"
+        self.taken: dict[int, list[float]] = defaultdict(list)
+        self.refused = 0
+        self._codes: dict[str, list[str]] = defaultdict(list)
+        self._news: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    async def listen(self) -> asyncio.Server:
+        return await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1024)
+
+    async def newer(self, phone: str, seen: int, within: float) -> list[str]:
+        """All codes of a phone as soon as there are more than `seen`; raises `TimeoutError`."""
+        async with asyncio.timeout(within):
+            while len(self._codes[phone]) <= seen:
+                self._news[phone].clear()
+                await self._news[phone].wait()
+        return self._codes[phone]
+
+    def seen(self, phone: str) -> int:
+        return len(self._codes[phone])
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                lines = head.lower().split(b"\r\n")
+                length = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), 0)
+                body = json.loads(await reader.readexactly(length))
+                if self.mood == "rude":
+                    self.refused += 1
+                    writer.transport.abort()
+                    return
+                if self.mood == "busy":
+                    self.refused += 1
+                    writer.write(_ANSWER % (b"503 Service Unavailable", b"retry-after: 1\r\n"))
+                    continue
+                if self.mood == "slow":
+                    await asyncio.sleep(SLOW)
+                self._take(body)
+                writer.write(_ANSWER % (b"200 OK", b""))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # a bot that is killed breaks its connections off
+        finally:
+            writer.close()
+
+    def _take(self, body: dict[str, str]) -> None:
+        if self._lose:
+            self._lose -= 1
+            return
+        self.taken[int(body["message_id"])].append(time.monotonic())
+        self._codes[body["to"]].append(body["code"])
+        self._news[body["to"]].set()

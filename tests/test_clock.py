@@ -1,0 +1,207 @@
+"""A clock that jumps while we serve: nobody is kept out for it, and nothing lives for ever."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway.channels import Channel
+from gateway.clock import AHEAD, LivedTime, SetBack
+from gateway.contact import parse_contact
+from gateway.errors import GatewayError, SessionExpired, TooSoon
+from gateway.leases import Lease
+from gateway.store import Claimed
+from gateway.verbs import Draft
+from tests.servers import Servers, until
+from tests.world import TestClock, World, make_world, new_phone
+
+HOUR = 3600
+
+
+def set_back(world: World, seconds: int) -> None:
+    """While the bot process is there to notice."""
+    world.clock.pass_seconds(-seconds)
+    world.gateway.store.put_right(world.clock(), 600_000, seconds * 1000)
+
+
+def log_in(world: World, phone: str) -> None:
+    session_id = world.create(phone).session_id
+    token = world.gateway.check(world.caller(), session_id, world.code_of(session_id)).verify_token
+    world.gateway.verify(world.caller("sk_development"), token)
+
+
+@pytest.mark.parametrize("back", [3 * HOUR, 400 * 24 * HOUR])
+def test_a_clock_put_back_keeps_nobody_out(tmp_path: Path, back: int) -> None:
+    """Limits used up, a pause and a block begun: all of it would last until the old time is there again."""
+    world = make_world(tmp_path, limit_sends_destination="2/3600", pause_seconds=600, cooldown_seconds=0)
+    phone, flooded = new_phone(), new_phone()
+    session_id = world.create(phone).session_id
+    for number in range(5):
+        with pytest.raises(GatewayError):
+            world.gateway.check(world.caller(), session_id, world.wrong_code(session_id, number + 1))
+    for _ in range(2):
+        world.create(flooded)
+        world.clock.pass_seconds(181)
+    with pytest.raises(TooSoon):
+        world.create(flooded)
+    world.clock.pass_seconds(-back)
+    log_in(world, flooded)
+    log_in(world, phone)
+
+
+def test_a_pause_from_before_the_clock_was_put_back_is_not_inherited(tmp_path: Path) -> None:
+    world = make_world(tmp_path, pause_seconds=600)
+    phone = new_phone()
+    session_id = world.create(phone).session_id
+    for number in range(5):
+        with pytest.raises(GatewayError):
+            world.gateway.check(world.caller(), session_id, world.wrong_code(session_id, number + 1))
+    world.clock.pass_seconds(-30 * 24 * HOUR)
+    world.create(phone)
+    world.clock.pass_seconds(200)
+    log_in(world, phone)
+
+
+def test_a_session_from_before_the_clock_was_put_back_is_over(world: World) -> None:
+    phone = new_phone()
+    session_id = world.create(phone).session_id
+    code = world.code_of(session_id)
+    set_back(world, HOUR)
+    with pytest.raises(SessionExpired):
+        world.gateway.check(world.caller(), session_id, code)
+    with pytest.raises(SessionExpired):
+        world.gateway.channels(world.caller(), session_id)
+    assert world.gateway.progress(world.caller(), session_id).state == "expired"
+    assert world.create(phone).session_id != session_id
+    log_in(world, phone)
+
+
+def test_limits_move_with_the_clock(tmp_path: Path) -> None:
+    """Put back by half an hour: what was used in the last minutes counts as before, for as long as before."""
+    world = make_world(tmp_path, limit_sends_destination="2/3600", cooldown_seconds=0)
+    phone = new_phone()
+    for _ in range(2):
+        world.create(phone)
+        world.clock.pass_seconds(181)
+    set_back(world, HOUR // 2)
+    log_in(world, new_phone())
+    with pytest.raises(TooSoon) as refusal:
+        world.create(phone)
+    assert refusal.value.params["timeout"] <= HOUR // 2
+    world.clock.pass_seconds(HOUR // 2)
+    log_in(world, phone)
+
+
+def test_a_small_correction_of_the_clock_disturbs_no_login(world: World) -> None:
+    session_id = world.create(new_phone()).session_id
+    world.clock.pass_seconds(-AHEAD / 1000)
+    token = world.gateway.check(world.caller(), session_id, world.code_of(session_id)).verify_token
+    world.gateway.verify(world.caller("sk_development"), token)
+
+
+def test_a_verify_token_lives_no_longer_for_a_clock_put_back(world: World) -> None:
+    session_id = world.create(new_phone()).session_id
+    token = world.gateway.check(world.caller(), session_id, world.code_of(session_id)).verify_token
+    world.clock.pass_seconds(-HOUR)
+    with pytest.raises(SessionExpired):
+        world.gateway.verify(world.caller("sk_development"), token)
+
+
+def test_what_waits_for_a_later_clock_goes_on(world: World) -> None:
+    """A server's own message from before the clock was put back is sent; that of a void session is not."""
+    store, clock = world.gateway.store, world.clock
+    world.create(new_phone(), channel=Channel.SMS)
+    draft = Draft(parse_contact(new_phone()), Channel.SMS)
+    sent = world.gateway.manual_send(world.caller("sk_development"), draft)
+    assert len(claim(world)) == 2, "by a process that dies"
+    clock.pass_seconds(-HOUR)
+    assert claim(world) == []
+    assert store.put_right(clock(), 1000) == 2
+    clock.pass_seconds(2)
+    assert [claimed.id for claimed in claim(world)] == [sent.message_id]
+    assert store.next_due([Channel.SMS]) == clock() + 15_000
+
+
+def test_a_code_goes_out_at_once_although_the_clock_was_put_back_meanwhile(world: World) -> None:
+    """By less than a minute, which counts as a correction."""
+    world.create(new_phone(), channel=Channel.SMS)
+    world.clock.pass_seconds(-20)
+    assert len(claim(world)) == 1
+
+
+def test_no_code_goes_out_for_a_session_that_is_void(world: World) -> None:
+    world.create(new_phone(), channel=Channel.SMS)
+    world.clock.pass_seconds(-HOUR)
+    assert claim(world) == []
+    assert world.gateway.store.next_due([Channel.SMS]) is None, "it has failed"
+
+
+def test_a_lease_is_asked_for_although_the_clock_was_put_back(world: World) -> None:
+    """Its holder has died, and nobody would take it over until the old time is there again."""
+    store = world.gateway.store
+    assert Lease(store, world.clock, "purge", 60).held()
+    mine = Lease(store, world.clock, "purge", 60)
+    assert not mine.held()
+    set_back(world, 3 * HOUR)
+    world.clock.pass_seconds(1)
+    assert mine.held()
+
+
+def claim(world: World) -> list[Claimed]:
+    return world.gateway.store.claim(world.clock(), 15_000, [Channel.SMS], 10)
+
+
+def test_set_back_tells_of_a_jump_once_and_not_of_a_correction() -> None:
+    clock, seconds = TestClock(), [0.0]
+    jumps = SetBack(clock, lambda: seconds[0])
+    clock.pass_seconds(5 * HOUR)
+    assert jumps.by() == 0, "forwards"
+    clock.pass_seconds(-AHEAD / 1000)
+    assert jumps.by() == 0
+    clock.pass_seconds(-2 * HOUR)
+    assert jumps.by() == 2 * HOUR * 1000 + AHEAD
+    assert jumps.by() == 0
+    seconds[0] += HOUR
+    assert jumps.by() == HOUR * 1000, "a clock that stands still is put back, too"
+
+
+def test_what_is_purged_was_really_there_for_so_long() -> None:
+    clock, seconds = TestClock(), [0.0]
+    lived = LivedTime(clock, lambda: seconds[0])
+    began = clock()
+    clock.pass_seconds(400 * 24 * HOUR)
+    seconds[0] += 60
+    assert lived() == began + 60_000, "a jump forward is not lived"
+    clock.now = began - 5000
+    assert lived() == began - 5000
+    clock.pass_seconds(70)
+    seconds[0] += 70
+    assert lived() == clock()
+
+
+def test_sessions_from_before_the_boot_follow_a_clock_that_is_put_right(world: World) -> None:
+    """Began with a clock three hours ahead, soon after the boot; what is begun after it was put right counts."""
+    store = world.gateway.store
+    booted = world.clock() - 60_000
+    store._booted_at = lambda: booted  # type: ignore[attr-defined]
+    world.clock.pass_seconds(-3 * HOUR)
+    booted -= 3 * HOUR * 1000
+    log_in(world, new_phone())
+
+
+def test_workers_end_with_their_master_and_leave_it_the_port(tmp_path: Path) -> None:
+    with Servers(tmp_path, ("web",), WEB_WORKERS="2") as servers:
+        master = servers.pid("web")
+        workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        assert len(workers) == 2
+        servers.kill("web", alone=True)
+        until(lambda: not any(_lives(worker) for worker in workers), "the workers end")
+        servers.start("web")
+
+
+def _lives(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (ProcessLookupError, FileNotFoundError):
+        return False

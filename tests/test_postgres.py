@@ -1,0 +1,346 @@
+"""What is PostgreSQL's own: how it starts, what it says when it can't, and what a lost server takes along."""
+
+import asyncio
+import multiprocessing
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from bench.processes import free_ports
+from gateway.channels import Channel
+from gateway.store import Busy, Link, Opened, Store, StoreError, open_store
+from gateway.store.postgres import PostgresStore
+from tests.databases import execute
+from tests.postgres import PostgresServer, unprivileged
+from tests.servers import PUBLIC, Servers, until
+from tests.test_store import DAY, EVERY, HERE, RIGHT, guess, new, opened, order
+from tests.world import START, new_phone
+
+Server = Callable[[], PostgresServer]
+
+
+@pytest.fixture
+def empty(postgres: Server) -> str:
+    return postgres().empty_database()
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[PostgresServer]:
+    """A server that the tests may stop and kill; its disk is a disk."""
+    with PostgresServer(fsync="on", full_page_writes="on") as server:
+        yield server
+
+
+@pytest.fixture
+def store(mortal: PostgresServer) -> Iterator[Store]:
+    url = mortal.new_database()
+    opened = open_store(url)
+    yield opened
+    opened.close()
+
+
+def refused(url: str) -> str:
+    with pytest.raises(StoreError) as problem:
+        open_store(url).migrate()
+    return str(problem.value)
+
+
+def back(act: Callable[[], Any]) -> Any:
+    """What it says once the server is there again; until then it says `Busy`, and at once."""
+
+    def ask() -> Any:
+        began = time.monotonic()
+        try:
+            return (act(),)
+        except Busy:
+            assert time.monotonic() - began < 4
+            return None
+
+    return until(ask, "the store is back", 30)[0]
+
+
+# At start
+
+
+def test_processes_that_start_at_once_on_an_empty_database_all_get_it(postgres: Server, empty: str) -> None:
+    fork = multiprocessing.get_context("fork")
+    together, told = fork.Barrier(6), fork.Queue()
+
+    def start() -> None:
+        together.wait()
+        told.put(open_store(empty).migrate())
+
+    processes = [fork.Process(target=start) for _ in range(6)]
+    for process in processes:
+        process.start()
+    ran = sorted(told.get(timeout=60) for _ in processes)
+    for process in processes:
+        process.join()
+    assert ran[:5] == [0] * 5
+    assert ran[5] > 0
+
+
+def test_whatever_is_wrong_is_one_line_that_names_the_setting(postgres: Server, empty: str) -> None:
+    port = postgres().port
+    for url, part in (
+        (f"postgresql://kodgate@127.0.0.1:{free_ports(1)[0]}/x", "refused"),
+        (f"postgresql://kodgate@127.0.0.1:{port}/nowhere", '"nowhere" does not exist'),
+        (f"postgresql://stranger@127.0.0.1:{port}/postgres", '"stranger" does not exist'),
+        (f"postgresql://kodgate@127.0.0.1:{port}/postgres?shoe=9", "shoe"),
+        ("postgresql://kodgate@nowhere.invalid/x", "nowhere.invalid"),
+    ):
+        said = refused(url)
+        assert said.startswith("DATABASE_URL: ")
+        assert part in said
+        assert "\n" not in said
+
+
+def test_a_newer_schema_a_missing_right_and_a_read_only_server_are_refused(postgres: Server, empty: str) -> None:
+    open_store(empty).migrate()
+    execute(empty, "INSERT INTO migration VALUES (999, 'from the future')")
+    assert "newer Kodgate (migration 999)" in refused(empty)
+    execute(empty, "DELETE FROM migration WHERE number = 999")
+
+    execute(empty, "CREATE ROLE guest LOGIN")
+    assert "permission denied" in refused(empty.replace("kodgate@", "guest@"))
+    without_schema = postgres().empty_database().replace("kodgate@", "guest@")
+    assert "permission denied" in refused(without_schema)
+
+    name = empty.rpartition("/")[2]
+    execute(empty, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    assert "read-only" in refused(empty)
+    with pytest.raises(Busy, match="read-only"):
+        open_store(empty).ping()
+
+
+def test_a_process_says_so_and_ends_with_code_2(tmp_path: Path) -> None:
+    url = f"postgresql://kodgate:not-to-be-seen@127.0.0.1:{free_ports(1)[0]}/x"
+    for command in ("migrate", "web", "bot"):
+        ended = subprocess.run(
+            [sys.executable, "-m", "gateway.cli", command],
+            env={"DATABASE_URL": url, "PATH": "/usr/bin"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 2
+        assert ended.stderr.count("\n") == 1, ended.stderr
+        assert "DATABASE_URL: connection" in ended.stderr
+        assert "not-to-be-seen" not in ended.stderr
+
+
+# A server that comes and goes
+
+
+def test_a_restart_loses_nothing_that_was_answered(mortal: PostgresServer, store: Store) -> None:
+    session = opened(store, new(), order(Channel.SMS)).session
+    store.activate(Link(1, HERE, 9, 70, 70), START)
+    mortal.stop()
+    with pytest.raises(Busy):
+        store.session(1, session.id)
+    began = time.monotonic()
+    for _ in range(3):
+        with pytest.raises(Busy):
+            store.session(1, session.id)
+    assert time.monotonic() - began < 10, "while it is down, nobody waits long"
+    mortal.start()
+    assert back(lambda: store.session(1, session.id)).state == "live"
+    tried = guess(store, session.id, RIGHT)
+    assert tried
+    assert tried.right
+    assert guess(store, session.id, RIGHT) is None
+
+
+def test_what_came_before_a_crash_is_void_and_activations_stand(mortal: PostgresServer, store: Store) -> None:
+    opened(store, new(), None)
+    store.activate(Link(1, HERE, 9, 70, 70), START)
+    before = time.time_ns() // 1_000_000
+    time.sleep(0.05)
+    mortal.stop(kill=True)
+    mortal.start()
+    fresh = back(lambda: opened(store, new(), None)).session
+    assert fresh.chat_id == 70
+    assert before < store.void_before <= time.time_ns() // 1_000_000 + 1
+
+
+def test_a_backend_that_is_killed_is_a_crash_too(mortal: PostgresServer, store: Store) -> None:
+    assert isinstance(store, PostgresStore)
+    before = time.time_ns() // 1_000_000
+    [(pid,)] = store._run("SELECT pg_backend_pid()")
+    subprocess.run(["kill", "-9", str(pid)], check=True)
+    back(store.projects)
+    back(store.ping)
+    until(lambda: store.void_before > before, "the crash is noticed")
+
+
+def test_one_ended_connection_costs_one_answer(mortal: PostgresServer, store: Store) -> None:
+    assert isinstance(store, PostgresStore)
+    url = store._url
+    assert store.projects() == []
+    for _ in range(3):
+        execute(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'kodgate'")
+        with pytest.raises(Busy):
+            store.projects()
+        assert store.projects() == []
+
+
+def test_texts_that_postgres_cant_hold_are_kept_as_far_as_they_go(store: Store) -> None:
+    assert store.session(1, "\x00" * 26) is None
+    session = opened(store, new(), order(Channel.SMS)).session
+    store.report(Channel.SMS, "a\x00b\udc80", "failed", "odd\x00", (), START)
+    [claimed] = store.claim(START, 1000, EVERY, 10)
+    assert claimed.session_id == session.id
+
+
+def test_a_watch_outlives_its_server(mortal: PostgresServer, store: Store) -> None:
+    async def look() -> list[bool]:
+        watch = store.watch()
+        seen = [await watch.changed(0.05)]
+        await asyncio.to_thread(mortal.stop)
+        seen.append(await watch.changed(5))  # lost: nobody knows what was missed
+        seen.append(await watch.changed(0.05))
+        await asyncio.to_thread(mortal.start)
+        while not await watch.changed(1):
+            pass
+        seen.append(await watch.changed(0.05))
+        await asyncio.to_thread(back, lambda: opened(store, new(), order(Channel.SMS)))
+        seen.append(await watch.changed(5))
+        watch.close()
+        return seen
+
+    assert asyncio.run(look()) == [False, True, False, False, True]
+
+
+def test_web_answers_503_while_the_server_is_away_and_serves_again(mortal: PostgresServer, tmp_path: Path) -> None:
+    with Servers(tmp_path, ("web",), DATABASE_URL=mortal.new_database()) as run:
+        session = run.create(new_phone(), send=False)
+        mortal.stop()
+        answer = run.check(session["session_id"], run.code_of(session["session_id"]))
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) >= 1
+        assert run.http.get(f"{run.web}/healthz").status_code == 503
+        mortal.start()
+        until(lambda: run.health("web") == 200, "web is well again", 30)
+        assert run.check(session["session_id"], run.code_of(session["session_id"])).status_code == 200
+        assert run.http.get(f"{run.web}/session/channels", headers=PUBLIC).status_code == 200
+
+
+# Exact under races
+
+
+def test_events_are_seen_in_their_order_whoever_commits_first(store: Store) -> None:
+    sessions = [opened(store, new(bytes([number]) * 16), None).session.id for number in range(60)]
+    assert isinstance(store, PostgresStore)
+    url = store._url
+
+    def guessing(mine: list[str]) -> None:
+        other = open_store(url)
+        for session_id in mine:
+            guess(other, session_id, RIGHT)
+        other.close()
+
+    workers = [
+        multiprocessing.get_context("fork").Process(target=guessing, args=(sessions[one::4],)) for one in range(4)
+    ]
+    for worker in workers:
+        worker.start()
+    seen: list[tuple[int, str]] = []
+    end = time.monotonic() + 30
+    while len(seen) < 60 and time.monotonic() < end:
+        seen += store.events_since(seen[-1][0] if seen else 0, 1000)
+    for worker in workers:
+        worker.join()
+    assert sorted(session_id for _, session_id in seen) == sorted(sessions), "none was overtaken by the reader"
+
+
+def test_the_purge_does_not_wait_for_who_is_at_work(store: Store) -> None:
+    assert isinstance(store, PostgresStore)
+    for number in range(5):
+        opened(store, new(bytes([number]) * 16), order(Channel.SMS))
+    with psycopg.connect(store._url) as other:
+        other.execute("SELECT 1 FROM session WHERE destination = %s FOR UPDATE", (bytes([2]) * 16,))
+        while store.purge(START + DAY, 100):
+            pass
+        assert execute(store._url, "SELECT count(*) FROM session") == [(1,)]
+    while store.purge(START + DAY, 100):
+        pass
+    assert execute(store._url, "SELECT count(*) FROM session") == [(0,)]
+
+
+# Behind a pooler
+
+
+@pytest.fixture
+def pooled(postgres: Server) -> Iterator[str]:
+    """The URL of a database by way of PgBouncer in transaction mode."""
+    bouncer = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
+    if not bouncer:
+        pytest.skip("needs Debian's pgbouncer")
+    url = postgres().new_database()
+    [port] = free_ports(1)
+    folder, who = unprivileged(Path(tempfile.mkdtemp(prefix="kodgate-pgbouncer-")))
+    (folder / "pgbouncer.ini").write_text(
+        f"[databases]\n* = host=127.0.0.1 port={postgres().port} user=kodgate\n"
+        f"[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nauth_type=any\npool_mode=transaction\nunix_socket_dir=\ndefault_pool_size=4\n"
+    )
+    process = subprocess.Popen([bouncer, "-q", folder / "pgbouncer.ini"], cwd=folder, **who)
+    through = f"postgresql://kodgate@127.0.0.1:{port}/{url.rpartition('/')[2]}"
+    try:
+        until(lambda: _answers(through), "PgBouncer starts")
+        yield through
+    finally:
+        process.terminate()
+        process.wait(10)
+        shutil.rmtree(folder)
+        postgres().give_back(url)
+
+
+def _answers(url: str) -> bool:
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def test_everything_goes_through_a_pooler_in_transaction_mode(pooled: str) -> None:
+    store = open_store(pooled)
+    assert store.migrate() == 0
+    for number in range(30):
+        session = opened(store, new(bytes([number]) * 16), order(Channel.SMS)).session
+        tried = guess(store, session.id, RIGHT)
+        assert tried
+        assert tried.right
+    store.close()
+
+
+def test_behind_a_pooler_a_watch_looks_now_and_then_or_listens_besides(
+    pooled: str, postgres: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def look(listen_url: str) -> tuple[bool, bool]:
+        store = open_store(pooled, listen_url)
+        watch = store.watch()
+        first = await watch.changed(0.4)
+        assert isinstance(await asyncio.to_thread(store.open_session, new(), order(Channel.SMS)), Opened)
+        second = await watch.changed(5)
+        watch.close()
+        store.close()
+        return first, second
+
+    assert asyncio.run(look("")) == (True, True)
+    assert "DATABASE_LISTEN_URL" in caplog.text
+    execute(pooled, "DELETE FROM message")
+    caplog.clear()
+    direct = postgres().url(pooled.rpartition("/")[2])
+    execute(direct, "DELETE FROM session")
+    assert asyncio.run(look(direct)) == (False, True)
+    assert caplog.text == ""
