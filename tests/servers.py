@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,8 +89,9 @@ class Servers:
     def __exit__(self, kind: object = None, *_: object) -> None:
         self._learn_codes()
         self.http.close()
-        for name in list(self._processes):
-            self.stop(name)
+        with ExitStack() as stack:  # one that does not end in time keeps nobody from ending the others
+            for name in reversed(self._processes):
+                stack.callback(self.stop, name)
         for group in self._orphaned:
             with suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)

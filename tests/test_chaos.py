@@ -14,7 +14,12 @@ from tests.receiver import Receiver
 from tests.servers import Servers, payload, until
 from tests.world import new_phone
 
-QUICK = {"LEASE_SECONDS": "2", "PROVIDER_TIMEOUT_SECONDS": "1"}
+QUICK = {  # what a dead process held is taken over soon
+    "LEASE_SECONDS": "2",
+    "POLL_LEASE_SECONDS": "2",
+    "UPDATE_SECONDS": "2",
+    "PROVIDER_TIMEOUT_SECONDS": "1",
+}
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])

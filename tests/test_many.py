@@ -47,8 +47,14 @@ def activated(servers: Servers) -> None:
 def poller(servers: Servers) -> tuple[str, str]:
     """The process that polls, and the other."""
     names = ("bot", "bot2")
-    logs = [servers.log(name).rfind("polls for bot 1") for name in names]
-    return names if logs[0] > logs[1] else names[::-1]
+    one, other = (said_that_it_polls(servers, name) for name in names)
+    return names if one > other else names[::-1]
+
+
+def said_that_it_polls(servers: Servers, name: str) -> str:
+    """When last, as its log has it."""
+    lines = [line for line in servers.log(name).splitlines() if "polls for bot 1" in line]
+    return lines[-1].partition(f" {name[:3]} ")[0] if lines else ""
 
 
 def test_one_of_two_polls_and_logins_go_through(fleet: Servers) -> None:

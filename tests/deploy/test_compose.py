@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
-from pydantic import ValidationError
 
 from gateway.settings import Settings, load_settings
 from tests.servers import ROOT
@@ -49,15 +48,6 @@ def test_two_of_each_process_stand_behind_the_proxy_at_the_ports_where_they_list
         assert SERVICES["caddy"]["environment"][name.upper()] == " ".join(behind)
 
 
-def knows_postgresql() -> bool:
-    try:
-        Settings(_env_file=None, database_url="postgresql://127.0.0.1/kodgate")
-    except ValidationError:
-        return False
-    return True
-
-
-@pytest.mark.xfail(not knows_postgresql(), reason="there is no store on PostgreSQL yet", strict=True)
 @pytest.mark.parametrize("name", OURS)
 def test_its_settings_start_in_production(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     environment = OURS[name]["environment"]
