@@ -76,7 +76,7 @@ class Connections:
         """When the server last came up after a crash, by the wall clock as it is now; 0: never."""
         if self._came_up is None:
             return 0
-        return (time.time_ns() - time.monotonic_ns() + self._came_up) // 1_000_000
+        return round((time.time_ns() - time.monotonic_ns() + self._came_up) / 1_000_000)
 
     @void_before.setter
     def void_before(self, at: int) -> None:

@@ -47,7 +47,7 @@ class Login:
     """Sessions whose code was accepted, as the person was told."""
     verified: str = ""
     tokens_refused: list[tuple[float, float]] = field(default_factory=list)
-    """From when until when a verify token was there that was refused, with no answer about it lost."""
+    """From when until when a code was entered, and its verify token refused, with no answer about it lost."""
     twice: int = 0
     """Right codes accepted once more than once."""
 
@@ -141,17 +141,17 @@ async def _try(login: Login, client: Client, port: int, sender: Sender, until: f
         await _anew(login, until, "create", created)
         return
     session_id = created.body["session_id"]
+    began = time.monotonic()
     token = await _enter(login, client, port, sender, session_id, phone, seen, until)
     if not token:
         return
-    got_it = time.monotonic()
     verified = await client.ask("verify", {"verify_token": token}, SECRET)
     if verified.status == 200:
         assert verified.body["to"] == phone, verified.body
         login.done, login.verified = True, session_id
         return
     if not verified.lost:
-        login.tokens_refused.append((got_it, time.monotonic()))
+        login.tokens_refused.append((began, time.monotonic()))
     await _anew(login, until, "verify", verified)
 
 

@@ -118,7 +118,7 @@ BEGIN
     END IF;
     _state := CASE WHEN _channel = 'telegram' AND NOT _active AND _parks THEN 'parked' ELSE 'queued' END;
     INSERT INTO message (session_id, channel, state, began_parked, created_at, due_at)
-        VALUES (_id, _channel, _state, _state = 'parked', _now, _now);
+        VALUES (_id, _channel, _state, _state = 'parked', _now, 0);
     IF _state = 'queued' THEN
         PERFORM wake();
     END IF;

@@ -136,7 +136,8 @@ BEGIN
         SELECT m.id FROM message AS m
         WHERE m.id = ANY (_ids)
             AND NOT EXISTS (SELECT FROM session AS s
-                WHERE s.id = m.session_id AND s.state = 'live' AND s.expires_at > _now)
+                WHERE s.id = m.session_id AND s.state = 'live' AND s.expires_at > _now
+                    AND s.created_at <= latest(_now))
             AND NOT EXISTS (SELECT FROM manual AS o WHERE o.id = m.session_id AND o.expires_at > _now)
     );
     IF cardinality(_dead) > 0 THEN
@@ -197,7 +198,7 @@ BEGIN
             END;
         END IF;
         INSERT INTO message (session_id, channel, state, began_parked, created_at, due_at, instead_of)
-            VALUES (_id, _next, 'queued', false, _now, _now, _failed);
+            VALUES (_id, _next, 'queued', false, _now, 0, _failed);
         PERFORM wake();
         RETURN;
     END LOOP;
@@ -329,7 +330,7 @@ BEGIN
     END IF;
     BEGIN
         INSERT INTO message (session_id, channel, state, began_parked, created_at, due_at)
-            VALUES (_id, _channel, 'queued', false, _now, _now) RETURNING message.id INTO number;
+            VALUES (_id, _channel, 'queued', false, _now, 0) RETURNING message.id INTO number;
         INSERT INTO manual VALUES (_id, number, _project_id, _destination, _sealed, _own_code, _code_length, _lang,
             _expires_at, _callback_url, _repeat_key, _fingerprint, _provider);
         IF _keys IS NOT NULL THEN
