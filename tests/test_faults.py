@@ -35,7 +35,7 @@ def test_nothing_is_lost_and_every_double_has_its_fault(figure: Figure) -> None:
 
 @pytest.mark.timeout(200)
 def test_a_message_that_is_lost_is_found_and_makes_the_run_fail() -> None:
-    code, said = run("--logins", "20", "--rate", "20", "--only", "none of them", "--lose", "2")
+    code, said = run("--logins", "20", "--rate", "20", "--only", "none of them", "--lose", "2", "--patience", "9")
     assert code == 1, said
     assert said.count("is noted as sent, and the provider never had it") == 2, said
     assert said.count("a message was lost") == 2, said

@@ -17,7 +17,7 @@ from tests.faults import ground
 from tests.faults.acts import Act, Stage, acts, left_out
 from tests.faults.after import asker, unsettled, untruths
 from tests.faults.clock import JumpingClock
-from tests.faults.logins import Login, log_in
+from tests.faults.logins import PATIENCE, Login, log_in
 from tests.faults.provider import Sender
 from tests.faults.table import Played, broken, print_table
 from tests.servers import ROOT, Servers
@@ -39,6 +39,7 @@ SETTINGS = {"WEB_WORKERS": "2", "LEASE_SECONDS": "4", "PROVIDER_TIMEOUT_SECONDS"
 @click.option("--only", default="", help="faults whose name holds this")
 @click.option("--but", default="", help="not those whose name holds one of these, comma-separated")
 @click.option("--lose", default=0, help="of the provider's, so many are lost unnoticed: shows that this is found")
+@click.option("--patience", default=PATIENCE, show_default=True, help="seconds until a person is gone")
 @click.option("--seed", default=2026, show_default=True)
 def main(
     store: str,
@@ -50,6 +51,7 @@ def main(
     only: str,
     but: str,
     lose: int,
+    patience: float,
     seed: int,
 ) -> None:
     """Honest logins at a steady rate while everything that can go wrong does."""
@@ -67,7 +69,9 @@ def main(
             ground.mount_disk(disk)
             stack.callback(ground.unmount_disk, disk)
         url = url or f"sqlite:///{disk or folder}/kodgate.sqlite3"
-        plan = Plan(logins, rounds, rate, every, seconds, only, tuple(filter(None, but.split(","))), lose)
+        plan = Plan(
+            logins, rounds, rate, every, seconds, only, tuple(filter(None, but.split(","))), lose, patience
+        )
         code = asyncio.run(Run(url, plan, random.Random(seed)).on(folder, disk, postgres))
     sys.exit(code)
 
@@ -84,6 +88,7 @@ class Plan:
     only: str
     but: tuple[str, ...]
     lose: int
+    patience: float
 
     def has(self, act: Act) -> bool:
         return self.only in act.name and not any(part in act.name for part in self.but)
@@ -135,7 +140,7 @@ class Run:
                 await asyncio.sleep(max(0.0, began + number / self._plan.rate - time.monotonic()))
                 if faults.done() and self._plan.rounds:
                     break
-                group.create_task(log_in(login, stage.web_port, self._sender))
+                group.create_task(log_in(login, stage.web_port, self._sender, self._plan.patience))
                 begun = number + 1
             over.set()
             await faults

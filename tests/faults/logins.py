@@ -115,10 +115,10 @@ class Client:
             self._streams = None
 
 
-async def log_in(login: Login, port: int, sender: Sender) -> None:
+async def log_in(login: Login, port: int, sender: Sender, patience: float = PATIENCE) -> None:
     """One person's login, begun anew where it must be."""
     login.began = time.monotonic()
-    until = login.began + PATIENCE
+    until = login.began + patience
     client = Client(port, until, login)
     try:
         while not login.done:
@@ -161,9 +161,11 @@ async def _enter(
     """Enter the newest code as it comes; the verify token, or "" where the session is over."""
     while True:
         try:
-            codes = await sender.newer(phone, seen, CODE_WITHIN)
+            codes = await sender.newer(phone, seen, min(CODE_WITHIN, until - time.monotonic()))
         except TimeoutError:
             login.anew.append("no code came")
+            if time.monotonic() > until:
+                raise GoneAway("no code came") from None
             return ""
         seen = len(codes)
         fields = {"session_id": session_id, "code": codes[-1]}
