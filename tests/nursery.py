@@ -63,10 +63,17 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
     def _has_ended(self, timeout: float | None) -> bool:
-        if self._handle is not None and select.select([self._handle], [], [], timeout)[0]:
+        if self._handle is not None and _ended(self._handle, timeout):
             os.close(self._handle)
             self._handle = None
         return self._handle is None
+
+
+def _ended(handle: int, timeout: float | None) -> bool:
+    """Whether the process ends in time. `select` knows no handles above 1,024."""
+    waiting = select.poll()
+    waiting.register(handle, select.POLLIN)
+    return bool(waiting.poll(None if timeout is None else timeout * 1000))
 
 
 Process = subprocess.Popen[bytes] | Forked

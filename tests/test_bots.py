@@ -214,7 +214,7 @@ def test_a_refused_token_disturbs_nobody_else(servers: Servers, first: Site) -> 
         lambda: f"project {site.id} (Refused): Telegram does not know" in servers.log("bot"), "an error", FOLLOWS
     )
     assert REFUSED not in servers.log("bot")
-    assert site.telegram() is None
+    until(lambda: site.telegram() is None, "no link names a bot", FOLLOWS)
     assert servers.health("bot") == 200
     phone = new_phone()
     session_id, link = first.create(phone)

@@ -20,7 +20,7 @@ from gateway.tap import deny_data, derive_numbers, tap_data
 from gateway.verbs import Caller
 from tests.servers import Person, Servers, until
 from tests.test_bot import events
-from tests.world import ONE_FOR_MANY, new_phone
+from tests.world import BESIDE_SERVERS, new_phone
 
 
 class Login:
@@ -58,7 +58,7 @@ class Login:
 @pytest.fixture
 def gateway(servers: Servers) -> Iterator[LocalGateway]:
     """What a web process of these servers holds."""
-    opened = build_gateway(Settings(_env_file=None, database_url=servers.database_url, **ONE_FOR_MANY))
+    opened = build_gateway(Settings(_env_file=None, database_url=servers.database_url, **BESIDE_SERVERS))
     yield opened
     opened.close()
 
@@ -269,7 +269,7 @@ def test_the_proxys_country_header_is_believed_where_it_is_set(tmp_path: Path, h
         form = {"w": found[1], "to": phone, "by": "phone", "time_zone": "Europe/Moscow"}
         headers = {"CF-IPCountry": header} if header else {}
         assert site.http.post(f"{site.web}/widget/start", data=form, headers=headers).status_code == 303
-        gateway = build_gateway(Settings(_env_file=None, database_url=site.database_url, **ONE_FOR_MANY))
+        gateway = build_gateway(Settings(_env_file=None, database_url=site.database_url, **BESIDE_SERVERS))
         project, _ = gateway.authenticate("pk_development")
         session_id = gateway.create(Caller(project), parse_contact(phone)).session_id
         row = gateway.store.session(None, session_id)

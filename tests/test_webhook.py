@@ -19,7 +19,7 @@ from gateway.settings import DEVELOPMENT_SECRET, Settings
 from tests.balancer import Balancer
 from tests.servers import Person, Servers, payload, until
 from tests.test_tap_bot import Login
-from tests.world import ONE_FOR_MANY, new_phone
+from tests.world import BESIDE_SERVERS, new_phone
 
 KEYRING = Keyring([DEVELOPMENT_SECRET])
 TELEGRAM = {SECRET_HEADER: KEYRING.webhook_secret(1)}
@@ -78,7 +78,7 @@ def test_a_login_goes_through_both_processes(fleet: Servers) -> None:
 
 
 def test_a_press_is_answered_at_once_and_its_message_rewritten_by_the_answer_to_telegram(fleet: Servers) -> None:
-    gateway = build_gateway(Settings(_env_file=None, database_url=fleet.database_url, **ONE_FOR_MANY))
+    gateway = build_gateway(Settings(_env_file=None, database_url=fleet.database_url, **BESIDE_SERVERS))
     try:
         login = Login(fleet, gateway)
         login.person.presses(str(login.numbers.right))

@@ -20,6 +20,7 @@ ONE_FOR_MANY: dict[str, Any] = {
     "limit_activations_chat": "1000000/3600",
     "limit_sends_browser": "1000000/3600",
 }  # many people
+BESIDE_SERVERS: dict[str, Any] = {**ONE_FOR_MANY, "suspicion_sessions": 1_000_000}  # as those processes have it
 
 _numbers = itertools.count(2_000_000)
 

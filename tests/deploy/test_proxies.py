@@ -176,7 +176,7 @@ def test_a_body_above_the_limit_is_refused_by_kodgate_itself(visitor: httpx.Clie
     answer = visitor.post("/session/create", content=large, headers=PUBLIC)
     assert (answer.status_code, answer.json()["sys_message"]) == (400, "ERROR_BAD_REQUEST")
     far_too_large = visitor.post("/session/create", content=b" " * 300_000, headers=PUBLIC)
-    assert far_too_large.status_code in (413, 502), "Caddy 2.6 takes it for a fault of the process"
+    assert far_too_large.status_code in (400, 413, 502), "Caddy 2.6 takes a connection that ends early for a fault"
 
 
 def test_a_process_that_is_away_costs_no_request(proxy: Proxy, servers: Servers, visitor: httpx.Client) -> None:
