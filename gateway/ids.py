@@ -4,6 +4,7 @@ import os
 import re
 
 _ULID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
+_TIME = 10  # characters of it: 48 bits, and two that are nothing
 _RANDOM = 10  # bytes, behind 6 of time
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
@@ -18,6 +19,14 @@ def new_ulid(now: int) -> str:
 def lowest_ulid(ms: int) -> str:
     """The smallest of a millisecond: those from before sort below it."""
     return _write(ms, bytes(_RANDOM))
+
+
+def made_at(ulid: str) -> int:
+    """The millisecond that it tells."""
+    ms = 0
+    for letter in ulid[:_TIME]:
+        ms = ms << 5 | _CROCKFORD.index(letter)
+    return ms
 
 
 def is_ulid(text: str) -> bool:

@@ -19,7 +19,7 @@ from gateway.channels import DESCRIPTIONS, NAMES, Channel, SessionChannel
 from gateway.clock import Clock, system_clock, to_iso
 from gateway.contact import Contact
 from gateway.i18n import N_, translate
-from gateway.ids import new_ulid
+from gateway.ids import made_at, new_ulid
 from gateway.keyring import Destinations, Keyring, Unsealable
 from gateway.limits.limiter import Limiter, refusal_of
 from gateway.limits.subjects import range_prefix
@@ -233,14 +233,14 @@ class LocalGateway:
         if not caller.secret:
             raise errors.AccessDenied
         try:
-            proof, signed_at = self._verify_tokens.read(verify_token)
+            proof, _ = self._verify_tokens.read(verify_token)
         except InvalidToken:
             raise errors.SessionExpired from None
-        # A token is dated in whole seconds: one of the boot's own second is refused with the ones before.
         if proof.project_id != caller.project.id:
             log.info("verify: a token of project %s, the key of project %s", proof.project_id, caller.project.id)
             raise errors.SessionExpired
-        if signed_at < self.store.void_before:
+        # By its session: the token itself is dated in whole seconds, and one from just after a crash is good.
+        if made_at(proof.session_id) < self.store.void_before:
             raise errors.SessionExpired
         done = Entry(self.clock(), caller.actor, "session.verify", caller.project.id, proof.session_id)
         if not self.store.spend(proof.session_id, done):

@@ -10,12 +10,13 @@ from gateway.channels import Channel
 from gateway.clock import AHEAD, LivedTime, SetBack
 from gateway.contact import parse_contact
 from gateway.errors import GatewayError, SessionExpired, TooSoon
+from gateway.ids import made_at, new_ulid
 from gateway.leases import Lease
 from gateway.store import Claimed
 from gateway.store.postgres_connections import Connections
 from gateway.verbs import Draft
 from tests.servers import Servers, until
-from tests.world import TestClock, World, make_world, new_phone
+from tests.world import START, TestClock, World, make_world, new_phone
 
 HOUR = 3600
 
@@ -220,3 +221,19 @@ def test_a_crash_of_postgresql_voids_what_is_from_before_it_by_a_clock_put_right
     connections.void_before = time.time_ns() // 10**6 - 10_000
     ahead[0] = 0
     assert abs(connections.void_before - (time.time_ns() // 10**6 - 10_000)) < 1000
+
+
+def test_a_token_from_the_second_of_the_crash_itself_is_good(world: World) -> None:
+    world.clock.pass_seconds(0.7)
+    before = world.create(new_phone()).session_id
+    token = world.gateway.check(world.caller(), before, world.code_of(before)).verify_token
+    world.gateway.store.void_before = world.clock() + 10
+    world.clock.pass_seconds(0.05)
+    log_in(world, new_phone())
+    with pytest.raises(SessionExpired):
+        world.gateway.verify(world.caller("sk_development"), token)
+
+
+@pytest.mark.parametrize("ms", [0, 1, 1_764_000_000_123, START])
+def test_an_id_tells_when_it_was_made(ms: int) -> None:
+    assert made_at(new_ulid(ms)) == ms
