@@ -57,6 +57,9 @@ class Worker:
         self._bill = BillWatch(gateway.store, gateway.projects, gateway.bill, config, gateway.clock)
         self._guarding = Lease(gateway.store, gateway.clock, "bill", config.guard_look_seconds)
         self._set_back = SetBack(gateway.clock)
+        self._owed: int | None = (
+            0  # ms by which the store is still to be put right; at the start by what nobody saw
+        )
         self._lived = LivedTime(gateway.clock)
         self._purging = Lease(gateway.store, gateway.clock, "purge", PURGE_EVERY)
 
@@ -128,13 +131,13 @@ class Worker:
     async def _watch(self) -> None:
         """Wake delivery and live streams whenever any process commits."""
         watch = self.gateway.store.watch()
-        self._put_right()  # while nobody was there, the clock may have been put back
         try:
             while True:
                 await watch.changed(WATCH_AT_LEAST)
                 if back := self._set_back.by():
                     log.warning("the clock was put back by %s s: what waits goes on", back // 1000)
-                    self._put_right(back)
+                    self._owed = (self._owed or 0) + back
+                self._put_right()
                 self._courier.wake()
                 self._callbacks.wake()
                 try:
@@ -144,11 +147,16 @@ class Worker:
         finally:
             watch.close()
 
-    def _put_right(self, back: int = 0) -> None:
+    def _put_right(self) -> None:
+        """Until it is done: the store may be away in the very moment in which the clock is put back."""
+        if self._owed is None:
+            return
         try:
-            self.gateway.store.put_right(self.gateway.clock(), LONGEST_WAIT_MS, back)
+            self.gateway.store.put_right(self.gateway.clock(), LONGEST_WAIT_MS, self._owed)
         except Busy as problem:
             log.warning("the store is busy, what waits for a later clock goes on waiting: %s", problem)
+        else:
+            self._owed = None
 
     async def _purge(self) -> None:
         """Forget what is old, in one process at a time."""

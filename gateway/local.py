@@ -243,7 +243,8 @@ class LocalGateway:
         if made_at(proof.session_id) < self.store.void_before:
             raise errors.SessionExpired
         done = Entry(self.clock(), caller.actor, "session.verify", caller.project.id, proof.session_id)
-        if not self.store.spend(proof.session_id, done):
+        spent = self.store.spend(proof.session_id, done)
+        if not spent or made_at(proof.session_id) < self.store.void_before:  # which may have been learned just now
             raise errors.SessionExpired
         contact = self.keyring.open(proof.sealed, proof.session_id)
         return Verified(

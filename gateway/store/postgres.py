@@ -54,7 +54,7 @@ from gateway.store import (
     postgres_schema,
 )
 from gateway.store.entries import By, Entry, Wanted
-from gateway.store.postgres_connections import Connections, connect, crashed_at, prepare
+from gateway.store.postgres_connections import VOID_BEFORE, Connections, connect, crashed_at, prepare
 from gateway.store.postgres_limits import counted
 from gateway.store.postgres_values import names, numbers, octets
 from gateway.store.postgres_watch import PostgresWatch
@@ -199,7 +199,7 @@ class PostgresStore:
             key = postgres_limits.guesses_key(guesses, new.destination)
             guess = (key, guesses.cost(new.code_length), guesses.window, guesses.known)
         proved = toll is None or toll.proved
-        [row] = self._run(_OPEN, (*_new(new), self.void_before, *_ordered(order, proved), *counted(toll), *guess))
+        [row] = self._run(_OPEN, (*_new(new), VOID_BEFORE, *_ordered(order, proved), *counted(toll), *guess))
         outcome, until, chat_id, active, last_channel, sent_to, sent, found = row
         if outcome == "paused":
             return Paused(until)
@@ -234,7 +234,7 @@ class PostgresStore:
         actor: str = "system",
     ) -> Queued | Refused | None:
         code = (own.mac, own.sealed, own.length) if own else (None, None, None)
-        values = (project_id, session_id, channel.value, now, cooldown, *code, parks, actor, self.void_before)
+        values = (project_id, session_id, channel.value, now, cooldown, *code, parks, actor, VOID_BEFORE)
         [(outcome, found)] = self._run(_QUEUE, (*values, *counted(toll)))
         if outcome is None:
             return None
@@ -246,7 +246,7 @@ class PostgresStore:
         rows = self._run(
             "UPDATE session SET code_mac = %s, own_code = %s, code_length = %s WHERE id = %s AND project_id = %s"
             " AND state = 'live' AND expires_at > %s AND created_at BETWEEN %s AND latest(%s) RETURNING 1",
-            (own.mac, own.sealed, own.length, session_id, project_id, now, self.void_before, now),
+            (own.mac, own.sealed, own.length, session_id, project_id, now, VOID_BEFORE, now),
         )
         return bool(rows)
 
@@ -274,7 +274,7 @@ class PostgresStore:
             now,
             pause.first,
             pause.longest,
-            self.void_before,
+            VOID_BEFORE,
             known,
             actor,
         )
@@ -298,14 +298,14 @@ class PostgresStore:
     ) -> Literal["approved", "again", "closed", "joined"] | None:
         picked: Literal["approved", "again", "closed", "joined"] | None = self._run(
             "SELECT pick_1(%s, %s, %s, %s, %s, %s, %s, %s)",
-            (bot_id, chat_id, session_id, right, now, pause.first, pause.longest, self.void_before),
+            (bot_id, chat_id, session_id, right, now, pause.first, pause.longest, VOID_BEFORE),
         )[0][0]
         return picked
 
     def deny(self, bot_id: int, chat_id: int, session_id: str, now: int, pause: Pause) -> bool:
         denied: bool = self._run(
             "SELECT deny_1(%s, %s, %s, %s, %s, %s, %s)",
-            (bot_id, chat_id, session_id, now, pause.first, pause.longest, self.void_before),
+            (bot_id, chat_id, session_id, now, pause.first, pause.longest, VOID_BEFORE),
         )[0][0]
         return denied
 
@@ -314,7 +314,7 @@ class PostgresStore:
     ) -> bytes | None:
         sealed: bytes | None = self._run(
             "SELECT collect_1(%s, %s, %s, %s, %s, %s)",
-            (project_id, session_id, browser_mac, now, self.void_before, actor),
+            (project_id, session_id, browser_mac, now, VOID_BEFORE, actor),
         )[0][0]
         return sealed
 

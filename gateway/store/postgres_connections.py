@@ -47,6 +47,9 @@ _NOT_NOW = (
 
 Row = tuple[Any, ...]
 Values = Sequence[object] | Mapping[str, object]
+VOID_BEFORE = object()
+"""Stands among the values for `Connections.void_before` as it is once there is a connection: who connects learns
+of a crash, and the statement that made it connect must know of it, too."""
 
 
 class PooledConnection(psycopg.Connection[Row]):
@@ -87,7 +90,7 @@ class Connections:
         for _ in range(TRIES):
             pool, connection = self._take()
             try:
-                cursor = connection.hand.execute(statement, values)
+                cursor = connection.hand.execute(statement, self._known(values))
                 return cursor.fetchall() if cursor.description else []
             except (errors.DeadlockDetected, errors.SerializationFailure) as problem:
                 lost: str = one_line(problem)
@@ -102,6 +105,11 @@ class Connections:
             finally:
                 pool.putconn(connection)
         raise Busy(lost)
+
+    def _known(self, values: Values) -> Values:
+        if isinstance(values, tuple) and any(one is VOID_BEFORE for one in values):
+            return tuple(self.void_before if one is VOID_BEFORE else one for one in values)
+        return values
 
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Cursor[Row]]:

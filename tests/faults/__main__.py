@@ -24,6 +24,7 @@ from tests.servers import ROOT, Servers
 
 SETTLED_WITHIN = 60.0  # seconds after the last login until no message is on its way
 FIRST = 3_000_000
+LOG_SHOWN = 6000  # characters of each log, where something broke
 SETTINGS = {"WEB_WORKERS": "2", "LEASE_SECONDS": "4", "PROVIDER_TIMEOUT_SECONDS": "2", "AUDIT_DETAILED": "0"}
 
 
@@ -176,12 +177,13 @@ class Run:
         print_table(self._logins, self._played, self._sender)
         if self._stuck:
             print(f"STUCK {self._stuck}")
-            for name in stage.servers.names:
-                print(f"the end of {name}'s log:\n{stage.servers.log(name)[-3000:]}")
         wrong = [*broken(self._logins, self._played, self._sender)]
         wrong += untruths(self._url, self._logins, self._sender, self._played)
         for line in wrong[:50]:
             print(f"BROKEN {line}")
+        if wrong or self._stuck:
+            for name in stage.servers.names:
+                print(f"the end of {name}'s log:\n{stage.servers.log(name)[-LOG_SHOWN:]}")
         asked = sum(login.asked_again for login in self._logins)
         print(
             f"requests made again {asked}, sends refused by the provider {self._sender.refused},"

@@ -16,6 +16,7 @@ from tests.faults.clock import JumpingClock
 from tests.faults.provider import Mood, Sender
 from tests.servers import Servers, until
 
+BACKENDS_GONE_WITHIN = 15.0  # seconds
 RESTARTED_AFTER = 0.3  # seconds until whoever looks after the processes has noticed
 
 
@@ -209,7 +210,21 @@ def _restart(stage: Stage, number: signal.Signals) -> None:
         until(lambda: _is_over(server.pid), "PostgreSQL ends")
     server.stop(kill=number is not signal.SIGINT)
     time.sleep(RESTARTED_AFTER)
-    server.start()
+    start_again(server)
+
+
+def start_again(server: Postgres) -> None:
+    """After a kill its orphaned backends keep the shared memory for a moment, and the server ends at its start."""
+    end = time.monotonic() + BACKENDS_GONE_WITHIN
+    while True:
+        try:
+            server.start()
+        except AssertionError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(RESTARTED_AFTER)
+        else:
+            return
 
 
 def _is_over(pid: int) -> bool:
