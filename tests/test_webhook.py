@@ -179,14 +179,18 @@ def test_what_a_dying_process_had_in_hand_is_sent_again_to_another(fleet: Server
         until(lambda: waiting(fleet) == 1, "a process is at it")
         for name in ("bot", "bot2"):
             fleet.kill(name)
-    for name in ("bot", "bot2"):
-        fleet.start(name, wait=False)
-    for name in ("bot", "bot2"):
-        fleet.wait(name)
+    start_both(fleet)
     person.hears("asks who is logging in")
     person.does("contact")
     person.hears(fleet.code_of(session_id))
     assert person.heard()[-1].count(fleet.code_of(session_id)) <= 1
+
+
+def start_both(fleet: Servers) -> None:
+    for name in ("bot", "bot2"):
+        fleet.start(name, wait=False)
+    for name in ("bot", "bot2"):
+        fleet.wait(name)
 
 
 def waiting(servers: Servers) -> int:
@@ -200,10 +204,7 @@ def test_a_process_that_ends_in_order_gives_back_what_it_is_at(fleet: Servers) -
         until(lambda: waiting(fleet) == 0, "a process is at it")
         for name in ("bot", "bot2"):
             fleet.stop(name)
-    for name in ("bot", "bot2"):
-        fleet.start(name, wait=False)
-    for name in ("bot", "bot2"):
-        fleet.wait(name)
+    start_both(fleet)
     person.hears("asks who is logging in")
 
 

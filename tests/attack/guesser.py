@@ -6,7 +6,6 @@
 import random
 import re
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -14,6 +13,8 @@ from collections import Counter
 from collections.abc import Callable
 
 import msgspec
+
+from tests.attack import beside
 
 CHUNK = 50  # requests written before their answers are read: both sides' buffers hold them
 _SESSION = re.compile(rb'"session_id":"([0-9A-Z]{26})"')
@@ -133,15 +134,7 @@ def run(plan: Plan) -> Tally:
 
 def begin(plan: Plan) -> Callable[[], Tally]:
     """Begin; what is returned waits for the end."""
-    command = [sys.executable, "-m", "tests.attack.guesser", msgspec.json.encode(plan).decode()]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-
-    def ended() -> Tally:
-        said, _ = process.communicate(timeout=plan.seconds + 60)
-        assert process.returncode == 0
-        return msgspec.json.decode(said, type=Tally)
-
-    return ended
+    return beside.begin("tests.attack.guesser", plan, plan.seconds, Tally)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import random
 import re
 import select
 import socket
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -16,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
+
+from tests.attack import beside
 
 MOST_WAITING = 65_536  # bytes a connection holds back before its requests are dropped
 _STATUS = re.compile(rb"HTTP/1\.1 (\d\d\d)")
@@ -105,15 +106,7 @@ def run(plan: Plan) -> Spray:
 
 def spray(plan: Plan) -> Callable[[], Spray]:
     """Begin; what is returned waits for the end."""
-    command = [sys.executable, "-m", "tests.attack.hose", msgspec.json.encode(plan).decode()]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-
-    def ended() -> Spray:
-        said, _ = process.communicate(timeout=plan.seconds + 60)
-        assert process.returncode == 0
-        return msgspec.json.decode(said, type=Spray)
-
-    return ended
+    return beside.begin("tests.attack.hose", plan, plan.seconds, Spray)
 
 
 def _connect(port: int) -> _Connection:
