@@ -9,11 +9,12 @@ from typing import Any
 
 import httpx
 import msgspec
+import phonenumbers
 import pytest
 from click.testing import CliRunner
 
 from gateway import errors
-from gateway.bill.countries import allows, read_countries
+from gateway.bill.countries import _region, allows, read_countries
 from gateway.bill.watch import BillWatch, find_pumps
 from gateway.channels import Channel
 from gateway.cli import main
@@ -104,6 +105,15 @@ def test_what_names_no_country_is_refused(names: str) -> None:
 def test_countries_that_share_a_calling_code_are_told_apart(countries: tuple[str, ...], allowed: set[str]) -> None:
     phones = (RUSSIAN, KAZAKH, BRITISH, JAMAICAN)
     assert {phone for phone in phones if allows(countries, phone)} == allowed
+
+
+def test_a_phone_s_country_is_what_phonenumbers_says() -> None:
+    made = random.Random(1)
+    for _ in range(20_000):
+        code = made.choice((1, 7, 39, 44, 47, 61, 212, 262, 358, 500, 590, 599))
+        phone = f"+{code}{''.join(made.choices('0123456789', k=made.choice((8, 9, 10))))}"
+        asked = phonenumbers.region_code_for_number(phonenumbers.parse(phone)) or ""
+        assert _region.__wrapped__(phone) == asked, phone
 
 
 def test_codes_that_cost_money_go_to_the_project_s_countries_alone(shop: World) -> None:
