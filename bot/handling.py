@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 KINDS = ["message", "my_chat_member", "callback_query"]
 LARGEST_ID = 2**53 - 1  # a JSON number beyond is no longer exact; Telegram's own have 31 bits
-LEASE_SLACK = 5.0  # seconds on top of UPDATE_SECONDS, until another process takes an update over
+LEASE_SLACK = 5.0  # seconds on top of UPDATE_SECONDS, until another process takes a webhook's update over
 
 
 class Handled(msgspec.Struct, frozen=True):
@@ -46,7 +46,7 @@ class Handling:
         self._store = store
         self._clock = clock
         self._patience = settings.update_seconds
-        self._lease = round((settings.update_seconds + LEASE_SLACK) * 1000)
+        self._lease = _lease(settings)
 
     def read(self, raw: dict[str, Any]) -> Update | None:
         """The update; None where it is none that aiogram knows, or of a kind that nobody asked for.
@@ -98,6 +98,16 @@ class Handling:
             self._store.end_update(self._bot.id, update.update_id, done)
         except Busy as problem:
             log.warning("update %s is not noted, its lease runs out: %s", update.update_id, problem)
+
+
+def _lease(settings: Settings) -> int:
+    """For how long, in ms, an update is its taker's, who may have died over it.
+
+    Whoever polls is the only one who takes updates: once another may poll, the dead one's are free, too.
+    """
+    if settings.telegram_mode == "polling":
+        return round(settings.poll_lease_seconds * 1000)
+    return round((settings.update_seconds + LEASE_SLACK) * 1000)
 
 
 def has_number(raw: object) -> bool:
