@@ -25,6 +25,7 @@ from aiogram.methods import (
     SendMessage,
     TelegramMethod,
 )
+from aiogram.methods.base import Response
 from aiogram.types import InlineKeyboardMarkup, Message, ReplyMarkupUnion
 
 from gateway.providers.telegram import was_done
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY = 0.5
 LONGEST_RETRY = 10.0
+_KEPT = (Response[Message], Response[Message | bool], Response[bool])  # made anew by aiogram, if nobody keeps them
 _HARMLESS = ("message is not modified", "query is too old", "message to edit not found")
 
 
