@@ -13,7 +13,7 @@ from bench.processes import Processes
 from gateway.clock import system_clock
 from gateway.ids import new_ulid
 from gateway.store import open_store
-from gateway.store.sqlite import CHECKPOINT_PAGES
+from gateway.store.sqlite import RESTART_PAGES
 
 _FILLING_CACHE = "PRAGMA cache_size=-1000000"  # KiB
 _LOOK = "SELECT id, state, expires_at FROM session WHERE project_id = 1 AND destination = ?"
@@ -52,7 +52,7 @@ class OnSqlite:
         store.close()
         with _opened(url) as db:
             db.execute("PRAGMA synchronous=NORMAL")
-            db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+            db.execute(f"PRAGMA wal_autocheckpoint={RESTART_PAGES}")
             people = [(os.urandom(16), new_ulid(system_clock())) for _ in range(logins)]
             began = time.process_time()
             for person in people:

@@ -671,6 +671,13 @@ class Store(Protocol):
         that are not among the newest `rows`; how many went.
         """
 
+    def checkpoint(self) -> None:
+        """Move what was committed to where it stays, while others go on: some tens of milliseconds. Raises `Busy`.
+
+        To be called every second or so, by any number of processes; where nobody does, writers do it themselves
+        and their callers wait for it. PostgreSQL has a process of its own for that.
+        """
+
     def watch(self) -> "Watch":
         """A view that tells when something was committed that others wait for."""
 

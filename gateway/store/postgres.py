@@ -464,8 +464,9 @@ class PostgresStore:
 
     def events_since(self, number: int, most: int, missing: Sequence[int] = ()) -> list[tuple[int, str]]:
         return self._run(
-            "SELECT number, session_id FROM event WHERE number > %s OR number = ANY (%s) ORDER BY number LIMIT %s",
-            (number, numbers(missing), most),
+            "SELECT number, session_id FROM event WHERE number = ANY (%s)"
+            " UNION ALL SELECT number, session_id FROM event WHERE number > %s ORDER BY number LIMIT %s",
+            (numbers(missing), number, most),
         )
 
     def hold(self, name: str, holder: str, now: int, lease: int) -> bool:
@@ -504,6 +505,9 @@ class PostgresStore:
             self._run("SELECT purge_audit_1(%s, %s, %s, %s)", (lasting, before, rows, most))[0][0]
             for lasting in (False, True)
         )
+
+    def checkpoint(self) -> None:
+        """The server does it."""
 
     def watch(self) -> PostgresWatch:
         return PostgresWatch(self._listen_url, self._connections)

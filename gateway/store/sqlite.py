@@ -66,9 +66,13 @@ from gateway.store.entries import By, Entry, Wanted
 
 MIGRATIONS = Path(__file__).parent / "migrations" / "sqlite"
 EXPANDS = ".expands"  # ends the name of a migration beside which code from before goes on
+PRIMARY = 0xFF  # of SQLite's result codes, the rest says which kind
 BUSY_TIMEOUT_MS = 5_000  # at 100 ms "database is locked" appears under 2,000 logins/s (MEASURED)
-CHECKPOINT_PAGES = 4_000  # a log of 16 MiB: pages that many logins write are copied once for four times as many
+CHECKPOINT_PAGES = 32_000  # a log of 128 MiB: then who writes moves it himself, which takes a tenth of a second
+RESTART_PAGES = 4_000  # a log of 16 MiB is begun anew, even if writers have to wait a few milliseconds
+RESTART_WITHIN_MS = 100  # then the next checkpoint does it
 CACHE_KIB = 8_192  # a connection's: the inner pages of an index over ten million rows, and then some
+TURN_EVERY = 0.000_3  # seconds between two tries to write: SQLite's own handler sleeps ever longer, to 100 ms
 WATCH_EVERY = 0.010  # seconds between two looks at data_version: what a waiting message may cost
 
 _SESSION_BY_ID = """
@@ -573,14 +577,7 @@ class SqliteStore:
         return number
 
     def events_since(self, number: int, most: int, missing: Sequence[int] = ()) -> list[tuple[int, str]]:
-        marks = ", ".join("?" * len(missing))
-        return self._read(
-            f"SELECT number, session_id FROM event WHERE number > ? OR number IN ({marks})"  # noqa: S608 - marks
-            " ORDER BY number LIMIT ?",
-            number,
-            *missing,
-            most,
-        )
+        return self._read(_events(len(missing)), *missing, number, most)
 
     def hold(self, name: str, holder: str, now: int, lease: int) -> bool:
         with _writing(self._connection) as db:
@@ -644,6 +641,14 @@ class SqliteStore:
         with _writing(self._connection) as db:
             return sqlite_audit.purge(db, before, rows, most)
 
+    def checkpoint(self) -> None:
+        """What is written meanwhile is moved by the second turn: the last, for which writers wait, is short."""
+        with _reading(self._connection, RESTART_WITHIN_MS) as db:
+            for mode in ("PASSIVE", "PASSIVE", "RESTART"):
+                busy, pages, moved = db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+                if busy or pages < RESTART_PAGES or moved == pages:
+                    return
+
     def watch(self) -> "SqliteWatch":
         return SqliteWatch(_connect(self._path))
 
@@ -654,7 +659,9 @@ class SqliteStore:
         try:
             connection: sqlite3.Connection = self._local.connection
         except AttributeError:
-            connection = self._local.connection = _connect(self._path)
+            connection = _connect(self._path)
+            connection.execute("PRAGMA busy_timeout=0")  # who writes waits in _take_turn
+            self._local.connection = connection
         return connection
 
     @contextmanager
@@ -746,7 +753,7 @@ class _writing:  # noqa: N801 - reads as a statement; a class costs half of what
         try:
             self._db.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as problem:
-            raise Busy(str(problem)) from None
+            _take_turn(self._db, problem)
         return self._db
 
     def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
@@ -760,12 +767,35 @@ class _writing:  # noqa: N801 - reads as a statement; a class costs half of what
             raise Busy(str(problem)) from None
 
 
-@contextmanager
-def _reading(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    try:
-        yield db
-    except sqlite3.OperationalError as problem:
-        raise Busy(str(problem)) from None
+def _take_turn(db: sqlite3.Connection, problem: sqlite3.OperationalError) -> None:
+    """Begin to write as soon as nobody else does. Raises `Busy` after BUSY_TIMEOUT_MS, or for other problems."""
+    end = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while problem.sqlite_errorcode & PRIMARY == sqlite3.SQLITE_BUSY and time.monotonic() < end:
+        time.sleep(TURN_EVERY)
+        try:
+            db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as again:
+            problem = again
+        else:
+            return
+    raise Busy(str(problem)) from None
+
+
+class _reading:  # noqa: N801
+    """Reads, which wait for nobody but one who mends the log after a crash."""
+
+    def __init__(self, db: sqlite3.Connection, patience: int = BUSY_TIMEOUT_MS) -> None:
+        self._db = db
+        self._patience = patience
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._db.execute(f"PRAGMA busy_timeout={self._patience}")
+        return self._db
+
+    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
+        self._db.execute("PRAGMA busy_timeout=0")
+        if isinstance(problem, sqlite3.OperationalError):
+            raise Busy(str(problem)) from None
 
 
 def _statements(script: str) -> Iterator[str]:
@@ -1035,6 +1065,17 @@ def _due(channels: int) -> str:
             AND a.destination = coalesce(s.destination, o.destination) AND a.active = 1
         WHERE {_waiting(channels)} AND m.due_at <= ? ORDER BY m.due_at, m.id LIMIT ?
     """  # noqa: S608 - marks only
+
+
+@cache
+def _events(missing: int) -> str:
+    """One search for each: asked as "either, or", SQLite reads the table from its beginning."""
+    later = "SELECT number, session_id FROM event WHERE number > ?"
+    if missing:
+        marks = ", ".join("?" * missing)
+        named = f"SELECT number, session_id FROM event WHERE number IN ({marks})"  # noqa: S608 - marks
+        later = f"{named} UNION ALL {later}"
+    return f"{later} ORDER BY number LIMIT ?"
 
 
 @cache

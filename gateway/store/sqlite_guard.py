@@ -86,13 +86,14 @@ def _turnouts(channels: int) -> str:
     """By the index on ids alone: first the newest sessions, then of those the ones with a message that cost."""
     marks = ", ".join("?" * channels)
     return f"""
-        SELECT s.project_id, s.prefix, count(*), sum(s.state IN ('used', 'approved')) FROM
+        SELECT newest.project_id, newest.prefix, count(*), sum(newest.state IN ('used', 'approved')) FROM
             (SELECT id, project_id, prefix, state, created_at FROM session INDEXED BY session_id
-             WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT ?) s
-        WHERE s.prefix <> ''
-            AND EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND m.channel IN ({marks})
+             WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT ?) newest
+        WHERE newest.prefix <> ''
+            AND EXISTS (SELECT 1 FROM message m WHERE m.session_id = newest.id AND m.channel IN ({marks})
                 AND m.state NOT IN ('parked', 'failed'))
-            AND NOT EXISTS (SELECT 1 FROM stop p WHERE p.project_id = s.project_id
-                AND substr(s.prefix, 1, length(p.prefix)) = p.prefix AND s.created_at < max(p.until, p.calm_until))
-        GROUP BY s.project_id, s.prefix ORDER BY s.project_id, s.prefix
+            AND NOT EXISTS (SELECT 1 FROM stop p WHERE p.project_id = newest.project_id
+                AND substr(newest.prefix, 1, length(p.prefix)) = p.prefix
+                AND newest.created_at < max(p.until, p.calm_until))
+        GROUP BY newest.project_id, newest.prefix ORDER BY newest.project_id, newest.prefix
     """  # noqa: S608 - marks only
