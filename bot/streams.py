@@ -15,6 +15,7 @@ from gateway.verbs import Progress
 
 RECONNECT_MS = 1000
 
+_EVENT = b"event: progress\nretry: %d\ndata: %%s\n\n" % RECONNECT_MS
 _HEADERS = {
     "content-type": "text/event-stream",
     "cache-control": "no-store",
@@ -57,7 +58,6 @@ class Streams(ABC):
         self._of_session[session_id] += 1
         try:
             await response.prepare(request)
-            await response.write(b"retry: %d\n\n" % RECONNECT_MS)
             await self.tell(response, claim)
         except ConnectionError:
             pass  # the page is gone
@@ -75,7 +75,7 @@ class Streams(ABC):
     async def write(self, response: web.StreamResponse, progress: Progress, number: int | None = None) -> None:
         """One event, numbered by whoever numbers its news."""
         head = b"" if number is None else b"id: %d\n" % number
-        await response.write(head + b"event: progress\ndata: %s\n\n" % self._encode(progress))
+        await response.write(head + _EVENT % self._encode(progress))
 
     @staticmethod
     async def beat(response: web.StreamResponse) -> None:

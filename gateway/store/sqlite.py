@@ -69,8 +69,7 @@ EXPANDS = ".expands"  # ends the name of a migration beside which code from befo
 PRIMARY = 0xFF  # of SQLite's result codes, the rest says which kind
 BUSY_TIMEOUT_MS = 5_000  # at 100 ms "database is locked" appears under 2,000 logins/s (MEASURED)
 CHECKPOINT_PAGES = 32_000  # a log of 128 MiB: then who writes moves it himself, which takes a tenth of a second
-RESTART_PAGES = 4_000  # a log of 16 MiB is begun anew, even if writers have to wait a few milliseconds
-RESTART_WITHIN_MS = 100  # then the next checkpoint does it
+RESTART_PAGES = 4_000  # a log of 16 MiB is begun anew, for which writers wait a few milliseconds
 CACHE_KIB = 8_192  # a connection's: the inner pages of an index over ten million rows, and then some
 TURN_EVERY = 0.000_3  # seconds between two tries to write: SQLite's own handler sleeps ever longer, to 100 ms
 WATCH_EVERY = 0.010  # seconds between two looks at data_version: what a waiting message may cost
@@ -263,8 +262,7 @@ class SqliteStore:
         return Opened(session, sent_to)
 
     def session(self, project_id: int | None, session_id: str) -> SessionRow | None:
-        with _reading(self._connection) as db:
-            row = _find_session(db, session_id)
+        row = self._look(lambda db: _find_session(db, session_id))
         if row is None or row.created_at < self.void_before:
             return None
         return row if project_id in (None, row.project_id) else None
@@ -342,8 +340,7 @@ class SqliteStore:
         return Tried(right, attempts_left, session.sealed, channel)
 
     def is_known(self, destination: bytes, address: bytes, now: int) -> bool:
-        with _reading(self._connection) as db:
-            return sqlite_limits.is_known(db, destination, address, now)
+        return self._look(lambda db: sqlite_limits.is_known(db, destination, address, now))
 
     def pick(
         self, bot_id: int, chat_id: int, session_id: str, right: bool, now: int, pause: Pause
@@ -496,8 +493,7 @@ class SqliteStore:
             return sqlite_fallback.report(db, channel, reference, state, error, instead, ceilings or {}, now)
 
     def carried(self, channel: Channel, reference: str) -> Carried | None:
-        with _reading(self._connection) as db:
-            return sqlite_fallback.carried(db, channel, reference)
+        return self._look(lambda db: sqlite_fallback.carried(db, channel, reference))
 
     def ended_sends(self, session_id: str) -> list[EndedSend]:
         rows = self._read(
@@ -529,8 +525,7 @@ class SqliteStore:
         return ordered
 
     def manual(self, project_id: int, message_id: int) -> ManualRow | None:
-        with _reading(self._connection) as db:
-            return sqlite_manual.find(db, project_id, message_id)
+        return self._look(lambda db: sqlite_manual.find(db, project_id, message_id))
 
     def claim_callbacks(self, now: int, lease: int, most: int) -> list[Callback]:
         with _writing(self._connection) as db:
@@ -547,12 +542,12 @@ class SqliteStore:
     # The bill
 
     def turnouts(self, after: int, before: int, most: int, channels: Sequence[Channel]) -> list[Turnout]:
-        with _reading(self._connection) as db:
-            return sqlite_guard.turnouts(db, lowest_ulid(after), lowest_ulid(before), most, channels)
+        return self._look(
+            lambda db: sqlite_guard.turnouts(db, lowest_ulid(after), lowest_ulid(before), most, channels)
+        )
 
     def stops(self) -> list[Stop]:
-        with _reading(self._connection) as db:
-            return sqlite_guard.stops(db)
+        return self._look(lambda db: sqlite_guard.stops(db))
 
     def stop(self, new: Stop, entry: Entry) -> bool:
         with _writing(self._connection) as db:
@@ -563,8 +558,7 @@ class SqliteStore:
             return sqlite_guard.lift(db, project_id, prefix, now, calm_until, entry)
 
     def full(self, ceilings: Sequence[Limit], now: int) -> list[Limit]:
-        with _reading(self._connection) as db:
-            return sqlite_guard.full(db, ceilings, now)
+        return self._look(lambda db: sqlite_guard.full(db, ceilings, now))
 
     def tell_full(self, ceiling: Limit, entry: Entry) -> bool:
         with _writing(self._connection) as db:
@@ -600,8 +594,7 @@ class SqliteStore:
             sqlite_many.expect(db, bot_id, chat_id, expected)
 
     def expected(self, bot_id: int, chat_id: int) -> Expected | None:
-        with _reading(self._connection) as db:
-            return sqlite_many.expected(db, bot_id, chat_id)
+        return self._look(lambda db: sqlite_many.expected(db, bot_id, chat_id))
 
     def purge(self, before: int, most: int) -> int:
         oldest = lowest_ulid(before)
@@ -634,8 +627,7 @@ class SqliteStore:
             sqlite_audit.write_all(db, entries)
 
     def audit(self, wanted: Wanted) -> list[Entry]:
-        with _reading(self._connection) as db:
-            return sqlite_audit.read(db, wanted)
+        return self._look(lambda db: sqlite_audit.read(db, wanted))
 
     def purge_audit(self, before: int, rows: int, most: int) -> int:
         with _writing(self._connection) as db:
@@ -643,11 +635,10 @@ class SqliteStore:
 
     def checkpoint(self) -> None:
         """What is written meanwhile is moved by the second turn: the last, for which writers wait, is short."""
-        with _reading(self._connection, RESTART_WITHIN_MS) as db:
-            for mode in ("PASSIVE", "PASSIVE", "RESTART"):
-                busy, pages, moved = db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
-                if busy or pages < RESTART_PAGES or moved == pages:
-                    return
+        for mode in ("PASSIVE", "PASSIVE", "RESTART"):
+            busy, pages, moved = self._read(f"PRAGMA wal_checkpoint({mode})")[0]
+            if busy or pages < RESTART_PAGES or moved == pages:
+                return
 
     def watch(self) -> "SqliteWatch":
         return SqliteWatch(_connect(self._path))
@@ -660,7 +651,7 @@ class SqliteStore:
             connection: sqlite3.Connection = self._local.connection
         except AttributeError:
             connection = _connect(self._path)
-            connection.execute("PRAGMA busy_timeout=0")  # who writes waits in _take_turn
+            connection.execute("PRAGMA busy_timeout=0")  # who has to wait does so in _in_turn
             self._local.connection = connection
         return connection
 
@@ -676,8 +667,14 @@ class SqliteStore:
             db.execute("PRAGMA synchronous=NORMAL")
 
     def _read(self, sql: str, *values: object) -> list[Any]:
-        with _reading(self._connection) as db:
-            return db.execute(sql, values).fetchall()
+        return self._look(lambda db: db.execute(sql, values).fetchall())
+
+    def _look(self, ask: Callable[[sqlite3.Connection], T]) -> T:
+        """What is read so. It waits for nobody but one who mends the log after a crash. Raises `Busy`."""
+        try:
+            return ask(self._connection)
+        except sqlite3.OperationalError as problem:
+            return _in_turn(lambda: ask(self._connection), problem)
 
 
 class SqliteWatch:
@@ -753,7 +750,7 @@ class _writing:  # noqa: N801 - reads as a statement; a class costs half of what
         try:
             self._db.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as problem:
-            _take_turn(self._db, problem)
+            _in_turn(lambda: self._db.execute("BEGIN IMMEDIATE"), problem)
         return self._db
 
     def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
@@ -767,35 +764,16 @@ class _writing:  # noqa: N801 - reads as a statement; a class costs half of what
             raise Busy(str(problem)) from None
 
 
-def _take_turn(db: sqlite3.Connection, problem: sqlite3.OperationalError) -> None:
-    """Begin to write as soon as nobody else does. Raises `Busy` after BUSY_TIMEOUT_MS, or for other problems."""
+def _in_turn(do: Callable[[], T], problem: sqlite3.OperationalError) -> T:
+    """Do it as soon as nobody else is in the way. Raises `Busy` after BUSY_TIMEOUT_MS, or for other problems."""
     end = time.monotonic() + BUSY_TIMEOUT_MS / 1000
     while problem.sqlite_errorcode & PRIMARY == sqlite3.SQLITE_BUSY and time.monotonic() < end:
         time.sleep(TURN_EVERY)
         try:
-            db.execute("BEGIN IMMEDIATE")
+            return do()
         except sqlite3.OperationalError as again:
             problem = again
-        else:
-            return
     raise Busy(str(problem)) from None
-
-
-class _reading:  # noqa: N801
-    """Reads, which wait for nobody but one who mends the log after a crash."""
-
-    def __init__(self, db: sqlite3.Connection, patience: int = BUSY_TIMEOUT_MS) -> None:
-        self._db = db
-        self._patience = patience
-
-    def __enter__(self) -> sqlite3.Connection:
-        self._db.execute(f"PRAGMA busy_timeout={self._patience}")
-        return self._db
-
-    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
-        self._db.execute("PRAGMA busy_timeout=0")
-        if isinstance(problem, sqlite3.OperationalError):
-            raise Busy(str(problem)) from None
 
 
 def _statements(script: str) -> Iterator[str]:
