@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -43,7 +44,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _store(settings)
     yield from _challenges(settings)
     yield from _bill(settings)
-    yield _telegram(settings)
+    yield from _telegram(settings)
     try:
         lines = open_lines(settings, None)
     except SettingsError as problem:
@@ -137,24 +138,47 @@ def _public_url(settings: Settings) -> Finding:
     return Finding("PUBLIC_URL", True, settings.public_url)
 
 
-def _telegram(settings: Settings) -> Finding:
+def _telegram(settings: Settings) -> Iterator[Finding]:
     if not settings.telegram_bot_token:
-        return Finding("Telegram", True, "off: TELEGRAM_BOT_TOKEN is not set")
+        yield Finding("Telegram", True, "off: TELEGRAM_BOT_TOKEN is not set")
+        return
     if settings.sandbox:
-        return Finding("Telegram", True, f"played by the sandbox at {settings.sandbox_url}")
+        yield Finding("Telegram", True, f"played by the sandbox at {settings.sandbox_url}")
+        return
     try:
-        with urlopen(  # noqa: S310 - an http(s) address, checked by the settings
-            f"{settings.telegram_api_url}/bot{settings.telegram_bot_token}/getMe", timeout=PATIENCE
-        ) as answer:
-            username = json.load(answer)["result"]["username"]
+        me = _bot_api(settings, "getMe")
+        yield Finding("Telegram", True, f"@{me['username']}")
+        if settings.telegram_mode == "webhook":
+            yield _webhook(settings, me["id"], _bot_api(settings, "getWebhookInfo"))
     except HTTPError as problem:
         unknown = problem.code in (401, 404)
-        return Finding(
+        yield Finding(
             "Telegram", False, "Telegram does not know this TELEGRAM_BOT_TOKEN" if unknown else str(problem)
         )
     except (URLError, TimeoutError, ValueError, KeyError) as problem:
-        return Finding("Telegram", False, f"{settings.telegram_api_url} can't be reached: {problem}")
-    return Finding("Telegram", True, f"@{username}")
+        yield Finding("Telegram", False, f"{settings.telegram_api_url} can't be reached: {problem}")
+
+
+def _webhook(settings: Settings, bot_id: int, info: Mapping[str, Any]) -> Finding:
+    """Bot API: WebhookInfo. The bot process sets it at start, and says in its log what Telegram says of it."""
+    ours = f"{settings.live_url}/telegram/{bot_id}"
+    waiting = info.get("pending_update_count", 0)
+    if info.get("url") != ours:
+        where = info["url"] or "nowhere"
+        return Finding(
+            "webhook", False, f"updates go to {where}, not to {ours}: start the bot process, which sets it"
+        )
+    if waiting and (last := info.get("last_error_message")):
+        return Finding("webhook", False, f"{waiting} updates wait, as Telegram can't bring them to {ours}: {last}")
+    return Finding("webhook", True, f"{ours}, {waiting} wait")
+
+
+def _bot_api(settings: Settings, method: str) -> dict[str, Any]:
+    """What a method without parameters gives. Raises what `urlopen` does, and `ValueError` and `KeyError`."""
+    address = f"{settings.telegram_api_url}/bot{settings.telegram_bot_token}/{method}"
+    with urlopen(address, timeout=PATIENCE) as answer:  # noqa: S310 - http(s), checked by the settings
+        result: dict[str, Any] = json.load(answer)["result"]
+    return result
 
 
 def _channel(settings: Settings, channel: Channel, lines: Mapping[Channel, Line]) -> Iterator[Finding]:

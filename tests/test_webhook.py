@@ -14,6 +14,8 @@ import pytest
 
 from bot.hooks import SECRET_HEADER
 from gateway.bootstrap import build_gateway
+from gateway.doctor import Finding
+from gateway.doctor import _webhook as webhook_finding
 from gateway.keyring import Keyring
 from gateway.settings import DEVELOPMENT_SECRET, Settings
 from tests.balancer import Balancer
@@ -75,6 +77,22 @@ def test_a_login_goes_through_both_processes(fleet: Servers) -> None:
         person.does("text", text="/stop")
         until(lambda session_id=session_id: not fleet.channel(session_id)["is_active"], "it ends")  # type: ignore[misc]
     assert calls(fleet, "getUpdates") == []
+
+
+def test_doctor_says_where_updates_go(fleet: Servers) -> None:
+    here, elsewhere = fleet.environment["LIVE_URL"], "https://elsewhere.example"
+
+    def found(live_url: str, **more: object) -> Finding:
+        settings = Settings(_env_file=None, telegram_api_url=fleet.sandbox, live_url=live_url)
+        return webhook_finding(settings, 1, {**webhook(fleet), **more})
+
+    assert found(here).well
+    assert f"updates go to {here}/telegram/1, not to {elsewhere}/telegram/1" in found(elsewhere).text
+    assert "updates go to nowhere" in found(here, url="").text
+    failing = found(here, pending_update_count=7, last_error_message="Connection refused")
+    assert not failing.well
+    assert failing.text.startswith("7 updates wait")
+    assert failing.text.endswith("Connection refused")
 
 
 def test_a_press_is_answered_at_once_and_its_message_rewritten_by_the_answer_to_telegram(fleet: Servers) -> None:
