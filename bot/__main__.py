@@ -1,6 +1,7 @@
 """`python -m bot`: on our own store, or for a hosted site."""
 
 import asyncio
+import gc
 
 from gateway.bootstrap import need_port, start_process
 from gateway.local import LocalGateway
@@ -11,6 +12,7 @@ def main() -> None:
     config, gateway = start_process("bot")
     need_port("bot", config.host, config.live_port)
     if isinstance(gateway, LocalGateway):
+        gc.disable()  # what aiogram makes stays, and looking at it is an eighth of the start
         from bot.app import BotProcess
         from bot.worker import run
 

@@ -101,6 +101,7 @@ class Worker:
         tasks = [asyncio.create_task(task, name=name) for name, task in work.items()]
         gc.collect()
         gc.freeze()  # aiogram's models stay: no collection, nor the process's end, need look at them again
+        gc.enable()
         log.info("ready on http://%s:%s", self.config.host, self.port)
         stopped = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
