@@ -587,10 +587,9 @@ class Store(Protocol):
     def next_callback(self) -> int | None:
         """When the next callback is due, None where none waits."""
 
-    def put_right(self, now: int, longest: int, back: int = 0) -> int:
+    def put_right(self, now: int, longest: int) -> int:
         """After the clock was put back: nothing waits or is leased longer than `longest` ms, and messages of
-        sessions that are void by it are failed; how many rows changed. What counts against limits moves
-        `back` by as many ms as the clock did.
+        sessions that are void by it are failed; how many rows changed.
         """
 
     def next_due(self, channels: Sequence[Channel]) -> int | None:

@@ -364,9 +364,8 @@ class PostgresStore:
     def finish(self, outcomes: Sequence[Outcome], now: int) -> None:
         self._run("SELECT finish_1(%s, %s)", (_json([_outcome(one) for one in outcomes]), now))
 
-    def put_right(self, now: int, longest: int, back: int = 0) -> int:
-        values = (now, longest, lowest_ulid(now + AHEAD), back)
-        return int(self._run("SELECT put_right_1(%s, %s, %s, %s)", values)[0][0])
+    def put_right(self, now: int, longest: int) -> int:
+        return int(self._run("SELECT put_right_1(%s, %s, %s)", (now, longest, lowest_ulid(now + AHEAD)))[0][0])
 
     def next_due(self, channels: Sequence[Channel]) -> int | None:
         due: int | None = self._run(

@@ -231,7 +231,7 @@ class SqliteStore:
             guessed = sqlite_limits.guess_key(guesses, new.destination) if guesses else None
             old, habits, used = _destination(db, new, guessed)
             if guesses:
-                left_at = sqlite_limits.guesses_left_at(used, guesses, new.code_length, new.now)
+                left_at = sqlite_limits.guesses_left_at(used, guesses, new.code_length)
                 if left_at > new.now:
                     return Paused(left_at)
             if not known and old.paused_until > new.now and old.created_at <= new.now + AHEAD:
@@ -453,9 +453,8 @@ class SqliteStore:
             for outcome in outcomes:
                 _finish(db, outcome, now)
 
-    def put_right(self, now: int, longest: int, back: int = 0) -> int:
+    def put_right(self, now: int, longest: int) -> int:
         with _writing(self._connection) as db:
-            sqlite_limits.put_back(db, now, back)
             late = now + longest
             over = db.execute(
                 "UPDATE message SET state = 'failed', error = 'the clock was put back', finished_at = ?"
@@ -926,7 +925,8 @@ _DESTINATION = """
         a.chat_id, a.active, (SELECT channel FROM habit WHERE project_id = ?1 AND destination = ?2
         ORDER BY last_used_at DESC LIMIT 1), coalesce(u.due, 0), coalesce(u.until, 0)
     FROM (SELECT 1) LEFT JOIN session s ON s.project_id = ?1 AND s.destination = ?2
-    LEFT JOIN activation a ON a.project_id = ?1 AND a.destination = ?2 LEFT JOIN usage u ON u.key = ?3
+    LEFT JOIN activation a ON a.project_id = ?1 AND a.destination = ?2
+    LEFT JOIN usage u ON u.key = ?3 AND u.at <= ?4
 """
 
 
@@ -934,7 +934,7 @@ def _destination(
     db: sqlite3.Connection, new: NewSession, guessed: bytes | None
 ) -> tuple[_Old, _Habits, tuple[int, int]]:
     """All that is known of a new session's destination, by one look; last, what was guessed there."""
-    row = db.execute(_DESTINATION, (new.project_id, new.destination, guessed)).fetchone()
+    row = db.execute(_DESTINATION, (new.project_id, new.destination, guessed, new.now + AHEAD)).fetchone()
     return _Old(*row[:7]), _Habits(*row[7:10]), row[10:]
 
 

@@ -185,7 +185,8 @@ CREATE TABLE usage (
     key bytea PRIMARY KEY,
     due bigint NOT NULL,
     until bigint NOT NULL DEFAULT 0,
-    strikes bigint NOT NULL DEFAULT 0
+    strikes bigint NOT NULL DEFAULT 0,
+    at bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
 CREATE TABLE audit (

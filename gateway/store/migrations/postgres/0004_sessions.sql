@@ -4,12 +4,6 @@
 -- Locks are taken in one order: the destination (advisory), its session row, then what is counted, messages, and
 -- last of all the lock of events. `_void`: sessions from before then don't count.
 
--- When what is there by now can have been made at the latest, the clocks of our machines being a minute apart at most
--- (gateway.clock.AHEAD): what is later is from before a clock was put back.
-CREATE FUNCTION latest(_now bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
-    SELECT _now + 60000
-$$;
-
 -- Nobody else creates, sends or activates for this destination until the commit.
 CREATE FUNCTION hold_destination(_project_id bigint, _destination bytea) RETURNS void LANGUAGE sql AS $$
     SELECT pg_advisory_xact_lock(hashtextextended(encode(_destination, 'hex'), _project_id))
@@ -150,7 +144,8 @@ BEGIN
     SELECT s.id, s.state, s.expires_at, s.created_at, s.paused_until, s.browser_mac, s.joined, a.chat_id, a.active,
         (SELECT h.channel FROM habit AS h WHERE h.project_id = _project_id AND h.destination = _destination
             ORDER BY h.last_used_at DESC LIMIT 1) AS last_channel,
-        (SELECT greatest(u.until, u.due + _guess_cost - _guess_window) FROM usage AS u WHERE u.key = _guess_key)
+        (SELECT greatest(u.until, u.due + _guess_cost - _guess_window) FROM usage AS u
+            WHERE u.key = _guess_key AND u.at <= latest(_now))
             AS guesses_at
         INTO _old
         FROM (SELECT) AS one
@@ -323,7 +318,7 @@ BEGIN
         -- Whether right or wrong, lest the time that it takes tells which.
         SELECT bool_or(u.until > _now OR greatest(u.due, _now) + _costs[array_position(_keys, u.key)] - _now
                 > _bounds[array_position(_keys, u.key)])
-            INTO _over FROM usage AS u WHERE u.key = ANY (_keys);
+            INTO _over FROM usage AS u WHERE u.key = ANY (_keys) AND u.at <= latest(_now);
         IF _over THEN
             outcome := 'over';
             RETURN;
