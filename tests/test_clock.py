@@ -1,7 +1,6 @@
 """A clock that jumps while we serve: nobody is kept out for it, and nothing lives for ever."""
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,9 @@ from gateway.errors import DestinationBlocked, GatewayError, SessionExpired, Too
 from gateway.ids import made_at, new_ulid
 from gateway.leases import Lease
 from gateway.store import Claimed
-from gateway.store.postgres_connections import Connections
+from gateway.store.sqlite import SqliteStore
 from gateway.verbs import Draft
-from tests.databases import Database
+from tests.databases import Database, lose_power
 from tests.servers import Servers, until
 from tests.world import START, TestClock, World, make_world, new_phone
 
@@ -217,11 +216,13 @@ def test_what_is_purged_was_really_there_for_so_long() -> None:
     assert lived() == clock()
 
 
-def test_sessions_from_before_the_boot_follow_a_clock_that_is_put_right(world: World) -> None:
+def test_sessions_from_before_the_boot_follow_a_clock_that_is_put_right(tmp_path: Path) -> None:
     """Began with a clock three hours ahead, soon after the boot; what is begun after it was put right counts."""
+    world = make_world(tmp_path)
     store = world.gateway.store
+    assert isinstance(store, SqliteStore)
     booted = world.clock() - 60_000
-    store._booted_at = lambda: booted  # type: ignore[attr-defined]
+    store._booted_at = lambda: booted
     world.clock.pass_seconds(-3 * HOUR)
     booted -= 3 * HOUR * 1000
     log_in(world, new_phone())
@@ -245,24 +246,11 @@ def _lives(pid: str) -> bool:
         return False
 
 
-def test_a_crash_of_postgresql_voids_what_is_from_before_it_by_a_clock_put_right_too(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The server came up ten seconds ago; then the clock, three hours ahead until now, is put right."""
-    connections = Connections("postgresql://nobody@127.0.0.1/none", 1)
-    assert connections.void_before == 0
-    ahead, real = [3 * HOUR], time.time_ns
-    monkeypatch.setattr(time, "time_ns", lambda: real() + ahead[0] * 10**9)
-    connections.void_before = time.time_ns() // 10**6 - 10_000
-    ahead[0] = 0
-    assert abs(connections.void_before - (time.time_ns() // 10**6 - 10_000)) < 1000
-
-
 def test_a_token_from_the_second_of_the_crash_itself_is_good(world: World) -> None:
     world.clock.pass_seconds(0.7)
     before = world.create(new_phone()).session_id
     token = world.gateway.check(world.caller(), before, world.code_of(before)).verify_token
-    world.gateway.store.void_before = world.clock() + 10
+    lose_power(world.gateway.store, world.clock() + 10)
     world.clock.pass_seconds(0.05)
     log_in(world, new_phone())
     with pytest.raises(SessionExpired):

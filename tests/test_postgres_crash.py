@@ -66,6 +66,19 @@ def test_a_code_from_before_the_crash_is_refused_by_the_very_first_verb(
         as_soon_as_there(lambda: there.gateway.check(caller, session_id, code))
 
 
+def test_a_code_is_refused_although_the_clock_was_ahead_when_its_session_began(
+    there: World, server: PostgresServer
+) -> None:
+    """By less than a minute, as another machine's may be: its session seems to be younger than the crash."""
+    there.gateway.clock = lambda: system_clock() + 30_000
+    session_id = there.create(new_phone()).session_id
+    there.gateway.clock = system_clock
+    caller, code = there.caller(), there.code_of(session_id)
+    crash(server, there)
+    with pytest.raises(SessionExpired):
+        as_soon_as_there(lambda: there.gateway.check(caller, session_id, code))
+
+
 def test_a_token_from_before_the_crash_is_refused_by_the_very_first_verb(
     there: World, server: PostgresServer
 ) -> None:

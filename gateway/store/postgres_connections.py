@@ -47,9 +47,6 @@ _NOT_NOW = (
 
 Row = tuple[Any, ...]
 Values = Sequence[object] | Mapping[str, object]
-VOID_BEFORE = object()
-"""Stands among the values for `Connections.void_before` as it is once there is a connection: who connects learns
-of a crash, and the statement that made it connect must know of it, too."""
 
 
 class PooledConnection(psycopg.Connection[Row]):
@@ -70,27 +67,13 @@ class Connections:
         self._lock = Lock()
         self._pool: Pool | None = None
         self._rests_until = 0.0
-        self._came_up: int | None = (
-            None  # by the monotonic clock, ns: a wall clock that is put right moves it along
-        )
-
-    @property
-    def void_before(self) -> int:
-        """When the server last came up after a crash, by the wall clock as it is now; 0: never."""
-        if self._came_up is None:
-            return 0
-        return round((time.time_ns() - time.monotonic_ns() + self._came_up) / 1_000_000)
-
-    @void_before.setter
-    def void_before(self, at: int) -> None:
-        self._came_up = at * 1_000_000 - time.time_ns() + time.monotonic_ns() if at else None
 
     def run(self, statement: str, values: Values = ()) -> list[Row]:
         """One statement, which is one transaction; its rows. Raises `Busy`."""
         for _ in range(TRIES):
             pool, connection = self._take()
             try:
-                cursor = connection.hand.execute(statement, self._known(values))
+                cursor = connection.hand.execute(statement, values)
                 return cursor.fetchall() if cursor.description else []
             except (errors.DeadlockDetected, errors.SerializationFailure) as problem:
                 lost: str = one_line(problem)
@@ -105,11 +88,6 @@ class Connections:
             finally:
                 pool.putconn(connection)
         raise Busy(lost)
-
-    def _known(self, values: Values) -> Values:
-        if isinstance(values, tuple) and any(one is VOID_BEFORE for one in values):
-            return tuple(self.void_before if one is VOID_BEFORE else one for one in values)
-        return values
 
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Cursor[Row]]:
@@ -152,19 +130,12 @@ class Connections:
                     kwargs={"autocommit": True},
                     min_size=1,
                     max_size=self._most,
-                    configure=self._configure,
+                    configure=_configure,
                     num_workers=1,
                     name="kodgate",
                     open=True,
                 )
             return self._pool
-
-    def _configure(self, connection: PooledConnection) -> None:
-        prepare(connection)
-        connection.hand = connection.cursor(binary=True)
-        crashed = crashed_at(connection)
-        with self._lock:  # of two that connect at once, the later moment stays
-            self.void_before = max(self.void_before, crashed)
 
 
 def full_url(url: str) -> str:
@@ -188,8 +159,9 @@ def connect(url: str) -> PooledConnection:
     return connection
 
 
-def prepare(connection: PooledConnection) -> None:
+def _configure(connection: PooledConnection) -> None:
     """Our own ways: a number is a `bigint`, and statements are prepared where no pooler hides whose they are."""
+    connection.hand = connection.cursor(binary=True)
     connection.adapters.register_dumper(int, Int8BinaryDumper)
     connection.prepare_threshold = None if is_pooled(connection) else 1
 
@@ -198,18 +170,6 @@ def is_pooled(connection: psycopg.Connection[Any]) -> bool:
     """Whether a pooler stands in between: the server then runs under another number than the one we were told."""
     row = connection.execute("SELECT pg_backend_pid()").fetchone()
     return row is None or row[0] != connection.info.backend_pid
-
-
-def crashed_at(connection: psycopg.Connection[Any]) -> int:
-    """When the server last came up after a crash, by our clock; by then its last commits may have been lost.
-
-    It then begins its statistics anew. (So does `pg_stat_reset_shared('archiver')`, which nobody needs here.)
-    """
-    row = connection.execute(
-        "SELECT (extract(epoch FROM clock_timestamp() - stats_reset) * 1000)::bigint FROM pg_stat_archiver"
-    ).fetchone()
-    ago = row[0] if row else None
-    return 0 if ago is None else time.time_ns() // 1_000_000 - int(ago)
 
 
 def one_line(problem: BaseException) -> str:
