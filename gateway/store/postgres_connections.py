@@ -5,14 +5,18 @@ only prepared statements are, where none does.
 """
 
 import logging
+import os
+import socket
+import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
@@ -21,12 +25,16 @@ from gateway.store import Busy, StoreError
 
 log = logging.getLogger(__name__)
 
-OLDEST = 150_000  # of servers; 15 brought what the store asks of statistics after a crash
+OLDEST = 150_000  # of servers that the tests run on
 CONNECT_SECONDS = 5  # to a server that does not answer; as long as SQLite waits for its lock
 WAIT_SECONDS = 2.0  # for a connection; then the visitor is told to come back, and the thread serves others
 REST_SECONDS = 1.0  # after that, while which nobody else waits as long
 REST_WAIT_SECONDS = 0.05
+ANSWER_SECONDS = 2.0  # for a statement, which takes milliseconds: then the server gives it up, and it is undone
+SILENT_SECONDS = 2.5  # then we do: the server is stopped, or out of reach, and nobody knows whether it was done
 TRIES = 3  # of a statement that lost a deadlock; the locks have one order, so that already one is rare
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: at its end the kernel forgets what it has not delivered
+_LOOK_UP = 0.1  # seconds, while waiting, until a signal is noticed
 _PARAMETERS: dict[str, str | int] = {
     "connect_timeout": CONNECT_SECONDS,
     "application_name": "kodgate",
@@ -45,14 +53,34 @@ _NOT_NOW = (
     errors.UndefinedFunction,
 )
 
+T = TypeVar("T")
 Row = tuple[Any, ...]
 Values = Sequence[object] | Mapping[str, object]
 
 
 class PooledConnection(psycopg.Connection[Row]):
-    """A connection with one cursor at hand: making one costs as much as a small statement."""
+    """A connection with one cursor at hand: making one costs as much as a small statement.
+
+    Of its statements, none is waited for longer than `patience` seconds.
+    """
 
     hand: psycopg.Cursor[Row]
+    patience: float | None = None
+
+    def wait(self, gen: PQGen[T], interval: float = _LOOK_UP, timeout: float | None = None) -> T:
+        if timeout is not None or self.patience is None:
+            return super().wait(gen, interval, timeout)
+        try:
+            return super().wait(gen, interval, self.patience)
+        except errors._WaitTimeout:
+            self._break_off()
+            raise psycopg.OperationalError(f"no answer from the server within {self.patience} s") from None
+
+    def _break_off(self) -> None:
+        """What is still to come answers nobody's question; what has not arrived yet shall not be done later."""
+        with socket.socket(fileno=os.dup(self.pgconn.socket)) as ours:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.pgconn.finish()
 
 
 Pool = ConnectionPool[PooledConnection]
@@ -160,10 +188,19 @@ def connect(url: str) -> PooledConnection:
 
 
 def _configure(connection: PooledConnection) -> None:
-    """Our own ways: a number is a `bigint`, and statements are prepared where no pooler hides whose they are."""
+    """Our own ways: a number is a `bigint`, and nobody waits for ever.
+
+    Where no pooler hides whose it is, statements are prepared, and the server gives up what takes too long.
+    """
     connection.hand = connection.cursor(binary=True)
     connection.adapters.register_dumper(int, Int8BinaryDumper)
-    connection.prepare_threshold = None if is_pooled(connection) else 1
+    connection.patience = SILENT_SECONDS
+    pooled = is_pooled(connection)
+    connection.prepare_threshold = None if pooled else 1
+    if not pooled:
+        connection.execute(
+            "SELECT set_config('statement_timeout', %s, false)", (str(round(ANSWER_SECONDS * 1000)),)
+        )
 
 
 def is_pooled(connection: psycopg.Connection[Any]) -> bool:
