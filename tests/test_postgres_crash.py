@@ -31,6 +31,7 @@ def there(server: PostgresServer, tmp_path: Path) -> Iterator[World]:
     CURRENT.append(chosen)
     yield make_world(tmp_path, system_clock)  # type: ignore[arg-type]
     CURRENT.pop()
+    chosen.close()  # else its audit log and its pool go on asking for the server, in the logs of other tests
 
 
 def crash(server: PostgresServer, there: World) -> None:
