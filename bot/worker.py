@@ -59,9 +59,7 @@ class Worker:
         self._guarding = Lease(gateway.store, gateway.clock, "bill", config.guard_look_seconds)
         self._committed = False  # since the last checkpoint
         self._set_back = SetBack(gateway.clock)
-        self._owed: int | None = (
-            0  # ms by which the store is still to be put right; at the start by what nobody saw
-        )
+        self._to_be_put_right = True  # the store; at the start by what nobody saw
         self._lived = LivedTime(gateway.clock)
         self._purging = Lease(gateway.store, gateway.clock, "purge", PURGE_EVERY)
 
@@ -140,7 +138,7 @@ class Worker:
                 self._committed |= await watch.changed(WATCH_AT_LEAST)
                 if back := self._set_back.by():
                     log.warning("the clock was put back by %s s: what waits goes on", back // 1000)
-                    self._owed = (self._owed or 0) + back
+                    self._to_be_put_right = True
                 self._put_right()
                 self._courier.wake()
                 self._callbacks.wake()
@@ -153,14 +151,14 @@ class Worker:
 
     def _put_right(self) -> None:
         """Until it is done: the store may be away in the very moment in which the clock is put back."""
-        if self._owed is None:
+        if not self._to_be_put_right:
             return
         try:
-            self.gateway.store.put_right(self.gateway.clock(), LONGEST_WAIT_MS, self._owed)
+            self.gateway.store.put_right(self.gateway.clock(), LONGEST_WAIT_MS)
         except Busy as problem:
             log.warning("the store is busy, what waits for a later clock goes on waiting: %s", problem)
         else:
-            self._owed = None
+            self._to_be_put_right = False
 
     async def _purge(self) -> None:
         """Forget what is old, in one process at a time."""

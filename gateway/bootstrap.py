@@ -23,6 +23,7 @@ def build_gateway(settings: Settings, clock: Clock = system_clock) -> LocalGatew
     try:
         gateway = LocalGateway(store, settings, clock)
     except Unsealable:
+        store.close()
         raise StoreError(
             "SECRET_KEYS holds none of the keys that this database was sealed with: add the old key behind the new"
         ) from None

@@ -19,7 +19,7 @@ from gateway.channels import DESCRIPTIONS, NAMES, Channel, SessionChannel
 from gateway.clock import Clock, system_clock, to_iso
 from gateway.contact import Contact
 from gateway.i18n import N_, translate
-from gateway.ids import made_at, new_ulid
+from gateway.ids import new_ulid
 from gateway.keyring import Destinations, Keyring, Unsealable
 from gateway.limits.limiter import Limiter, refusal_of
 from gateway.limits.subjects import range_prefix
@@ -81,6 +81,7 @@ class _Proof(msgspec.Struct, frozen=True, array_like=True):
     session_id: str
     sealed: bytes
     channel: Channel | None
+    era: int = 0
 
 
 @dataclass(frozen=True)
@@ -217,16 +218,18 @@ class LocalGateway:
             refusal = errors.WrongCode(tried.attempts_left)
             refusal.noted = True  # in the transaction that counted it
             raise refusal
-        return Checked(self._verify_tokens.sign(_Proof(project.id, session_id, tried.sealed, tried.channel)))
+        proof = _Proof(project.id, session_id, tried.sealed, tried.channel, tried.era)
+        return Checked(self._verify_tokens.sign(proof))
 
     @audited("session.collect")
     def collect(self, caller: Caller, session_id: str) -> Checked:
         project = caller.project
         browser = self._destinations.browser(project.id, caller.browser_key)
-        sealed = self.store.collect(project.id, session_id, browser, self.clock(), caller.actor)
-        if sealed is None:
+        collected = self.store.collect(project.id, session_id, browser, self.clock(), caller.actor)
+        if collected is None:
             raise errors.SessionExpired
-        return Checked(self._verify_tokens.sign(_Proof(project.id, session_id, sealed, Channel.TELEGRAM)))
+        proof = _Proof(project.id, session_id, collected.sealed, Channel.TELEGRAM, collected.era)
+        return Checked(self._verify_tokens.sign(proof))
 
     @audited("session.verify")
     def verify(self, caller: Caller, verify_token: str) -> Verified:
@@ -239,12 +242,8 @@ class LocalGateway:
         if proof.project_id != caller.project.id:
             log.info("verify: a token of project %s, the key of project %s", proof.project_id, caller.project.id)
             raise errors.SessionExpired
-        # By its session: the token itself is dated in whole seconds, and one from just after a crash is good.
-        if made_at(proof.session_id) < self.store.void_before:
-            raise errors.SessionExpired
         done = Entry(self.clock(), caller.actor, "session.verify", caller.project.id, proof.session_id)
-        spent = self.store.spend(proof.session_id, done)
-        if not spent or made_at(proof.session_id) < self.store.void_before:  # which may have been learned just now
+        if not self.store.spend(proof.session_id, proof.era, done):
             raise errors.SessionExpired
         contact = self.keyring.open(proof.sealed, proof.session_id)
         return Verified(

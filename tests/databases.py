@@ -10,6 +10,9 @@ from typing import Any
 import psycopg
 
 from gateway.local import LocalGateway
+from gateway.store import Store
+from gateway.store.postgres import PostgresStore
+from gateway.store.sqlite import SqliteStore
 from tests.postgres import PostgresServer, binaries
 
 
@@ -53,6 +56,15 @@ def execute(url: str, statement: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(url, autocommit=True) as connection:
         cursor = connection.execute(statement)
         return cursor.fetchall() if cursor.description else []
+
+
+def lose_power(store: Store, now: int) -> None:
+    """As if its last commits might be missing: SQLite boots `now`, PostgreSQL has crashed."""
+    if isinstance(store, SqliteStore):
+        store.void_before = now
+    else:
+        assert isinstance(store, PostgresStore)
+        execute(store._url, "DELETE FROM incarnation")
 
 
 def dump(url: str) -> str:

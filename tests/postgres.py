@@ -29,7 +29,7 @@ _EMPTY = """
     DO $$ DECLARE one record; BEGIN
         FOR one IN SELECT relname AS name FROM pg_class
             WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
-            AND relname NOT IN ('migration', 'audit_floor')
+            AND relname NOT IN ('migration', 'audit_floor', 'incarnation')
         LOOP
             EXECUTE 'DELETE FROM ' || one.name;
         END LOOP;

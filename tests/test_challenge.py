@@ -26,6 +26,7 @@ from gateway.projects import Project, ProjectSettings, change_settings
 from gateway.settings import DEVELOPMENT_SECRET, Settings
 from gateway.verbs import Caller, Challenge
 from tests.captcha import Captcha, drips, says, slow
+from tests.databases import lose_power
 from tests.figures import Figure
 from tests.servers import PUBLIC, SECRET, Servers, hosted_by
 from tests.world import World, make_world, new_phone
@@ -115,7 +116,7 @@ def test_it_ends(strict: World) -> None:
 def test_one_from_before_the_boot_is_void(strict: World) -> None:
     gateway, caller = strict.gateway, strict.caller()
     token = solve(gateway.new_challenge(caller.project))
-    gateway.store.void_before = strict.clock() + 1000
+    lose_power(gateway.store, strict.clock() + 1000)
     assert refusal(gateway, caller, token) == "wrong"
 
 

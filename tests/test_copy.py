@@ -32,7 +32,7 @@ def lived_in(folder: Path) -> World:
     for phone in (new_phone() for _ in range(50)):
         session = world.create(phone, channel=Channel.SMS)
         world.gateway.check(world.caller(), session.session_id, world.code_of(session.session_id))
-        store.spend(session.session_id)
+        store.spend(session.session_id, store.era())
     store.add_project(ProjectSettings(name="Another's Größe"), world.clock.now)
     claimed = store.claim(world.clock.now, 1000, list(Channel), 3)
     store.finish([Outcome(one.id, "sent", f"ref{one.id}", "odd\x00text") for one in claimed], world.clock.now)

@@ -2,7 +2,9 @@
 
 import asyncio
 import multiprocessing
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,9 +18,12 @@ import pytest
 
 from bench.processes import free_ports
 from gateway.channels import Channel
-from gateway.store import Busy, Link, Opened, Store, StoreError, open_store
+from gateway.events import Events
+from gateway.store import Busy, Link, Opened, Outcome, Store, StoreError, open_store
 from gateway.store.postgres import PostgresStore
-from tests.databases import execute
+from gateway.store.postgres_connections import ANSWER_SECONDS, REST_WAIT_SECONDS, SILENT_SECONDS, WAIT_SECONDS
+from tests.databases import execute, lose_power
+from tests.faults.acts import children
 from tests.postgres import PostgresServer, unprivileged
 from tests.servers import PUBLIC, Servers, until
 from tests.test_store import DAY, EVERY, HERE, RIGHT, guess, new, opened, order
@@ -117,8 +122,10 @@ def test_a_newer_schema_a_missing_right_and_a_read_only_server_are_refused(postg
     name = empty.rpartition("/")[2]
     execute(empty, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     assert "read-only" in refused(empty)
+    store = open_store(empty)
     with pytest.raises(Busy, match="read-only"):
-        open_store(empty).ping()
+        store.ping()
+    store.close()
 
 
 def test_a_process_says_so_and_ends_with_code_2(tmp_path: Path) -> None:
@@ -163,23 +170,75 @@ def test_a_restart_loses_nothing_that_was_answered(mortal: PostgresServer, store
 def test_what_came_before_a_crash_is_void_and_activations_stand(mortal: PostgresServer, store: Store) -> None:
     opened(store, new(), None)
     store.activate(Link(1, HERE, 9, 70, 70), START)
-    before = time.time_ns() // 1_000_000
-    time.sleep(0.05)
+    era = store.era()
     mortal.stop(kill=True)
     mortal.start()
     fresh = back(lambda: opened(store, new(), None)).session
     assert fresh.chat_id == 70
-    assert before < store.void_before <= time.time_ns() // 1_000_000 + 1
+    assert store.era() != era
+
+
+def test_a_number_that_a_crash_may_have_forgotten_is_not_given_again(store: Store) -> None:
+    """Providers know a message by it, servers their own; and readers pass over events that they have seen."""
+    opened(store, new(), order(Channel.SMS))
+    [first] = store.claim(START, 1000, [Channel.SMS], 10)
+    store.finish([Outcome(first.id, "sent")], START)
+    events = Events(store, lambda: START)
+    lose_power(store, START)
+    fresh = opened(store, new(HERE), order(Channel.SMS)).session
+    [second] = store.claim(START, 1000, [Channel.SMS], 10)
+    assert second.id >= first.id + 100_000
+    store.finish([Outcome(second.id, "sent")], START)
+    assert store.last_event() >= events.seen + 100_000
+    assert events.new() == [fresh.id]
+
+
+def test_an_orderly_restart_is_none(mortal: PostgresServer, store: Store) -> None:
+    session, era = opened(store, new(), None).session, store.era()
+    mortal.stop()
+    mortal.start()
+    assert back(lambda: opened(store, new(), None)).session.id == session.id
+    assert store.era() == era
 
 
 def test_a_backend_that_is_killed_is_a_crash_too(mortal: PostgresServer, store: Store) -> None:
     assert isinstance(store, PostgresStore)
-    before = time.time_ns() // 1_000_000
+    era = store.era()
     [(pid,)] = store._run("SELECT pg_backend_pid()")
     subprocess.run(["kill", "-9", str(pid)], check=True)
     back(store.projects)
-    back(store.ping)
-    until(lambda: store.void_before > before, "the crash is noticed")
+    assert back(store.era) != era
+
+
+def test_a_server_that_is_stopped_is_busy_in_time(mortal: PostgresServer, store: Store) -> None:
+    """It answers nothing, and takes connections all the same. Once it goes on, so do we."""
+    assert store.projects() == []
+    pids = [mortal.pid, *children(mortal.pid)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        for most in (SILENT_SECONDS, WAIT_SECONDS, REST_WAIT_SECONDS):
+            began = time.monotonic()
+            with pytest.raises(Busy):
+                store.projects()
+            assert time.monotonic() - began < most + 1
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    assert back(store.projects) == []
+
+
+def test_a_statement_that_waits_for_somebodys_lock_is_given_up(mortal: PostgresServer, store: Store) -> None:
+    """By the server, so that nothing of it is done later."""
+    session_id = opened(store, new(), None).session.id
+    assert isinstance(store, PostgresStore)
+    with psycopg.connect(store._url) as other:
+        other.execute("SELECT FROM session FOR UPDATE")
+        began = time.monotonic()
+        with pytest.raises(Busy, match="statement timeout"):
+            store.queue(1, session_id, Channel.SMS, START, 0)
+        assert ANSWER_SECONDS <= time.monotonic() - began < SILENT_SECONDS
+    assert execute(store._url, "SELECT count(*) FROM message") == [(0,)]
 
 
 def test_one_ended_connection_costs_one_answer(mortal: PostgresServer, store: Store) -> None:

@@ -12,7 +12,7 @@ from gateway.keyring import Destinations, Keyring, Unsealable
 from gateway.settings import DEVELOPMENT_SECRET
 from gateway.store import StoreError
 from gateway.tokens import InvalidToken, Tokens, read_payload, write_payload
-from tests.databases import dump
+from tests.databases import dump, lose_power
 from tests.leaks import leaks
 from tests.servers import PUBLIC, SECRET, Servers, payload, until
 from tests.world import TestClock, make_world, new_phone
@@ -176,7 +176,7 @@ def test_a_token_of_before_the_boot_is_void(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     session = world.create(new_phone())
     token = world.gateway.check(world.caller(), session.session_id, world.code_of(session.session_id)).verify_token
-    world.gateway.store.void_before = world.clock.now + 5000
+    lose_power(world.gateway.store, world.clock.now + 5000)
     with pytest.raises(SessionExpired):
         world.gateway.verify(world.caller("sk_development"), token)
 

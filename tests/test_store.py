@@ -23,6 +23,7 @@ from gateway.projects import ProjectSettings
 from gateway.store import (
     Busy,
     Carried,
+    Collected,
     Expected,
     Guesses,
     Limit,
@@ -49,7 +50,7 @@ from gateway.store import (
 from gateway.store.ceilings import ceiling_key
 from gateway.store.entries import Entry, Wanted
 from gateway.store.sqlite import MIGRATIONS
-from tests.databases import Database
+from tests.databases import Database, lose_power
 from tests.plans import no_scans
 from tests.world import START
 
@@ -239,11 +240,19 @@ def test_the_same_destination_of_another_project_is_another_one(store: Store) ->
 
 def test_what_came_before_the_boot_is_void(store: Store) -> None:
     session = opened(store, new(), order(Channel.SMS)).session
-    store.void_before = START + 1
+    lose_power(store, START + 1)
     assert store.session(1, session.id) is None
     assert guess(store, session.id, RIGHT) is None
     assert store.queue(1, session.id, Channel.SMS, START, 0) is None
     assert opened(store, new(now=START + 2), None).session.id != session.id
+
+
+def test_no_code_goes_out_for_what_came_before_the_boot(store: Store) -> None:
+    """A provider may have it already, and it opens nothing any more."""
+    opened(store, new(), order(Channel.SMS))
+    lose_power(store, START + 1)
+    assert store.claim(START + 2, 1000, [Channel.SMS], 10) == []
+    assert store.next_due([Channel.SMS]) is None
 
 
 def test_one_attempt_is_counted_a_guess_until_the_session_closes(store: Store) -> None:
@@ -384,9 +393,10 @@ def test_a_code_is_tried_only_in_its_project_and_time(store: Store) -> None:
 
 
 def test_a_token_is_spent_once(store: Store) -> None:
-    assert store.spend("A" * 26)
-    assert not store.spend("A" * 26)
-    assert store.spend("B" * 26)
+    era = store.era()
+    assert store.spend("A" * 26, era)
+    assert not store.spend("A" * 26, era)
+    assert store.spend("B" * 26, era)
 
 
 def test_a_send_is_not_repeated_within_its_cooldown(store: Store) -> None:
@@ -620,7 +630,7 @@ def test_the_purge_takes_what_is_old_in_batches_and_leaves_what_matters(store: S
     for number in range(7):
         session = opened(store, new(bytes([number]) * 16), order(Channel.SMS)).session
         guess(store, session.id, RIGHT)
-        store.spend(session.id)
+        store.spend(session.id, store.era())
     store.activate(Link(1, HERE, 9, 70, 70), START)
     young = opened(store, new(now=START + MINUTE), order(Channel.SMS)).session
     last = store.last_event()
@@ -760,7 +770,7 @@ def test_a_right_pick_approves_and_its_browser_collects_once(store: Store) -> No
     for project_id, mac, now in ((2, b"m" * 16, START), (1, b"x" * 16, START), (1, b"", START)):
         assert store.collect(project_id, session_id, mac, now) is None
     assert store.collect(1, session_id, b"m" * 16, START + 3 * MINUTE) is None
-    assert store.collect(1, session_id, b"m" * 16, START + 1) == b"sealed"
+    assert store.collect(1, session_id, b"m" * 16, START + 1) == Collected(b"sealed", store.era())
     assert store.collect(1, session_id, b"m" * 16, START + 1) is None
     assert opened(store, new(), None).session.last_channel is Channel.TELEGRAM
 
@@ -1018,7 +1028,7 @@ def test_of_all_presses_and_codes_one_decides(store: Store) -> None:
         deciding = [one for one in answers if one in ("approved", "closed", True) or isinstance(one, Tried)]
         assert len(deciding) == len(store.events_since(before, 100)) == 1
         collected = together(10, partial(store.collect, 1, session_id, b"m" * 16, START))
-        assert [one for one in collected if one] == [b"sealed"] * ("approved" in answers)
+        assert [one for one in collected if one] == [Collected(b"sealed", store.era())] * ("approved" in answers)
 
 
 def test_one_of_many_right_codes_wins(store: Store) -> None:

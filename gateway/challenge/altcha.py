@@ -28,6 +28,7 @@ class _For(msgspec.Struct, frozen=True):
 
     id: str
     project: int
+    era: int
 
 
 class _Parameters(msgspec.Struct, frozen=True):
@@ -66,7 +67,7 @@ class Altcha:
             self._cost,
             counter=fewest + secrets.randbelow(self._tries - fewest),
             expires_at=now // 1000 + self._life,
-            data={"id": new_ulid(now), "project": project_id},
+            data={"id": new_ulid(now), "project": project_id, "era": self._store.era()},
             hmac_secret=signing,
             hmac_key_secret=checking,
         )
@@ -80,13 +81,11 @@ class Altcha:
             shown = self._decode(base64.b64decode(token)).challenge.parameters
         except (ValueError, Base64Error, msgspec.DecodeError, RecursionError):
             return False
-        now = self._clock()
-        made_at = (shown.expires_at - self._life) * 1000
-        if shown.data.project != project_id or shown.expires_at * 1000 <= now or made_at < self._store.void_before:
+        if shown.data.project != project_id or shown.expires_at * 1000 <= self._clock():
             return False
         if not any(self._is_solved(token, *keys) for keys in self._keys):
             return False
-        return self._store.spend(shown.data.id)
+        return self._store.spend(shown.data.id, shown.data.era)
 
     def _is_solved(self, token: str, signing: bytes, checking: bytes) -> bool:
         return bool(verify_solution(token, signing, hmac_key_secret=checking).verified)

@@ -223,12 +223,21 @@ class Pause(msgspec.Struct, frozen=True):
 
 
 class Tried(msgspec.Struct, frozen=True):
-    """A code was compared: `right`, and so the session is used up, or wrong, with `attempts_left`."""
+    """A code was compared: `right`, and so the session is used up, or wrong, with `attempts_left`; `era` as in
+    `Store.era`."""
 
     right: bool
     attempts_left: int
     sealed: bytes
     channel: Channel | None
+    era: int = 0
+
+
+class Collected(msgspec.Struct, frozen=True):
+    """An approved session was used up."""
+
+    sealed: bytes
+    era: int = 0
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -394,10 +403,10 @@ Taken = Literal["taken", "busy", "done"]
 
 
 class Store(Protocol):
-    """Where everything is kept. Every verb may raise `Busy`."""
+    """Where everything is kept. Every verb may raise `Busy`.
 
-    void_before: int
-    """Sessions and tokens from before then don't count: a power loss, or a crash, may have taken their commits."""
+    A power loss, or a crash of the server, may take the last commits: no session from before then counts.
+    """
 
     def migrate(self) -> int:
         """Bring the schema up to date, under a lock; how many migrations ran. Raises `StoreError`.
@@ -520,11 +529,15 @@ class Store(Protocol):
 
     def collect(
         self, project_id: int, session_id: str, browser_mac: bytes, now: int, actor: str = "system"
-    ) -> bytes | None:
-        """Use up an approved session for the browser that created it, once: the sealed contact."""
+    ) -> Collected | None:
+        """Use up an approved session for the browser that created it, once."""
 
-    def spend(self, session_id: str, entry: Entry | None = None) -> bool:
-        """Spend a session's verify token, or a challenge (by its own ULID): True for the first to come.
+    def era(self) -> int:
+        """A number for the time since the last commits may have been lost (see above), to be spent with."""
+
+    def spend(self, session_id: str, era: int, entry: Entry | None = None) -> bool:
+        """Spend a session's verify token, or a challenge (by its own ULID): True for the first to come, and for
+        nobody where it is from another era.
 
         That one's `entry`, if given, goes into the audit log.
         """
@@ -587,10 +600,9 @@ class Store(Protocol):
     def next_callback(self) -> int | None:
         """When the next callback is due, None where none waits."""
 
-    def put_right(self, now: int, longest: int, back: int = 0) -> int:
+    def put_right(self, now: int, longest: int) -> int:
         """After the clock was put back: nothing waits or is leased longer than `longest` ms, and messages of
-        sessions that are void by it are failed; how many rows changed. What counts against limits moves
-        `back` by as many ms as the clock did.
+        sessions that are void by it are failed; how many rows changed.
         """
 
     def next_due(self, channels: Sequence[Channel]) -> int | None:

@@ -25,6 +25,7 @@ TABLES = (
     *("lease", "taken_update", "expected", "manual", "callback", "early_report", "usage", "audit", "audit_floor"),
 )
 NUMBERED = {"project": "id", "message": "id", "event": "number", "audit": "number"}
+_OWN = {("session", "era")}  # columns of PostgreSQL's own: what comes over is of the era in which it comes
 _AUTOINCREMENT = ("project", "message")
 _GONE_WITHIN = 2.0  # seconds until the server has noticed that our own last connection ended
 _STOP = "still has this database open: stop every Kodgate process first"
@@ -201,7 +202,8 @@ class _Postgres:
             time.sleep(0.05)
 
     def columns(self, table: str) -> list[str]:
-        return [column.name for column in self._db.execute(f"SELECT * FROM {table} LIMIT 0").description or ()]  # noqa: S608
+        described = self._db.execute(f"SELECT * FROM {table} LIMIT 0").description or ()  # noqa: S608 - our own names
+        return [column.name for column in described if (table, column.name) not in _OWN]
 
     def rows(self, table: str, columns: Sequence[str]) -> Iterator[Row]:
         with self._db.cursor(name="moving") as cursor:

@@ -21,6 +21,7 @@ from gateway.store import (
     Callback,
     Carried,
     Claimed,
+    Collected,
     EndedSend,
     Expected,
     Guesses,
@@ -54,7 +55,7 @@ from gateway.store import (
     postgres_schema,
 )
 from gateway.store.entries import By, Entry, Wanted
-from gateway.store.postgres_connections import VOID_BEFORE, Connections, connect, crashed_at, prepare
+from gateway.store.postgres_connections import Connections, connect
 from gateway.store.postgres_limits import counted
 from gateway.store.postgres_values import names, numbers, octets
 from gateway.store.postgres_watch import PostgresWatch
@@ -64,12 +65,13 @@ def _call(function: str, values: int) -> str:
     return f"SELECT * FROM {function}({', '.join(['%s'] * values)})"  # noqa: S608 - our own names
 
 
-_OPEN = _call("open_session_1", 37)
-_QUEUE = _call("queue_1", 14)
-_TRY = _call("try_code_1", 19)
+_OPEN = _call("open_session_1", 36)
+_QUEUE = _call("queue_1", 13)
+_TRY = _call("try_code_1", 18)
 _ACTIVATE = _call("activate_1", 9)
 _CLAIM = _call("claim_1", 4)
-_SPEND = _call("spend_1", 9)
+_COLLECT = _call("collect_1", 5)
+_SPEND = _call("spend_1", 10)
 _NO_ORDER = (False, None, None, None, 0, False, False, True, False, None, None, None, None)
 
 
@@ -83,22 +85,11 @@ class PostgresStore:
         self._run = self._connections.run
         self._purged_to = b""
 
-    @property
-    def void_before(self) -> int:
-        """Sessions and tokens from before then don't count: a crash of the server may have taken their commits."""
-        return self._connections.void_before
-
-    @void_before.setter
-    def void_before(self, at: int) -> None:
-        self._connections.void_before = at
-
     # Schema
 
     def migrate(self) -> int:
         connection = connect(self._url)
         try:
-            prepare(connection)
-            self.void_before = max(self.void_before, crashed_at(connection))
             return postgres_schema.migrate(connection)
         finally:
             connection.close()
@@ -199,7 +190,7 @@ class PostgresStore:
             key = postgres_limits.guesses_key(guesses, new.destination)
             guess = (key, guesses.cost(new.code_length), guesses.window, guesses.known)
         proved = toll is None or toll.proved
-        [row] = self._run(_OPEN, (*_new(new), VOID_BEFORE, *_ordered(order, proved), *counted(toll), *guess))
+        [row] = self._run(_OPEN, (*_new(new), *_ordered(order, proved), *counted(toll), *guess))
         outcome, until, chat_id, active, last_channel, sent_to, sent, found = row
         if outcome == "paused":
             return Paused(until)
@@ -217,9 +208,7 @@ class PostgresStore:
     def session(self, project_id: int | None, session_id: str) -> SessionRow | None:
         [(found,)] = self._run("SELECT session_1(%s)", (session_id,))
         row = _session(found) if found else None
-        if row is None or row.created_at < self.void_before:
-            return None
-        return row if project_id in (None, row.project_id) else None
+        return row if row and project_id in (None, row.project_id) else None
 
     def queue(
         self,
@@ -234,7 +223,7 @@ class PostgresStore:
         actor: str = "system",
     ) -> Queued | Refused | None:
         code = (own.mac, own.sealed, own.length) if own else (None, None, None)
-        values = (project_id, session_id, channel.value, now, cooldown, *code, parks, actor, VOID_BEFORE)
+        values = (project_id, session_id, channel.value, now, cooldown, *code, parks, actor)
         [(outcome, found)] = self._run(_QUEUE, (*values, *counted(toll)))
         if outcome is None:
             return None
@@ -245,8 +234,9 @@ class PostgresStore:
     def set_code(self, project_id: int, session_id: str, own: OwnCode, now: int) -> bool:
         rows = self._run(
             "UPDATE session SET code_mac = %s, own_code = %s, code_length = %s WHERE id = %s AND project_id = %s"
-            " AND state = 'live' AND expires_at > %s AND created_at BETWEEN %s AND latest(%s) RETURNING 1",
-            (own.mac, own.sealed, own.length, session_id, project_id, now, VOID_BEFORE, now),
+            " AND state = 'live' AND expires_at > %s AND created_at <= latest(%s)"
+            " AND era = (SELECT i.era FROM incarnation AS i) RETURNING 1",
+            (own.mac, own.sealed, own.length, session_id, project_id, now, now),
         )
         return bool(rows)
 
@@ -267,19 +257,9 @@ class PostgresStore:
             guess = (postgres_limits.GUESSES[guesses.known], numbers(guesses.costs), guesses.window)
             address = (postgres_limits.KNOWN, guesses.address, guesses.known_for, postgres_limits.GRAIN)
         known = guesses is not None and guesses.known
-        given = (
-            project_id,
-            session_id,
-            octets(macs),
-            now,
-            pause.first,
-            pause.longest,
-            VOID_BEFORE,
-            known,
-            actor,
-        )
+        given = (project_id, session_id, octets(macs), now, pause.first, pause.longest, known, actor)
         [row] = self._run(_TRY, (*given, *counted(toll), *guess, *address))
-        outcome, left, sealed, carrier, until, destination, length = row
+        outcome, left, sealed, carrier, until, destination, length, era = row
         if outcome is None:
             return None
         if outcome == "paused":
@@ -288,7 +268,7 @@ class PostgresStore:
             if destination is not None:
                 toll = postgres_limits.with_guesses(toll, guesses, destination, length)
             return postgres_limits.strike(self._connections, toll, now)
-        return Tried(outcome == "right", left, sealed, Channel(carrier) if carrier else None)
+        return Tried(outcome == "right", left, sealed, Channel(carrier) if carrier else None, era)
 
     def is_known(self, destination: bytes, address: bytes, now: int) -> bool:
         return postgres_limits.is_known(self._connections, destination, address, now)
@@ -297,32 +277,33 @@ class PostgresStore:
         self, bot_id: int, chat_id: int, session_id: str, right: bool, now: int, pause: Pause
     ) -> Literal["approved", "again", "closed", "joined"] | None:
         picked: Literal["approved", "again", "closed", "joined"] | None = self._run(
-            "SELECT pick_1(%s, %s, %s, %s, %s, %s, %s, %s)",
-            (bot_id, chat_id, session_id, right, now, pause.first, pause.longest, VOID_BEFORE),
+            "SELECT pick_1(%s, %s, %s, %s, %s, %s, %s)",
+            (bot_id, chat_id, session_id, right, now, pause.first, pause.longest),
         )[0][0]
         return picked
 
     def deny(self, bot_id: int, chat_id: int, session_id: str, now: int, pause: Pause) -> bool:
         denied: bool = self._run(
-            "SELECT deny_1(%s, %s, %s, %s, %s, %s, %s)",
-            (bot_id, chat_id, session_id, now, pause.first, pause.longest, VOID_BEFORE),
+            "SELECT deny_1(%s, %s, %s, %s, %s, %s)",
+            (bot_id, chat_id, session_id, now, pause.first, pause.longest),
         )[0][0]
         return denied
 
     def collect(
         self, project_id: int, session_id: str, browser_mac: bytes, now: int, actor: str = "system"
-    ) -> bytes | None:
-        sealed: bytes | None = self._run(
-            "SELECT collect_1(%s, %s, %s, %s, %s, %s)",
-            (project_id, session_id, browser_mac, now, VOID_BEFORE, actor),
-        )[0][0]
-        return sealed
+    ) -> Collected | None:
+        [(sealed, era)] = self._run(_COLLECT, (project_id, session_id, browser_mac, now, actor))
+        return None if sealed is None else Collected(sealed, era)
 
-    def spend(self, session_id: str, entry: Entry | None = None) -> bool:
+    def era(self) -> int:
+        era: int = self._run("SELECT this_era()")[0][0]
+        return era
+
+    def spend(self, session_id: str, era: int, entry: Entry | None = None) -> bool:
         noted: tuple[object, ...] = (0, "", None, None, "", None, "", "")
         if entry:
             noted = msgspec.structs.astuple(entry)[:8]
-        spent: bool = self._run(_SPEND, (session_id, *noted))[0][0]
+        spent: bool = self._run(_SPEND, (session_id, era, *noted))[0][0]
         return spent
 
     def turnout(self, project_id: int, after: int, before: int, most: int) -> tuple[int, int]:
@@ -364,9 +345,8 @@ class PostgresStore:
     def finish(self, outcomes: Sequence[Outcome], now: int) -> None:
         self._run("SELECT finish_1(%s, %s)", (_json([_outcome(one) for one in outcomes]), now))
 
-    def put_right(self, now: int, longest: int, back: int = 0) -> int:
-        values = (now, longest, lowest_ulid(now + AHEAD), back)
-        return int(self._run("SELECT put_right_1(%s, %s, %s, %s)", values)[0][0])
+    def put_right(self, now: int, longest: int) -> int:
+        return int(self._run("SELECT put_right_1(%s, %s, %s)", (now, longest, lowest_ulid(now + AHEAD)))[0][0])
 
     def next_due(self, channels: Sequence[Channel]) -> int | None:
         due: int | None = self._run(

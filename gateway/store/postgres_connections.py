@@ -5,14 +5,18 @@ only prepared statements are, where none does.
 """
 
 import logging
+import os
+import socket
+import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
@@ -21,12 +25,16 @@ from gateway.store import Busy, StoreError
 
 log = logging.getLogger(__name__)
 
-OLDEST = 150_000  # of servers; 15 brought what the store asks of statistics after a crash
+OLDEST = 150_000  # of servers that the tests run on
 CONNECT_SECONDS = 5  # to a server that does not answer; as long as SQLite waits for its lock
 WAIT_SECONDS = 2.0  # for a connection; then the visitor is told to come back, and the thread serves others
 REST_SECONDS = 1.0  # after that, while which nobody else waits as long
 REST_WAIT_SECONDS = 0.05
+ANSWER_SECONDS = 2.0  # for a statement, which takes milliseconds: then the server gives it up, and it is undone
+SILENT_SECONDS = 2.5  # then we do: the server is stopped, or out of reach, and nobody knows whether it was done
 TRIES = 3  # of a statement that lost a deadlock; the locks have one order, so that already one is rare
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: at its end the kernel forgets what it has not delivered
+_LOOK_UP = 0.1  # seconds, while waiting, until a signal is noticed
 _PARAMETERS: dict[str, str | int] = {
     "connect_timeout": CONNECT_SECONDS,
     "application_name": "kodgate",
@@ -45,17 +53,34 @@ _NOT_NOW = (
     errors.UndefinedFunction,
 )
 
+T = TypeVar("T")
 Row = tuple[Any, ...]
 Values = Sequence[object] | Mapping[str, object]
-VOID_BEFORE = object()
-"""Stands among the values for `Connections.void_before` as it is once there is a connection: who connects learns
-of a crash, and the statement that made it connect must know of it, too."""
 
 
 class PooledConnection(psycopg.Connection[Row]):
-    """A connection with one cursor at hand: making one costs as much as a small statement."""
+    """A connection with one cursor at hand: making one costs as much as a small statement.
+
+    Of its statements, none is waited for longer than `patience` seconds.
+    """
 
     hand: psycopg.Cursor[Row]
+    patience: float | None = None
+
+    def wait(self, gen: PQGen[T], interval: float = _LOOK_UP, timeout: float | None = None) -> T:
+        if timeout is not None or self.patience is None:
+            return super().wait(gen, interval, timeout)
+        try:
+            return super().wait(gen, interval, self.patience)
+        except errors._WaitTimeout:
+            self._break_off()
+            raise psycopg.OperationalError(f"no answer from the server within {self.patience} s") from None
+
+    def _break_off(self) -> None:
+        """What is still to come answers nobody's question; what has not arrived yet shall not be done later."""
+        with socket.socket(fileno=os.dup(self.pgconn.socket)) as ours:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.pgconn.finish()
 
 
 Pool = ConnectionPool[PooledConnection]
@@ -70,27 +95,13 @@ class Connections:
         self._lock = Lock()
         self._pool: Pool | None = None
         self._rests_until = 0.0
-        self._came_up: int | None = (
-            None  # by the monotonic clock, ns: a wall clock that is put right moves it along
-        )
-
-    @property
-    def void_before(self) -> int:
-        """When the server last came up after a crash, by the wall clock as it is now; 0: never."""
-        if self._came_up is None:
-            return 0
-        return round((time.time_ns() - time.monotonic_ns() + self._came_up) / 1_000_000)
-
-    @void_before.setter
-    def void_before(self, at: int) -> None:
-        self._came_up = at * 1_000_000 - time.time_ns() + time.monotonic_ns() if at else None
 
     def run(self, statement: str, values: Values = ()) -> list[Row]:
         """One statement, which is one transaction; its rows. Raises `Busy`."""
         for _ in range(TRIES):
             pool, connection = self._take()
             try:
-                cursor = connection.hand.execute(statement, self._known(values))
+                cursor = connection.hand.execute(statement, values)
                 return cursor.fetchall() if cursor.description else []
             except (errors.DeadlockDetected, errors.SerializationFailure) as problem:
                 lost: str = one_line(problem)
@@ -105,11 +116,6 @@ class Connections:
             finally:
                 pool.putconn(connection)
         raise Busy(lost)
-
-    def _known(self, values: Values) -> Values:
-        if isinstance(values, tuple) and any(one is VOID_BEFORE for one in values):
-            return tuple(self.void_before if one is VOID_BEFORE else one for one in values)
-        return values
 
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Cursor[Row]]:
@@ -152,19 +158,12 @@ class Connections:
                     kwargs={"autocommit": True},
                     min_size=1,
                     max_size=self._most,
-                    configure=self._configure,
+                    configure=_configure,
                     num_workers=1,
                     name="kodgate",
                     open=True,
                 )
             return self._pool
-
-    def _configure(self, connection: PooledConnection) -> None:
-        prepare(connection)
-        connection.hand = connection.cursor(binary=True)
-        crashed = crashed_at(connection)
-        with self._lock:  # of two that connect at once, the later moment stays
-            self.void_before = max(self.void_before, crashed)
 
 
 def full_url(url: str) -> str:
@@ -188,28 +187,26 @@ def connect(url: str) -> PooledConnection:
     return connection
 
 
-def prepare(connection: PooledConnection) -> None:
-    """Our own ways: a number is a `bigint`, and statements are prepared where no pooler hides whose they are."""
+def _configure(connection: PooledConnection) -> None:
+    """Our own ways: a number is a `bigint`, and nobody waits for ever.
+
+    Where no pooler hides whose it is, statements are prepared, and the server gives up what takes too long.
+    """
+    connection.hand = connection.cursor(binary=True)
     connection.adapters.register_dumper(int, Int8BinaryDumper)
-    connection.prepare_threshold = None if is_pooled(connection) else 1
+    connection.patience = SILENT_SECONDS
+    pooled = is_pooled(connection)
+    connection.prepare_threshold = None if pooled else 1
+    if not pooled:
+        connection.execute(
+            "SELECT set_config('statement_timeout', %s, false)", (str(round(ANSWER_SECONDS * 1000)),)
+        )
 
 
 def is_pooled(connection: psycopg.Connection[Any]) -> bool:
     """Whether a pooler stands in between: the server then runs under another number than the one we were told."""
     row = connection.execute("SELECT pg_backend_pid()").fetchone()
     return row is None or row[0] != connection.info.backend_pid
-
-
-def crashed_at(connection: psycopg.Connection[Any]) -> int:
-    """When the server last came up after a crash, by our clock; by then its last commits may have been lost.
-
-    It then begins its statistics anew. (So does `pg_stat_reset_shared('archiver')`, which nobody needs here.)
-    """
-    row = connection.execute(
-        "SELECT (extract(epoch FROM clock_timestamp() - stats_reset) * 1000)::bigint FROM pg_stat_archiver"
-    ).fetchone()
-    ago = row[0] if row else None
-    return 0 if ago is None else time.time_ns() // 1_000_000 - int(ago)
 
 
 def one_line(problem: BaseException) -> str:

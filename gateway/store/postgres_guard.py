@@ -65,7 +65,7 @@ def lift(connections: Connections, project_id: int, prefix: str, now: int, calm_
 def full(connections: Connections, ceilings: Sequence[Limit], now: int) -> list[Limit]:
     """See `Store.full`."""
     keys = octets([one.key for one in ceilings])
-    found = {key: (due, until) for key, due, until in connections.run(_STATES, (keys,))}
+    found = {key: (due, until) for key, due, until in connections.run(_STATES, (keys, now))}
     return [one for one in ceilings if not _has_room(one, *found.get(one.key, (0, 0)), now)]
 
 
@@ -80,7 +80,7 @@ def tell_full(connections: Connections, ceiling: Limit, entry: Entry) -> bool:
     )
 
 
-_STATES = "SELECT key, due, until FROM usage WHERE key = ANY (%s)"
+_STATES = "SELECT key, due, until FROM usage WHERE key = ANY (%s) AND at <= latest(%s)"
 
 
 def _has_room(limit: Limit, due: int, until: int, now: int) -> bool:

@@ -20,6 +20,7 @@ def migrate(connection: PooledConnection) -> int:
         return 0
     try:
         with connection.transaction():
+            connection.execute("SET LOCAL statement_timeout = 0")  # whatever the role's is
             connection.execute(_LOCK)
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS migration (number bigint PRIMARY KEY, name text NOT NULL)"

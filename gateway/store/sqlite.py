@@ -21,7 +21,7 @@ import msgspec
 
 from gateway.channels import Channel
 from gateway.clock import AHEAD, Clock, machine_booted_at, system_clock, to_iso
-from gateway.ids import lowest_ulid
+from gateway.ids import lowest_ulid, made_at
 from gateway.projects import Project, ProjectSettings, changed_names
 from gateway.store import (
     ApiKey,
@@ -29,6 +29,7 @@ from gateway.store import (
     Callback,
     Carried,
     Claimed,
+    Collected,
     EndedSend,
     Expected,
     Guesses,
@@ -115,6 +116,7 @@ class SqliteStore:
 
     @property
     def void_before(self) -> int:
+        """Sessions and tokens from before then don't count."""
         return self._booted_at()
 
     @void_before.setter
@@ -231,7 +233,7 @@ class SqliteStore:
             guessed = sqlite_limits.guess_key(guesses, new.destination) if guesses else None
             old, habits, used = _destination(db, new, guessed)
             if guesses:
-                left_at = sqlite_limits.guesses_left_at(used, guesses, new.code_length, new.now)
+                left_at = sqlite_limits.guesses_left_at(used, guesses, new.code_length)
                 if left_at > new.now:
                     return Paused(left_at)
             if not known and old.paused_until > new.now and old.created_at <= new.now + AHEAD:
@@ -369,15 +371,21 @@ class SqliteStore:
 
     def collect(
         self, project_id: int, session_id: str, browser_mac: bytes, now: int, actor: str = "system"
-    ) -> bytes | None:
+    ) -> Collected | None:
         with _writing(self._connection) as db:
             sealed = sqlite_tap.collect(db, project_id, session_id, browser_mac, now, self.void_before)
             if sealed is not None:
                 _announce(db, session_id, now)
                 sqlite_audit.write(db, now, actor, "session.collect", project_id, session_id)
-        return sealed
+        return None if sealed is None else Collected(sealed)
 
-    def spend(self, session_id: str, entry: Entry | None = None) -> bool:
+    def era(self) -> int:
+        """Always the same: what is spent says itself when it was made, and the machine when it booted."""
+        return 0
+
+    def spend(self, session_id: str, era: int, entry: Entry | None = None) -> bool:
+        if era != self.era() or made_at(session_id) < self.void_before:
+            return False
         with _writing(self._connection) as db:
             spent = db.execute("INSERT OR IGNORE INTO spent VALUES (?)", (session_id,)).rowcount == 1
             if spent and entry:
@@ -431,13 +439,11 @@ class SqliteStore:
     # Delivery
 
     def claim(self, now: int, lease: int, channels: Sequence[Channel], most: int) -> list[Claimed]:
-        due = _due(len(channels))
-        if not self._read(
-            due, now + AHEAD, *channels, now, 1
-        ):  # a look that takes no lock: most wake-ups are for others
+        due, asked = _due(len(channels)), (self.void_before, now + AHEAD, *channels, now)
+        if not self._read(due, *asked, 1):  # a look that takes no lock: most wake-ups are for others
             return []
         with _writing(self._connection) as db:
-            rows = db.execute(due, (now + AHEAD, *channels, now, most)).fetchall()
+            rows = db.execute(due, (*asked, most)).fetchall()
             alive = [row for row in rows if row[-2] == "live" and row[-1] > now]
             for row in rows:
                 if row not in alive:
@@ -453,9 +459,8 @@ class SqliteStore:
             for outcome in outcomes:
                 _finish(db, outcome, now)
 
-    def put_right(self, now: int, longest: int, back: int = 0) -> int:
+    def put_right(self, now: int, longest: int) -> int:
         with _writing(self._connection) as db:
-            sqlite_limits.put_back(db, now, back)
             late = now + longest
             over = db.execute(
                 "UPDATE message SET state = 'failed', error = 'the clock was put back', finished_at = ?"
@@ -926,7 +931,8 @@ _DESTINATION = """
         a.chat_id, a.active, (SELECT channel FROM habit WHERE project_id = ?1 AND destination = ?2
         ORDER BY last_used_at DESC LIMIT 1), coalesce(u.due, 0), coalesce(u.until, 0)
     FROM (SELECT 1) LEFT JOIN session s ON s.project_id = ?1 AND s.destination = ?2
-    LEFT JOIN activation a ON a.project_id = ?1 AND a.destination = ?2 LEFT JOIN usage u ON u.key = ?3
+    LEFT JOIN activation a ON a.project_id = ?1 AND a.destination = ?2
+    LEFT JOIN usage u ON u.key = ?3 AND u.at <= ?4
 """
 
 
@@ -934,7 +940,7 @@ def _destination(
     db: sqlite3.Connection, new: NewSession, guessed: bytes | None
 ) -> tuple[_Old, _Habits, tuple[int, int]]:
     """All that is known of a new session's destination, by one look; last, what was guessed there."""
-    row = db.execute(_DESTINATION, (new.project_id, new.destination, guessed)).fetchone()
+    row = db.execute(_DESTINATION, (new.project_id, new.destination, guessed, new.now + AHEAD)).fetchone()
     return _Old(*row[:7]), _Habits(*row[7:10]), row[10:]
 
 
@@ -1036,7 +1042,7 @@ def _due(channels: int) -> str:
             coalesce(s.sealed, o.sealed), coalesce(s.code_length, o.code_length),
             coalesce(s.own_code, o.own_code), m.attempts, m.created_at, a.chat_id, m.given_up, o.provider,
             coalesce(s.browser, ''), coalesce(s.place, ''), s.browser_mac <> x'' AND NOT s.joined,
-            iif(o.id IS NOT NULL, 'live', iif(s.created_at > ?, 'void', s.state)),
+            iif(o.id IS NOT NULL, 'live', iif(s.created_at BETWEEN ? AND ?, s.state, 'void')),
             coalesce(s.expires_at, o.expires_at)
         FROM message m LEFT JOIN session s ON s.id = m.session_id LEFT JOIN manual o ON o.id = m.session_id
         LEFT JOIN activation a ON a.project_id = coalesce(s.project_id, o.project_id)

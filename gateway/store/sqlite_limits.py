@@ -27,7 +27,7 @@ class Over(Exception):
 
 
 Counted = list[bytes | int]
-"""The keys of limits, and what counts against each with one more use."""
+"""The keys of limits, what counts against each with one more use, and when that is."""
 
 
 def charge(db: sqlite3.Connection, toll: Toll | None, now: int) -> None:
@@ -41,50 +41,36 @@ def look(db: sqlite3.Connection, toll: Toll | None, now: int) -> Counted:
     Looked up and then written, under the lock: `RETURNING` would cost as much as both, for its table of results.
     """
     counted: Counted = []
-    if toll is None:
+    if toll is None or not toll.limits:
         return counted
-    rows = db.execute(_look(len(toll.limits)), [limit.key for limit in toll.limits]).fetchall()
-    used = {key: (due, until) for key, due, until in rows}
+    keys = [limit.key for limit in toll.limits]
+    used = {key: (due, until) for key, due, until in db.execute(_look(len(keys)), (now + AHEAD, *keys))}
     for limit in toll.limits:
         due, until = used.get(limit.key, (0, 0))
-        due, until = remembered(due, until, limit, toll, now)
         due = max(due, now) + limit.cost
         if until > now or due - now > (limit.window if toll.proved else limit.soft):
             raise Over(toll, now)
-        counted += (limit.key, due)
+        counted += (limit.key, due, now)
     return counted
 
 
 def has_room(db: sqlite3.Connection, limit: Limit, now: int) -> bool:
     """Whether one more use would fit."""
-    due, until, _ = db.execute(_STATE, (limit.key,)).fetchone() or (0, 0, 0)
+    due, until, _ = _state(db, limit.key, now)
     return bool(until <= now and max(due, now) + limit.cost - now <= limit.window)
 
 
 def count(db: sqlite3.Connection, counted: Counted) -> None:
     """Write down what was looked up in this transaction."""
     if counted:
-        db.execute(_count(len(counted) // 2), counted)
-
-
-def remembered(due: int, until: int, limit: Limit, toll: Toll, now: int) -> tuple[int, int]:
-    """What still counts: not what no use and no block reaches, which is from before the clock was put back."""
-    longest = max(limit.cost, toll.longest)
-    return due if due <= now + limit.window + AHEAD else 0, until if until <= now + longest + AHEAD else 0
-
-
-def put_back(db: sqlite3.Connection, now: int, back: int) -> None:
-    """The clock was put back by so many ms: what is still to be forgotten is as far away as before."""
-    if back:
-        db.execute("UPDATE usage SET due = due - ?, until = max(0, until - ?) WHERE due > ?", (back, back, now))
+        db.execute(_count(len(counted) // 3), counted)
 
 
 def strike(db: sqlite3.Connection, toll: Toll, now: int) -> Refused:
     """Block what is over its limit, twice as long as the last time; what is blocked already stays so."""
     worst = Refused("", now, 0)
     for limit in toll.limits:
-        due, until, strikes = db.execute(_STATE, (limit.key,)).fetchone() or (0, 0, 0)
-        due, until = remembered(due, until, limit, toll, now)
+        due, until, strikes = _state(db, limit.key, now)
         wait = max(due, now) + limit.cost - now - limit.window
         if until <= now and wait <= 0:
             continue
@@ -93,7 +79,7 @@ def strike(db: sqlite3.Connection, toll: Toll, now: int) -> Refused:
         elif until <= now:
             strikes = 1 if until + _CALM < now else strikes + 1
             until = now + max(wait, min(toll.first << min(strikes - 1, 20), toll.longest))
-            db.execute("UPDATE usage SET until = ?, strikes = ? WHERE key = ?", (until, strikes, limit.key))
+            db.execute(_BLOCK, (due, until, strikes, now, limit.key))
         if until > worst.until:
             worst = Refused(limit.whose, until, strikes)
     return worst
@@ -114,9 +100,9 @@ def guess_key(guesses: Guesses, destination: bytes) -> bytes:
     return _GUESSES[guesses.known] + destination
 
 
-def guesses_left_at(used: tuple[int, int], guesses: Guesses, length: int, now: int) -> int:
+def guesses_left_at(used: tuple[int, int], guesses: Guesses, length: int) -> int:
     """From when on one more code may be guessed where so much is `used`: its `due` and `until`."""
-    due, until = (at if at <= now + guesses.window + AHEAD else 0 for at in used)
+    due, until = used
     return max(until, due + guesses.cost(length) - guesses.window)
 
 
@@ -128,8 +114,7 @@ def note_known(db: sqlite3.Connection, guesses: Guesses | None, destination: byt
 
 def is_known(db: sqlite3.Connection, destination: bytes, address: bytes, now: int) -> bool:
     """Whether somebody has logged in to the destination from this address."""
-    row = db.execute(_STATE, (_KNOWN + destination + address,)).fetchone()
-    return row is not None and row[0] > now
+    return _state(db, _KNOWN + destination + address, now)[0] > now
 
 
 def purge(db: sqlite3.Connection, after: bytes, before: int, most: int) -> tuple[int, bytes]:
@@ -148,7 +133,15 @@ def purge(db: sqlite3.Connection, after: bytes, before: int, most: int) -> tuple
     return days + gone, after if gone == most else last
 
 
-_STATE = "SELECT due, until, strikes FROM usage WHERE key = ?"
+def _state(db: sqlite3.Connection, key: bytes, now: int) -> tuple[int, int, int]:
+    """`due`, `until` and `strikes`, as far as they count: what was written later than now is from before the clock
+    was put back, and forgotten."""
+    state: tuple[int, int, int] | None = db.execute(_STATE, (key, now + AHEAD)).fetchone()
+    return state or (0, 0, 0)
+
+
+_STATE = "SELECT due, until, strikes FROM usage WHERE key = ? AND at <= ?"
+_BLOCK = "UPDATE usage SET due = ?, until = ?, strikes = ?, at = ? WHERE key = ?"
 _NOTE = """
     INSERT INTO usage (key, due) VALUES (?1, ?2)
     ON CONFLICT (key) DO UPDATE SET due = excluded.due WHERE due < excluded.due - ?3
@@ -157,11 +150,15 @@ _NOTE = """
 
 @cache
 def _count(limits: int) -> str:
-    marks = ", ".join(["(?, ?)"] * limits)
-    return f"INSERT INTO usage (key, due) VALUES {marks} ON CONFLICT (key) DO UPDATE SET due = excluded.due"  # noqa: S608
+    return f"""
+        INSERT INTO usage (key, due, at) VALUES {", ".join(["(?, ?, ?)"] * limits)}
+        ON CONFLICT (key) DO UPDATE SET due = excluded.due, at = excluded.at,
+            until = iif(at <= excluded.at + {AHEAD}, until, 0)
+    """  # noqa: S608 - marks and a number of ours
 
 
 @cache
 def _look(limits: int) -> str:
     """`IN` would make a table of the keys."""
-    return " UNION ALL ".join(["SELECT key, due, until FROM usage WHERE key = ?"] * limits)
+    one = "SELECT key, due, until FROM usage WHERE at <= ?1 AND key = ?"  # numbered on from 1 by SQLite
+    return " UNION ALL ".join([one] * limits)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from tests.faults import ground
 from tests.faults.clock import JumpingClock
@@ -52,55 +52,51 @@ class Stage:
 
 @dataclass(frozen=True)
 class Act:
-    """`doubles`: a provider's yes may be lost by it, so that its message goes out again; `expires`: the clock
-    jumps, so that what is good for minutes may be over; `forgets`: the store's last commits are lost by it, and so
-    what is from before it is void (docs/architecture.md)."""
+    """What it may do to logins, all of it told in docs/architecture.md; whatever else happens to them is a defect.
+
+    `doubles`: who has asked a provider does not learn, or write down, that it said yes, and its message goes out
+    again: by their own end (or stop), or by a cut of the network. `expires`: the clock jumps, so that what was
+    begun before is over, and what is begun meanwhile will be. `forgets`: the store's last commits are lost, and
+    what is from before is void. `breaks`: requests are not answered. `hides`: nobody knows what became of those
+    that are answered 503.
+    """
 
     name: str
     does: Callable[[Stage], None]
-    doubles: bool = False
+    doubles: Literal["", "end", "cut"] = ""
     expires: bool = False
     forgets: bool = False
+    breaks: bool = False
+    hides: bool = False
 
 
 def acts(stage: Stage) -> Iterator[Act]:
     """Those that can be played on this stage."""
-    yield Act("web: a worker is killed", _kill_worker)
-    yield Act("web: its master is killed", _kill_master)
-    yield Act("web: all of it is killed", lambda stage: _kill(stage, "web"))
-    yield Act("bot: killed", lambda stage: _kill(stage, "bot"), doubles=True)
+    yield Act("web: a worker is killed", _kill_worker, breaks=True)
+    yield Act("web: its master is killed", _kill_master, breaks=True)
+    yield Act("web: all of it is killed", lambda stage: _kill(stage, "web"), breaks=True)
+    yield Act("bot: killed", lambda stage: _kill(stage, "bot"), doubles="end")
     yield Act("web: a worker is stopped", lambda stage: _stop(stage, _a_worker(stage)))
-    yield Act("bot: stopped", lambda stage: _stop(stage, stage.servers.pid("bot")), doubles=True)
+    yield Act("bot: stopped", lambda stage: _stop(stage, stage.servers.pid("bot")), doubles="end")
     yield Act("provider: 503", lambda stage: _moody(stage, "busy"))
     yield Act("provider: slow", lambda stage: _moody(stage, "slow"))
     yield Act("provider: breaks connections off", lambda stage: _moody(stage, "rude"))
     yield Act("Bot API: away", _bot_api_away)
     yield Act("clock: 3 h ahead", lambda stage: _jump(stage, 3 * 3600), expires=True)
     yield Act("clock: 3 h behind", lambda stage: _jump(stage, -3 * 3600), expires=True)
-    yield Act("clock: 20 s ahead", lambda stage: _jump(stage, 20), expires=True)
+    yield Act("clock: 20 s ahead", lambda stage: _jump(stage, 20))
     if stage.disk:
         yield Act("disk: full", _full)
     if ground.has_network():
-        yield Act("network: no provider", lambda stage: _cut(stage, stage.sender_port), doubles=True)
+        yield Act("network: no provider", lambda stage: _cut(stage, stage.sender_port), doubles="cut")
         yield Act("network: no web", lambda stage: _cut(stage, stage.web_port))
     if stage.postgres:
-        yield Act("PostgreSQL: restarted (fast)", lambda stage: _restart(stage, signal.SIGINT), doubles=True)
-        yield Act(
-            "PostgreSQL: restarted (immediate)",
-            lambda stage: _restart(stage, signal.SIGQUIT),
-            doubles=True,
-            expires=True,
-            forgets=True,
-        )
-        yield Act(
-            "PostgreSQL: killed",
-            lambda stage: _restart(stage, signal.SIGKILL),
-            doubles=True,
-            expires=True,
-            forgets=True,
-        )
+        yield Act("PostgreSQL: restarted (fast)", lambda stage: _restart(stage, signal.SIGINT))
+        yield Act("PostgreSQL: restarted (immediate)", lambda stage: _restart(stage, signal.SIGQUIT), forgets=True)
+        yield Act("PostgreSQL: killed", lambda stage: _restart(stage, signal.SIGKILL), forgets=True)
+        yield Act("PostgreSQL: stopped", _stop_postgres, hides=True)
         if ground.has_network():
-            yield Act("network: no PostgreSQL", lambda stage: _cut(stage, _postgres(stage).port), doubles=True)
+            yield Act("network: no PostgreSQL", lambda stage: _cut(stage, _postgres(stage).port), hides=True)
 
 
 def left_out(stage: Stage) -> list[str]:
@@ -135,17 +131,16 @@ def _kill_worker(stage: Stage) -> None:
 
 
 def _all_work(stage: Stage) -> bool:
-    return len(workers(stage.servers.pid("web"))) == int(stage.servers.environment["WEB_WORKERS"])
+    return len(children(stage.servers.pid("web"))) == int(stage.servers.environment["WEB_WORKERS"])
 
 
 def _a_worker(stage: Stage) -> int:
-    return stage.chance.choice(until(lambda: workers(stage.servers.pid("web")), "web has a worker"))
+    return stage.chance.choice(until(lambda: children(stage.servers.pid("web")), "web has a worker"))
 
 
-def workers(master: int) -> list[int]:
-    """granian's worker processes."""
-    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-    return [int(child) for child in children]
+def children(parent: int) -> list[int]:
+    """Its processes, such as granian's workers."""
+    return [int(child) for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
 def _stop(stage: Stage, pid: int) -> None:
@@ -153,8 +148,7 @@ def _stop(stage: Stage, pid: int) -> None:
     try:
         time.sleep(stage.seconds)
     finally:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+        _signal(pid, signal.SIGCONT)
 
 
 def _moody(stage: Stage, mood: Mood) -> None:
@@ -211,6 +205,23 @@ def _restart(stage: Stage, number: signal.Signals) -> None:
     server.stop(kill=number is not signal.SIGINT)
     time.sleep(RESTARTED_AFTER)
     start_again(server)
+
+
+def _stop_postgres(stage: Stage) -> None:
+    """All of it: what is connected answers nothing, and nobody new is."""
+    pids = [_postgres(stage).pid, *children(_postgres(stage).pid)]
+    for pid in pids:
+        _signal(pid, signal.SIGSTOP)
+    try:
+        time.sleep(stage.seconds)
+    finally:
+        for pid in pids:
+            _signal(pid, signal.SIGCONT)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def start_again(server: Postgres) -> None:

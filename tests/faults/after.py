@@ -1,16 +1,14 @@
 """What the store itself says once all is over: is it whole, and is every state in it true?"""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from importlib import import_module
 from typing import Any
 
-from tests.faults.logins import Login
+from tests.faults.logins import Anew, Login
 from tests.faults.provider import Sender
 from tests.faults.table import Played
-
-FORGETS = 3.0  # seconds of commits that PostgreSQL has not yet put on the disk, at most
 
 Ask = Callable[[str], list[tuple[Any, ...]]]
 
@@ -47,7 +45,6 @@ def untruths(url: str, logins: list[Login], sender: Sender, played: list[Played]
 
     What was written in the last moments before the store forgot (`Act.forgets`) may be missing.
     """
-    forgot = [one for one in played if one.act.forgets]
     ask = asker(url)
     if url.startswith("sqlite") and (said := ask("PRAGMA integrity_check")) != [("ok",)]:
         yield f"integrity_check: {said}"
@@ -57,10 +54,10 @@ def untruths(url: str, logins: list[Login], sender: Sender, played: list[Played]
         if state in ("sent", "delivered") and number not in sender.taken:
             yield f"message {number} is noted as {state}, and the provider never had it"
     known = {number for (number,) in ask("SELECT id FROM message")}
+    asked = {login.phone: login.created for login in logins}
     for number in sender.taken.keys() - known:
-        if any(one.is_near(at, FORGETS) for one in forgot for at in sender.taken[number]):
-            continue
-        yield f"the provider had message {number}, which is not in the store"
+        if not any(one.forgot(at) for one in played for at in asked[sender.to[number]]):
+            yield f"the provider had message {number}, which is not in the store"
     accepted: dict[str, int] = {row[0]: row[1] for row in ask(_DONE.format("check"))}
     verified: dict[str, int] = {row[0]: row[1] for row in ask(_DONE.format("verify"))}
     for what, counts in (("code was accepted", accepted), ("token was exchanged", verified)):
@@ -73,10 +70,26 @@ def untruths(url: str, logins: list[Login], sender: Sender, played: list[Played]
     used = {session_id for (session_id,) in ask("SELECT id FROM session WHERE state = 'used'")}
     spent = {session_id for (session_id,) in ask("SELECT session_id FROM spent")}
     for login in logins:
-        if any(one.touches(login, FORGETS) for one in forgot):
-            continue
-        for session_id in login.accepted:
+        for session_id, at in login.accepted.items():
+            if any(one.forgot(at) for one in played):
+                continue
             if session_id not in accepted:
                 yield f"session {session_id}: a person was told that the code is right, the audit log was not"
-        if login.verified and not (login.verified in used and login.verified in spent):
+        noted = login.verified in used and login.verified in spent
+        if login.verified and not noted and not any(one.forgot(login.ended) for one in played):
             yield f"session {login.verified}: a person is logged in, and the store has forgotten it"
+        for anew in login.anew:
+            if (
+                anew.verb in ("check", "verify")
+                and (anew.lost or anew.unsure)
+                and not _did_happen(anew, accepted, verified, played)
+            ):
+                yield f"session {anew.session_id}: {anew.verb} was refused, and had not been granted before"
+
+
+def _did_happen(
+    anew: Anew, accepted: Mapping[str, int], verified: Mapping[str, int], played: list[Played]
+) -> bool:
+    """Whether the answer that was lost had told that it is done; or what it asked for had become void."""
+    done = {"check": accepted, "verify": verified}.get(anew.verb, {})
+    return anew.session_id in done or any(one.voids(anew.since, anew.until) for one in played)

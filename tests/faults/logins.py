@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,32 +25,68 @@ class GoneAway(Exception):
 
 @dataclass
 class Answer:
-    """What was answered in the end; `lost`: an earlier answer to the same request may be lost."""
+    """What was answered in the end; `lost` and `unsure` as in `Anew`."""
 
     status: int
     body: dict[str, Any]
     lost: bool
+    unsure: list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Anew:
+    """Why a person had to begin anew: what was asked last (`wait`: for a code) and `why` it came to nothing, of a
+    session that was there from `since` until `until`; `lost`: an earlier answer to the same request was;
+    `unsure`: when those were sent and answered that said 503."""
+
+    verb: str
+    why: str
+    session_id: str
+    since: float
+    until: float
+    lost: bool = False
+    unsure: Sequence[tuple[float, float]] = ()
+
+    def __str__(self) -> str:
+        return f"{self.verb}: {self.why}{' (an answer was lost)' if self.lost else ''}"
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A request that was sent and not answered: when it was sent, and when and how that showed."""
+
+    verb: str
+    sent: float
+    missed: float
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.verb} was not answered within {self.missed - self.sent:.1f} s: {self.how}"
 
 
 @dataclass
 class Login:
-    """What became of one."""
+    """What became of one. Times are monotonic."""
 
     number: int
     began: float = 0.0
     ended: float = 0.0
     done: bool = False
     asked_again: int = 0
-    anew: list[str] = field(default_factory=list)
-    """Why the person had to begin anew, each time."""
+    anew: list[Anew] = field(default_factory=list)
+    lost: list[Lost] = field(default_factory=list)
     why: str = ""
-    accepted: list[str] = field(default_factory=list)
-    """Sessions whose code was accepted, as the person was told."""
+    created: list[float] = field(default_factory=list)
+    """When a session was asked for, each time: a message is made then, or never."""
+    accepted: dict[str, float] = field(default_factory=dict)
+    """Sessions whose code was accepted, and when the person was told."""
     verified: str = ""
-    tokens_refused: list[tuple[float, float]] = field(default_factory=list)
-    """From when until when a code was entered, and its verify token refused, with no answer about it lost."""
     twice: int = 0
     """Right codes accepted once more than once."""
+
+    @property
+    def phone(self) -> str:
+        return f"+7952{self.number}"
 
     @property
     def took(self) -> float:
@@ -72,20 +109,28 @@ class Client:
     async def ask(self, verb: str, fields: dict[str, Any], keys: dict[str, str] = PUBLIC) -> Answer:
         """The answer, asked for again while there is none, or 502 to 504. Raises `GoneAway`."""
         lost = False
+        unsure: list[tuple[float, float]] = []
         while True:
             wait = AGAIN_AFTER
-            sent = False
+            sent = 0.0
             try:
                 async with asyncio.timeout(ANSWER_WITHIN):
+                    if self._streams and self._streams[0].at_eof():
+                        self.close()  # ended while nothing was asked: nobody reads what is written there
                     if self._streams is None:
                         self._streams = await asyncio.open_connection("127.0.0.1", self._port)
-                    sent = True
+                    sent = time.monotonic()
+                    if verb == "create":
+                        self._login.created.append(sent)
                     status, headers, body = await self._exchange(verb, fields, keys)
                 if status not in (502, 503, 504):
-                    return Answer(status, json.loads(body), lost)
+                    return Answer(status, json.loads(body), lost, unsure)
+                unsure.append((sent, time.monotonic()))
                 wait = float(headers.get("retry-after", AGAIN_AFTER))
-            except (OSError, TimeoutError, asyncio.IncompleteReadError):
-                lost = lost or sent
+            except (OSError, TimeoutError, asyncio.IncompleteReadError) as problem:
+                if sent:
+                    lost = True
+                    self._login.lost.append(Lost(verb, sent, time.monotonic(), type(problem).__name__))
                 self.close()
             self._login.asked_again += 1
             if time.monotonic() + wait > self._until:
@@ -134,15 +179,14 @@ async def log_in(login: Login, port: int, sender: Sender, patience: float = PATI
 
 async def _try(login: Login, client: Client, port: int, sender: Sender, until: float) -> None:
     """From the phone to the verified contact; where it comes to nothing, `anew` says why."""
-    phone = f"+7952{login.number}"
-    seen = sender.seen(phone)
+    phone = login.phone
+    seen, since = sender.seen(phone), time.monotonic()
     created = await client.ask("create", {"to": phone, "type": "sms"})
     if created.status != 200:
-        await _anew(login, until, "create", created)
+        await _anew(login, until, "create", created, "", since)
         return
     session_id = created.body["session_id"]
-    began = time.monotonic()
-    token = await _enter(login, client, port, sender, session_id, phone, seen, until)
+    token = await _enter(login, client, port, sender, session_id, since, phone, seen, until)
     if not token:
         return
     verified = await client.ask("verify", {"verify_token": token}, SECRET)
@@ -150,20 +194,26 @@ async def _try(login: Login, client: Client, port: int, sender: Sender, until: f
         assert verified.body["to"] == phone, verified.body
         login.done, login.verified = True, session_id
         return
-    if not verified.lost:
-        login.tokens_refused.append((began, time.monotonic()))
-    await _anew(login, until, "verify", verified)
+    await _anew(login, until, "verify", verified, session_id, since)
 
 
 async def _enter(
-    login: Login, client: Client, port: int, sender: Sender, session_id: str, phone: str, seen: int, until: float
+    login: Login,
+    client: Client,
+    port: int,
+    sender: Sender,
+    session_id: str,
+    since: float,
+    phone: str,
+    seen: int,
+    until: float,
 ) -> str:
     """Enter the newest code as it comes; the verify token, or "" where the session is over."""
     while True:
         try:
             codes = await sender.newer(phone, seen, min(CODE_WITHIN, until - time.monotonic()))
         except TimeoutError:
-            login.anew.append("no code came")
+            login.anew.append(Anew("wait", "no code came", session_id, since, time.monotonic()))
             if time.monotonic() > until:
                 raise GoneAway("no code came") from None
             return ""
@@ -175,21 +225,21 @@ async def _enter(
             other.close()
             accepted = [answer for answer in both if answer.status == 200]
             login.twice += max(0, len(accepted) - 1)
-            answer = accepted[0] if accepted else max(both, key=lambda one: one.lost)
+            answer = accepted[0] if accepted else max(both, key=lambda one: (one.lost, len(one.unsure)))
         else:
             answer = await client.ask("check", fields)
         if answer.status == 200:
-            login.accepted.append(session_id)
+            login.accepted[session_id] = time.monotonic()
             token: str = answer.body["verify_token"]
             return token
         if answer.body.get("sys_message") != WrongCode.sys_message:
-            await _anew(login, until, "check", answer)
+            await _anew(login, until, "check", answer, session_id, since)
             return ""
 
 
-async def _anew(login: Login, until: float, verb: str, answer: Answer) -> None:
-    why = "the answer was lost" if answer.lost else answer.body.get("sys_message", answer.status)
-    login.anew.append(f"{verb}: {why}")
+async def _anew(login: Login, until: float, verb: str, answer: Answer, session_id: str, since: float) -> None:
+    why = str(answer.body.get("sys_message", answer.status))
+    login.anew.append(Anew(verb, why, session_id, since, time.monotonic(), answer.lost, answer.unsure))
     if time.monotonic() > until:
         raise GoneAway(why)
     await asyncio.sleep(AGAIN_AFTER * 5)

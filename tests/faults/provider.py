@@ -12,12 +12,13 @@ _ANSWER = b"HTTP/1.1 %s\r\ncontent-length: 0\r\n%s\r\n"
 
 
 class Sender:
-    """`taken`: when it said yes to which message; `lose`: so many it loses, in spite of it."""
+    """`taken`: when it said yes to which message; `to`: its phone; `lose`: so many it loses, in spite of it."""
 
     def __init__(self, lose: int = 0) -> None:
         self._lose = lose
         self.mood: Mood = "well"
         self.taken: dict[int, list[float]] = defaultdict(list)
+        self.to: dict[int, str] = {}
         self.refused = 0
         self._codes: dict[str, list[str]] = defaultdict(list)
         self._news: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -64,5 +65,6 @@ class Sender:
             self._lose -= 1
             return
         self.taken[int(body["message_id"])].append(time.monotonic())
+        self.to[int(body["message_id"])] = body["to"]
         self._codes[body["to"]].append(body["code"])
         self._news[body["to"]].set()

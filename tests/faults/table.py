@@ -5,13 +5,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.faults.acts import Act
-from tests.faults.logins import Login
+from tests.faults.logins import Anew, Login
 from tests.faults.provider import Sender
 
 CALM = "(no fault)"
-AFTER = 1.0  # seconds after a fault that still count as its
-NOTED_WITHIN = 2.0  # seconds between a provider's yes and our note of it, on a busy machine
-LATE = 3.0  # seconds until the sender has read what a process wrote before its end
+AFTER = 1.0  # seconds after a fault in which logins still count as its
+READ_WITHIN = 0.5  # seconds until what a process wrote before its end is read and answered, on a busy machine
+NOTED_WITHIN = 1.0  # seconds from a provider's yes to our note of it, likewise
+SENT_AGAIN_WITHIN = 3.0  # seconds after a cut until the kernel sends again what was lost in it
+FORGETS = 1.0  # seconds of commits that PostgreSQL may not yet have put on the disk (docs/postgresql.md)
+COOLDOWN = 60.0  # seconds in which a session's code is not sent again
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,33 @@ class Played:
     began: float
     ended: float
 
-    def touches(self, login: Login, before: float = 0.0) -> bool:
-        return login.began < self.ended + AFTER and login.ended > self.began - before
+    def touches(self, login: Login) -> bool:
+        """For the table: of which fault this login tells."""
+        return login.began < self.ended + AFTER and login.ended > self.began
 
-    def is_near(self, at: float, before: float) -> bool:
-        return self.began - before <= at <= self.ended + LATE
+    def voids(self, since: float, until: float) -> bool:
+        """Whether it ended, by right, what was begun at `since` and refused at `until`."""
+        if self.act.forgets:
+            return since <= self.ended and until >= self.began
+        return self.act.expires and (since <= self.began <= until or since <= self.ended <= until)
+
+    def doubles(self, at: float) -> bool:
+        """Whether a provider's yes of that moment may have come to nobody, or to nothing."""
+        if self.act.doubles == "end":
+            return self.began - NOTED_WITHIN <= at <= self.began + READ_WITHIN
+        return self.act.doubles == "cut" and self.began - READ_WITHIN <= at <= self.ended + SENT_AGAIN_WITHIN
+
+    def forgot(self, at: float) -> bool:
+        """Whether a commit of that moment may be lost."""
+        return self.act.forgets and self.began - FORGETS <= at <= self.began + READ_WITHIN
+
+    def broke(self, sent: float, missed: float) -> bool:
+        """Whether a request may have gone without its answer."""
+        return self.act.breaks and sent <= self.ended and missed >= self.began
+
+    def hid(self, anew: Anew) -> bool:
+        """Whether what was asked for, and answered 503, may have been done."""
+        return self.act.hides and any(sent <= self.ended and at >= self.began for sent, at in anew.unsure)
 
 
 def print_table(logins: Sequence[Login], played: Sequence[Played], sender: Sender) -> None:
@@ -40,7 +65,7 @@ def print_table(logins: Sequence[Login], played: Sequence[Played], sender: Sende
     for name in [*times, CALM]:
         print(_row(name, times[name], by_name[name], doubled[name]))
     print(_row("all", len(played), list(logins), sum(doubled.values())))
-    for why, count in Counter(why for login in logins for why in login.anew).most_common():
+    for why, count in Counter(str(one) for login in logins for one in login.anew).most_common():
         print(f"  begun anew {count} times: {why}")
     for why, count in Counter(login.why for login in logins if not login.done).most_common():
         print(f"  failed {count} times: {why}")
@@ -64,15 +89,37 @@ def broken(logins: Sequence[Login], played: Sequence[Played], sender: Sender) ->
             yield f"login {login.number}: its code was accepted {login.twice + 1} times"
         if not login.done:
             yield f"login {login.number} failed: {login.why}"
-        for got, refused in login.tokens_refused:
-            if not any(one.act.expires and one.began <= refused and got <= one.ended for one in played):
-                yield f"login {login.number}: its verify token was refused"
-        if "no code came" in login.anew and not any(one.touches(login) for one in played):
-            yield f"login {login.number}: a message was lost"
-    for number, takings in sender.taken.items():
+        for lost in login.lost:
+            if not any(one.broke(lost.sent, lost.missed) for one in played):
+                yield f"login {login.number}: {lost}, {_at(lost.sent, played)}"
+        for number, anew in enumerate(login.anew):
+            if not _is_explained(anew, login.anew[:number], played):
+                what = "a message was lost" if anew.verb == "wait" else f"refused without a reason: {anew}"
+                yield f"login {login.number}: {what}, {_at(anew.until, played)}"
+    for message, takings in sender.taken.items():
         for at in takings[:-1]:
-            if not any(one.act.doubles and one.is_near(at, NOTED_WITHIN) for one in played):
-                yield f"message {number} was sent twice, {_nearest(at, played)} being the nearest fault"
+            if not any(one.doubles(at) for one in played):
+                yield f"message {message} was sent twice, {_at(at, played)}"
+
+
+def _is_explained(anew: Anew, before: Sequence[Anew], played: Sequence[Played]) -> bool:
+    """A session is over only where a fault voids it, or by the code whose answer was lost, or unsure: `broken`
+    asks by what, and `untruths` whether it was accepted.
+
+    Who waits in vain asks for another code, and may have to wait for that.
+    """
+    if anew.verb == "create":
+        return any(one.verb == "wait" and anew.until - one.since < COOLDOWN for one in before)
+    return anew.lost or any(one.voids(anew.since, anew.until) or one.hid(anew) for one in played)
+
+
+def _at(at: float, played: Sequence[Played]) -> str:
+    """A moment, by the faults around it."""
+    begun = [one for one in played if one.began <= at]
+    if not begun:
+        return "before all faults"
+    last = begun[-1]
+    return f"{at - last.began:.1f} s into, or after, {last.act.name} ({last.ended - last.began:.1f} s)"
 
 
 def _whose(login: Login, played: Sequence[Played]) -> str:
@@ -80,6 +127,4 @@ def _whose(login: Login, played: Sequence[Played]) -> str:
 
 
 def _nearest(at: float, played: Sequence[Played]) -> str:
-    near = [one for one in played if one.is_near(at, NOTED_WITHIN)]
-    best = next((one for one in near if one.act.doubles), near[0] if near else None)
-    return best.act.name if best else CALM
+    return next((one.act.name for one in played if one.doubles(at)), CALM)

@@ -219,13 +219,14 @@ def signature(data: bytes) -> None:
 class _Spent:
     """The store, as far as challenges need it."""
 
-    void_before = 0
-
     def __init__(self) -> None:
         self.ids: set[str] = set()
 
-    def spend(self, id: str) -> bool:
-        fresh = id not in self.ids
+    def era(self) -> int:
+        return 0
+
+    def spend(self, id: str, era: int) -> bool:
+        fresh = era == self.era() and id not in self.ids
         self.ids.add(id)
         return fresh
 

@@ -2,7 +2,17 @@
 --
 -- Rows that a login inserts and then updates leave room on their page (fillfactor), so that the update touches no
 -- index (HOT), and are vacuumed long before a fifth of the table is dead. Ids are ULIDs, compared byte by byte.
--- Nothing is UNLOGGED: a crash would empty such a table, while what stands beside it in one transaction stayed.
+-- But for `incarnation` nothing is UNLOGGED: a crash would empty such a table, while what stands beside it in one
+-- transaction stayed.
+
+-- A crash of the server takes the last commits with it, a "used" among them. It also empties this table, as does
+-- whatever else may lack the last commits (a standby that is promoted, a backup), and an orderly restart does not.
+-- So what is not of the `era` that stands here is void, and where none does, a new one begins before anything new is
+-- written (`begin_anew`). No clock has a say in it, nor what a client knows, who may be behind a pooler.
+CREATE UNLOGGED TABLE incarnation (
+    era bigint NOT NULL
+);
+INSERT INTO incarnation VALUES (pg_current_xact_id()::text::bigint);
 
 CREATE TABLE meta (
     name text PRIMARY KEY,
@@ -44,6 +54,7 @@ CREATE TABLE session (
     place text NOT NULL,
     joined boolean NOT NULL,
     prefix text NOT NULL,
+    era bigint NOT NULL,
     PRIMARY KEY (project_id, destination)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
@@ -185,7 +196,8 @@ CREATE TABLE usage (
     key bytea PRIMARY KEY,
     due bigint NOT NULL,
     until bigint NOT NULL DEFAULT 0,
-    strikes bigint NOT NULL DEFAULT 0
+    strikes bigint NOT NULL DEFAULT 0,
+    at bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
 CREATE TABLE audit (

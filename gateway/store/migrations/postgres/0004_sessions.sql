@@ -2,13 +2,32 @@
 -- each step in it.
 --
 -- Locks are taken in one order: the destination (advisory), its session row, then what is counted, messages, and
--- last of all the lock of events. `_void`: sessions from before then don't count.
+-- last of all the lock of events.
 
--- When what is there by now can have been made at the latest, the clocks of our machines being a minute apart at most
--- (gateway.clock.AHEAD): what is later is from before a clock was put back.
-CREATE FUNCTION latest(_now bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
-    SELECT _now + 60000
+-- The era after a crash; numbers that were given before, and forgotten, are not given again. Nobody has come further
+-- than this by then, and it is on the disk before anybody is answered, lest a second crash forget the numbers' leap.
+CREATE FUNCTION begin_anew() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    _era bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(1802462057, 0);
+    SELECT era INTO _era FROM incarnation;
+    IF FOUND THEN
+        RETURN _era;
+    END IF;
+    PERFORM set_config('synchronous_commit', 'on', true);
+    -- Far more than are given in a second.
+    PERFORM setval(number, nextval(number) + 100000)
+        FROM unnest(ARRAY[pg_get_serial_sequence('message', 'id'), pg_get_serial_sequence('event', 'number')]) AS number;
+    INSERT INTO incarnation VALUES (pg_current_xact_id()::text::bigint) RETURNING era INTO _era;
+    RETURN _era;
+END $$;
+
+CREATE FUNCTION this_era() RETURNS bigint LANGUAGE sql AS $$
+    SELECT coalesce((SELECT era FROM incarnation), begin_anew())
 $$;
+
+ALTER TABLE session ALTER era SET DEFAULT this_era();  -- for what `kodgate copy` brings over
 
 -- Nobody else creates, sends or activates for this destination until the commit.
 CREATE FUNCTION hold_destination(_project_id bigint, _destination bytea) RETURNS void LANGUAGE sql AS $$
@@ -22,6 +41,9 @@ $$;
 CREATE FUNCTION announce(_session_ids text[], _now bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF cardinality(_session_ids) > 0 THEN
+        IF NOT EXISTS (SELECT FROM incarnation) THEN
+            PERFORM begin_anew();
+        END IF;
         PERFORM pg_advisory_xact_lock(1802462055, 0);
         INSERT INTO event (session_id, at) SELECT id, _now FROM unnest(_session_ids) AS id;
         PERFORM wake();
@@ -67,7 +89,7 @@ BEGIN
             ) ORDER BY m.id) FROM message AS m WHERE m.session_id = s.id), '[]')
     )::text
     FROM session AS s LEFT JOIN activation AS a ON a.project_id = s.project_id AND a.destination = s.destination
-    WHERE s.id = _id);
+    WHERE s.id = _id AND s.era = (SELECT era FROM incarnation));
 END $$;
 
 CREATE FUNCTION favourite(_project_id bigint, _destination bytea, _most_used boolean) RETURNS text
@@ -129,7 +151,7 @@ END $$;
 CREATE FUNCTION open_session_1(
     _id text, _project_id bigint, _destination bytea, _sealed bytea, _code_mac bytea, _code_length bigint,
     _kind text, _lang text, _browser text, _attempts bigint, _now bigint, _expires_at bigint, _browser_mac bytea,
-    _place text, _actor text, _prefix text, _void bigint,
+    _place text, _actor text, _prefix text,
     _orders boolean, _allowed text[], _wanted text, _default text, _cooldown bigint, _most_used boolean,
     _hold boolean, _parks boolean, _discreet boolean,
     _ceiling_channels text[], _ceiling_keys bytea[], _ceiling_costs bigint[], _ceiling_bounds bigint[],
@@ -150,8 +172,10 @@ BEGIN
     SELECT s.id, s.state, s.expires_at, s.created_at, s.paused_until, s.browser_mac, s.joined, a.chat_id, a.active,
         (SELECT h.channel FROM habit AS h WHERE h.project_id = _project_id AND h.destination = _destination
             ORDER BY h.last_used_at DESC LIMIT 1) AS last_channel,
-        (SELECT greatest(u.until, u.due + _guess_cost - _guess_window) FROM usage AS u WHERE u.key = _guess_key)
-            AS guesses_at
+        (SELECT greatest(u.until, u.due + _guess_cost - _guess_window) FROM usage AS u
+            WHERE u.key = _guess_key AND u.at <= latest(_now))
+            AS guesses_at,
+        s.era, (SELECT i.era FROM incarnation AS i) AS this_era
         INTO _old
         FROM (SELECT) AS one
         LEFT JOIN session AS s ON s.project_id = _project_id AND s.destination = _destination
@@ -167,7 +191,8 @@ BEGIN
     last_channel := _old.last_channel;
     outcome := 'fresh';
     _current := _id;
-    IF _old.state = 'live' AND _old.expires_at > _now AND _old.created_at BETWEEN _void AND latest(_now) THEN
+    IF _old.state = 'live' AND _old.expires_at > _now AND _old.created_at <= latest(_now) AND _old.era = _old.this_era
+    THEN
         -- Once more, and held: nobody uses it up until it is decided whether somebody joins.
         SELECT s.id, s.browser_mac, s.joined, s.paused_until INTO _live FROM session AS s
             WHERE s.id = _old.id AND s.state = 'live' FOR UPDATE;
@@ -180,15 +205,17 @@ BEGIN
     BEGIN
         IF outcome = 'fresh' THEN
             INSERT INTO session (project_id, destination, id, sealed, code_mac, code_length, kind, lang, browser,
-                state, attempts_left, strikes, paused_until, created_at, expires_at, browser_mac, place, joined, prefix)
+                state, attempts_left, strikes, paused_until, created_at, expires_at, browser_mac, place, joined, prefix,
+                era)
             VALUES (_project_id, _destination, _id, _sealed, _code_mac, _code_length, _kind, _lang, _browser,
-                'live', _attempts, 0, 0, _now, _expires_at, _browser_mac, _place, false, _prefix)
+                'live', _attempts, 0, 0, _now, _expires_at, _browser_mac, _place, false, _prefix,
+                coalesce(_old.this_era, begin_anew()))
             ON CONFLICT (project_id, destination) DO UPDATE SET id = excluded.id, sealed = excluded.sealed,
                 code_mac = excluded.code_mac, code_length = excluded.code_length, own_code = NULL,
                 lang = excluded.lang, browser = excluded.browser, state = 'live',
                 attempts_left = excluded.attempts_left, created_at = excluded.created_at,
                 expires_at = excluded.expires_at, browser_mac = excluded.browser_mac, place = excluded.place,
-                joined = false, prefix = excluded.prefix,
+                joined = false, prefix = excluded.prefix, era = excluded.era,
                 paused_until = CASE WHEN session.created_at > latest(_now) THEN 0 ELSE session.paused_until END;
         END IF;
         IF _orders THEN
@@ -246,7 +273,7 @@ END $$;
 -- `outcome`: NULL where no such session lives, 'over' a limit, else as `queue_message_1` says.
 CREATE FUNCTION queue_1(
     _project_id bigint, _id text, _channel text, _now bigint, _cooldown bigint, _mac bytea, _sealed bytea,
-    _length bigint, _parks boolean, _actor text, _void bigint, _keys bytea[], _costs bigint[], _bounds bigint[],
+    _length bigint, _parks boolean, _actor text, _keys bytea[], _costs bigint[], _bounds bigint[],
     OUT outcome text, OUT shown text
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -258,8 +285,8 @@ BEGIN
         RETURN;
     END IF;
     PERFORM at_ease(), hold_destination(_project_id, _destination);
-    PERFORM 1 FROM session WHERE id = _id AND state = 'live' AND expires_at > _now AND created_at BETWEEN _void AND latest(_now)
-        FOR UPDATE;
+    PERFORM 1 FROM session WHERE id = _id AND state = 'live' AND expires_at > _now AND created_at <= latest(_now)
+        AND era = (SELECT i.era FROM incarnation AS i) FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -285,12 +312,12 @@ END $$;
 -- A project's codes are compared one after the other: of many guesses at once, no more are compared than its limits
 -- let through. (They have one row in common anyhow, the project's own limit.)
 CREATE FUNCTION try_code_1(
-    _project_id bigint, _id text, _macs bytea[], _now bigint, _first bigint, _longest bigint, _void bigint,
+    _project_id bigint, _id text, _macs bytea[], _now bigint, _first bigint, _longest bigint,
     _known boolean, _actor text, _keys bytea[], _costs bigint[], _bounds bigint[],
     _guess_tag bytea, _guess_costs bigint[], _guess_window bigint,
     _known_tag bytea, _address bytea, _known_for bigint, _grain bigint,
     OUT outcome text, OUT remaining bigint, OUT contact bytea, OUT carrier text, OUT ends bigint,
-    OUT whom bytea, OUT digits bigint
+    OUT whom bytea, OUT digits bigint, OUT era bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
     _state text;
@@ -298,10 +325,10 @@ DECLARE
     _over boolean;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true), pg_advisory_xact_lock(1802462056, (_project_id % 2147483647)::int);
-    SELECT s.paused_until, s.destination, s.code_length, s.paused_until <= _now OR _known
-        INTO ends, whom, digits, _open
+    SELECT s.paused_until, s.destination, s.code_length, s.era, s.paused_until <= _now OR _known
+        INTO ends, whom, digits, era, _open
         FROM session AS s WHERE s.id = _id AND s.project_id = _project_id AND s.state = 'live'
-            AND s.expires_at > _now AND s.created_at BETWEEN _void AND latest(_now);
+            AND s.expires_at > _now AND s.created_at <= latest(_now) AND s.era = (SELECT i.era FROM incarnation AS i);
     IF _open IS NOT TRUE THEN
         outcome := CASE WHEN whom IS NOT NULL THEN 'paused' END;
         whom := NULL;
@@ -323,7 +350,7 @@ BEGIN
         -- Whether right or wrong, lest the time that it takes tells which.
         SELECT bool_or(u.until > _now OR greatest(u.due, _now) + _costs[array_position(_keys, u.key)] - _now
                 > _bounds[array_position(_keys, u.key)])
-            INTO _over FROM usage AS u WHERE u.key = ANY (_keys);
+            INTO _over FROM usage AS u WHERE u.key = ANY (_keys) AND u.at <= latest(_now);
         IF _over THEN
             outcome := 'over';
             RETURN;
@@ -378,8 +405,7 @@ END $$;
 
 -- One tap. 'approved' or 'closed' where this press decides, else 'again', 'joined' or NULL.
 CREATE FUNCTION pick_1(
-    _bot_id bigint, _chat_id bigint, _id text, _right boolean, _now bigint, _first bigint, _longest bigint,
-    _void bigint
+    _bot_id bigint, _chat_id bigint, _id text, _right boolean, _now bigint, _first bigint, _longest bigint
 ) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     _picked record;
@@ -392,7 +418,7 @@ BEGIN
         code_mac = CASE WHEN _right THEN '' ELSE code_mac END,
         strikes = CASE WHEN _right THEN 0 ELSE strikes + 1 END,
         paused_until = CASE WHEN _right THEN 0 ELSE _now + least(_first << least(strikes, 20)::int, _longest) END
-    WHERE s.id = _id AND s.expires_at > _now AND s.created_at BETWEEN _void AND latest(_now) AND s.state = 'live'
+    WHERE s.id = _id AND s.expires_at > _now AND s.created_at <= latest(_now) AND s.era = this_era() AND s.state = 'live'
         AND s.browser_mac <> '' AND NOT s.joined AND is_linked(s.project_id, s.destination, _bot_id, _chat_id)
     RETURNING s.state, s.project_id, s.destination INTO _picked;
     IF FOUND THEN
@@ -405,7 +431,8 @@ BEGIN
         RETURN _picked.state;
     END IF;
     SELECT s.state, s.code_mac = '' AS approved INTO _stands FROM session AS s
-        WHERE s.id = _id AND s.expires_at > _now AND s.created_at BETWEEN _void AND latest(_now) AND s.browser_mac <> ''
+        WHERE s.id = _id AND s.expires_at > _now AND s.created_at <= latest(_now) AND s.era = this_era()
+            AND s.browser_mac <> ''
             AND is_linked(s.project_id, s.destination, _bot_id, _chat_id);
     IF _stands.state = 'live' THEN
         RETURN 'joined';
@@ -415,7 +442,7 @@ END $$;
 
 -- "It wasn't me": close the session, as a wrong pick does; whether it was open to this chat.
 CREATE FUNCTION deny_1(
-    _bot_id bigint, _chat_id bigint, _id text, _now bigint, _first bigint, _longest bigint, _void bigint
+    _bot_id bigint, _chat_id bigint, _id text, _now bigint, _first bigint, _longest bigint
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     _project_id bigint;
@@ -423,7 +450,7 @@ BEGIN
     PERFORM at_ease();
     UPDATE session AS s SET state = 'closed', strikes = strikes + 1,
         paused_until = _now + least(_first << least(strikes, 20)::int, _longest)
-    WHERE s.id = _id AND s.expires_at > _now AND s.created_at BETWEEN _void AND latest(_now) AND s.state = 'live'
+    WHERE s.id = _id AND s.expires_at > _now AND s.created_at <= latest(_now) AND s.era = this_era() AND s.state = 'live'
         AND is_linked(s.project_id, s.destination, _bot_id, _chat_id)
     RETURNING s.project_id INTO _project_id;
     IF NOT FOUND THEN
@@ -434,32 +461,30 @@ BEGIN
     RETURN true;
 END $$;
 
--- Use an approved session up for its browser; its sealed contact.
-CREATE FUNCTION collect_1(_project_id bigint, _id text, _browser_mac bytea, _now bigint, _void bigint, _actor text)
-RETURNS bytea LANGUAGE plpgsql AS $$
-DECLARE
-    _sealed bytea;
+-- Use an approved session up for its browser; its sealed contact, and its era.
+CREATE FUNCTION collect_1(
+    _project_id bigint, _id text, _browser_mac bytea, _now bigint, _actor text, OUT contact bytea, OUT era bigint
+) LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM at_ease();
-    UPDATE session SET state = 'used'
-        WHERE id = _id AND project_id = _project_id AND state = 'approved' AND browser_mac = _browser_mac
-            AND browser_mac <> '' AND expires_at > _now AND created_at BETWEEN _void AND latest(_now)
-        RETURNING sealed INTO _sealed;
+    UPDATE session AS s SET state = 'used'
+        WHERE s.id = _id AND s.project_id = _project_id AND s.state = 'approved' AND s.browser_mac = _browser_mac
+            AND s.browser_mac <> '' AND s.expires_at > _now AND s.created_at <= latest(_now) AND s.era = this_era()
+        RETURNING s.sealed, s.era INTO contact, era;
     IF FOUND THEN
         PERFORM note(_now, _actor, 'session.collect', _project_id, _id, NULL, '', '');
         PERFORM announce(ARRAY[_id], _now);
     END IF;
-    RETURN _sealed;
 END $$;
 
--- Spend a token; whoever comes first is told so, and noted where `_action` is given.
+-- Spend a token of this era; whoever comes first is told so, and noted where `_action` is given.
 CREATE FUNCTION spend_1(
-    _id text, _at bigint, _actor text, _action text, _project_id bigint, _session_id text, _destination bytea,
+    _id text, _era bigint, _at bigint, _actor text, _action text, _project_id bigint, _session_id text, _destination bytea,
     _reason text, _detail text
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM at_ease();
-    INSERT INTO spent VALUES (_id) ON CONFLICT DO NOTHING;
+    INSERT INTO spent SELECT _id FROM incarnation WHERE era = _era ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
         RETURN false;
     END IF;

@@ -22,7 +22,8 @@ BEGIN
     END IF;
     UPDATE message SET state = 'queued', created_at = _now, due_at = 0
         WHERE state = 'parked' AND session_id = (SELECT id FROM session WHERE project_id = _project_id
-            AND destination = _destination AND state = 'live' AND expires_at > _now);
+            AND destination = _destination AND state = 'live' AND expires_at > _now
+            AND era = (SELECT i.era FROM incarnation AS i));
     GET DIAGNOSTICS released = ROW_COUNT;
 END $$;
 
@@ -137,7 +138,7 @@ BEGIN
         WHERE m.id = ANY (_ids)
             AND NOT EXISTS (SELECT FROM session AS s
                 WHERE s.id = m.session_id AND s.state = 'live' AND s.expires_at > _now
-                    AND s.created_at <= latest(_now))
+                    AND s.created_at <= latest(_now) AND s.era = (SELECT era FROM incarnation))
             AND NOT EXISTS (SELECT FROM manual AS o WHERE o.id = m.session_id AND o.expires_at > _now)
     );
     IF cardinality(_dead) > 0 THEN
@@ -174,7 +175,8 @@ DECLARE
     _next text;
 BEGIN
     -- Of two channels that fail at once, the second to come here sees what became of the first.
-    PERFORM 1 FROM session WHERE id = _id AND state = 'live' AND expires_at > _now FOR UPDATE;
+    PERFORM 1 FROM session WHERE id = _id AND state = 'live' AND expires_at > _now
+        AND era = (SELECT i.era FROM incarnation AS i) FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -311,7 +313,7 @@ CREATE FUNCTION add_manual_1(
 DECLARE
     _former record;
 BEGIN
-    PERFORM at_ease();
+    PERFORM at_ease(), this_era();
     IF _repeat_key IS NOT NULL THEN
         PERFORM pg_advisory_xact_lock(hashtextextended(encode(_repeat_key, 'hex'), _project_id));
         SELECT fingerprint, message_id INTO _former FROM manual

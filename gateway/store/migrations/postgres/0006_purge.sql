@@ -53,8 +53,8 @@ BEGIN
 END $$;
 
 -- After a clock was put back: nothing waits for more than `_longest` milliseconds, and what belongs to sessions from
--- then, whose ULIDs are above `_void`, has failed. How many rows changed. What counts against limits moves with the clock.
-CREATE FUNCTION put_right_1(_now bigint, _longest bigint, _void text, _back bigint) RETURNS bigint LANGUAGE sql AS $$
+-- then, whose ULIDs are above `_void`, has failed. How many rows changed.
+CREATE FUNCTION put_right_1(_now bigint, _longest bigint, _void text) RETURNS bigint LANGUAGE sql AS $$
     WITH failed AS (
         UPDATE message SET state = 'failed', error = 'the clock was put back', finished_at = _now
         WHERE state IN ('parked', 'queued', 'sending') AND session_id COLLATE "C" > _void
@@ -67,8 +67,6 @@ CREATE FUNCTION put_right_1(_now bigint, _longest bigint, _void text, _back bigi
         RETURNING 1
     ), called AS (
         UPDATE callback SET due_at = _now + _longest WHERE due_at > _now + _longest RETURNING 1
-    ), counted AS (
-        UPDATE usage SET due = due - _back, until = greatest(0, until - _back) WHERE _back > 0 AND due > _now
     ), free AS (
         UPDATE lease SET until = _now WHERE until > _now + _longest RETURNING 1
     ), taken AS (
