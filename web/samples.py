@@ -78,7 +78,7 @@ CHALLENGE = {
         "salt": "8d2dbd4a2e93d08fe1ed13e5e5d4d24c",
         "keySignature": "7f2a2fbb5c7e8ea1f0c37a6a5a7ce7c0cf8e0a9d4b5cfa0ce26b7d0d3d3e8b11",
         "expiresAt": 1761644080,
-        "data": {"id": "01K8N1TVJ8KQ5B0WZ6E1N3M7XA", "project": 1},
+        "data": {"id": "01K8N1TVJ8KQ5B0WZ6E1N3M7XA", "project": 1, "era": 0},
     },
     "signature": "3bb9f0a1f1a8c7a1e4de11dd65f43b2a0b7d9a3c0a1fe07f1f3f1c6d2f5e7a90",
 }
