@@ -82,7 +82,7 @@ class OnSqlite:
         with _opened(url) as db:
             weights = db.execute(
                 "SELECT tbl_name, sum(pgsize) FROM dbstat JOIN sqlite_schema USING (name)"
-                " WHERE aggregate GROUP BY tbl_name ORDER BY sum(pgsize) DESC"
+                " WHERE aggregate = TRUE GROUP BY tbl_name ORDER BY sum(pgsize) DESC"
             ).fetchall()
             return {
                 name: Table(db.execute(f"SELECT count(*) FROM {name}").fetchone()[0], weight)  # noqa: S608

@@ -30,6 +30,7 @@ def test_the_bench_runs_and_prints_every_section() -> None:
         "KiB a live session, of 200",
         "from exec to the first 200 of /healthz",
         "bytes a row",
+        "| `activation` | 1,000 |",
         "`web.api.Api._answer`",
         "create + check, sending off",
         "activation to browser",
