@@ -7,7 +7,7 @@ import asyncio
 import gc
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -187,7 +187,7 @@ class Worker:
             if self._committed:
                 self._committed = False
                 try:
-                    await asyncio.to_thread(self._in_thread, self.gateway.store.checkpoint)
+                    await asyncio.to_thread(self.gateway.store.checkpoint)
                 except (Busy, StoreError) as problem:
                     log.warning("the store is busy, its log grows: %s", problem)
 
@@ -197,19 +197,12 @@ class Worker:
             while True:
                 try:
                     if self._guarding.held():
-                        await asyncio.to_thread(self._in_thread, self._bill.look)
+                        await asyncio.to_thread(self._bill.look)
                 except (Busy, StoreError) as problem:
                     log.warning("the store is busy, the bill guard waits: %s", problem)
                 await asyncio.sleep(self.config.guard_look_seconds)
         finally:
             self._guarding.let_go()
-
-    def _in_thread(self, work: Callable[[], object]) -> None:
-        """Something that would keep the loop for tens of milliseconds."""
-        try:
-            work()
-        finally:
-            self.gateway.store.close()  # this thread's own connection
 
     def _purge_audit(self) -> int:
         before = self._lived() - self.config.audit_days * 24 * 3600 * 1000
