@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 FIRST_RETRY = 0.5  # seconds; doubles, with jitter, while the session lives
 LONGEST_RETRY = 15.0
 BATCH = 100  # messages claimed in one transaction
+GATHER = 0.005  # seconds: what is sent meanwhile is written down together
 ON_THE_WAY_MS = 5000  # a code of three minutes is still said to last three when it is sent seconds later
 
 
@@ -67,33 +68,32 @@ class Courier:
 
     def _round(self) -> float:
         """Write down what is done, start what is due; how many seconds to wait then."""
+        channels = self._open_channels()
+        most = min(BATCH, *map(self._room, channels)) if channels else 0
         try:
-            self._write_down()
-            started = self._start_due()
-            return 0 if started else self._idle_for()
+            due = self._store.deliver(self._done, self._gateway.clock(), self._lease, channels, most)
         except Busy as problem:
             log.warning("the store is busy, delivery waits: %s", problem)
             return FIRST_RETRY
+        self._done.clear()
+        for message in due.claimed:
+            self._start(message)
+        if most and len(due.claimed) == most:
+            return 0  # there may be more
+        return self._until(due.next_due)
 
-    def _write_down(self) -> None:
-        if self._done:
-            self._store.finish(self._done, self._gateway.clock())
-            self._done.clear()
+    def _start(self, message: Claimed) -> None:
+        if message.id in self._under_way:
+            return  # its lease ended by a clock that was put forward
+        self._under_way.add(message.id)
+        task = asyncio.create_task(self._deliver(message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    def _start_due(self) -> int:
-        channels = self._open_channels()
-        if not channels:
-            return 0
-        room = min(self._room(channel) for channel in channels)
-        claimed = self._store.claim(self._gateway.clock(), self._lease, channels, min(room, BATCH))
-        for message in claimed:
-            if message.id in self._under_way:
-                continue  # its lease ended by a clock that was put forward
-            self._under_way.add(message.id)
-            task = asyncio.create_task(self._deliver(message))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        return len(claimed)
+    def _until(self, due: int | None) -> float:
+        if due is None:
+            return 60.0
+        return max(0.001, (due - self._gateway.clock()) / 1000)
 
     def _room(self, channel: Channel) -> int:
         """How many more calls the channel's providers take at once."""
@@ -104,13 +104,6 @@ class Courier:
         """Those with room for one more call: a slow provider delays no other."""
         return [channel for channel in Channel if self._room(channel) > 0]
 
-    def _idle_for(self) -> float:
-        channels = self._open_channels()
-        due = self._store.next_due(channels) if channels else None
-        if due is None:
-            return 60.0
-        return max(0.001, (due - self._gateway.clock()) / 1000)
-
     async def _deliver(self, claimed: Claimed) -> None:
         try:
             outcome = await self._attempt(claimed)
@@ -119,7 +112,8 @@ class Courier:
             outcome = self._again(claimed, TransientError("internal error"))
         self._under_way.discard(claimed.id)
         self._done.append(outcome)
-        self._wake.set()
+        if len(self._done) == 1:
+            asyncio.get_running_loop().call_later(GATHER, self._wake.set)
 
     async def _attempt(self, claimed: Claimed) -> Outcome:
         """Hand the message to the provider whose turn it is."""
@@ -229,6 +223,6 @@ class Courier:
         if self._tasks:
             await asyncio.wait(self._tasks)
         try:
-            self._write_down()
+            self._store.deliver(self._done, self._gateway.clock(), 0, [], 0)
         except Busy as problem:
             log.warning("the store is busy, %s outcomes wait for their lease: %s", len(self._done), problem)

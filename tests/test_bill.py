@@ -29,6 +29,7 @@ from gateway.settings import Settings, SettingsError
 from gateway.store import Outcome, Turnout
 from gateway.store.entries import Wanted
 from gateway.verbs import Caller, Created, Draft
+from tests.delivering import claim, finish
 from tests.figures import Figure
 from tests.servers import PUBLIC, Servers
 from tests.world import World, make_world, new_phone
@@ -158,16 +159,16 @@ def fail_everywhere(world: World, to: str) -> dict[Channel, str]:
     store = world.gateway.store
     session_id = world.create(to, channel=Channel.SMS).session_id
     for number in range(9):
-        for claimed in store.claim(world.clock(), 1000, list(Channel), 10):
+        for claimed in claim(store, world.clock(), 1000, list(Channel), 10):
             if number % 2:
-                store.finish([Outcome(claimed.id, "sent", f"R{claimed.id}")], world.clock())
+                finish(store, [Outcome(claimed.id, "sent", f"R{claimed.id}")], world.clock())
                 carried = store.carried(claimed.channel, f"R{claimed.id}")
                 assert carried
                 instead, ceilings = world.gateway.instead(carried, claimed.channel, active=False)
                 store.report(claimed.channel, f"R{claimed.id}", "failed", "", instead, world.clock(), ceilings)
             else:
                 instead, ceilings = world.gateway.instead(claimed, claimed.channel, active=False)
-                store.finish([Outcome(claimed.id, "failed", instead=instead, ceilings=ceilings)], world.clock())
+                finish(store, [Outcome(claimed.id, "failed", instead=instead, ceilings=ceilings)], world.clock())
     return dict(world.gateway.progress(world.caller(), session_id).deliveries)
 
 
@@ -193,7 +194,7 @@ def test_telegram_by_another_provider_costs_money_and_the_bot_does_not(tmp_path:
     world.gateway.bill.forget(world.caller().project)
     another = world.create(new_phone(), channel=Channel.TELEGRAM)
     assert not another.channels[0].is_active, "used up for today, but for the bot"
-    claimed = world.gateway.store.claim(world.clock(), 1000, [Channel.TELEGRAM], 10)[-1]
+    claimed = claim(world.gateway.store, world.clock(), 1000, [Channel.TELEGRAM], 10)[-1]
     assert world.gateway.only_bot(claimed)
 
 
@@ -217,8 +218,8 @@ def test_where_the_bot_fails_its_dear_neighbour_is_not_asked_for_a_forbidden_cou
         world.activate(phone, chat_id=len(phone))
         world.create(phone, channel=Channel.TELEGRAM)
         for _ in range(3):
-            for claimed in world.gateway.store.claim(world.clock(), 1000, [Channel.TELEGRAM], 10):
-                world.gateway.store.finish([asyncio.run(courier._attempt(claimed))], world.clock())
+            for claimed in claim(world.gateway.store, world.clock(), 1000, [Channel.TELEGRAM], 10):
+                finish(world.gateway.store, [asyncio.run(courier._attempt(claimed))], world.clock())
         assert dear.asked == both
     assert bot.asked == 2
 

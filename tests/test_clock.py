@@ -14,7 +14,9 @@ from gateway.leases import Lease
 from gateway.store import Claimed
 from gateway.store.sqlite import SqliteStore
 from gateway.verbs import Draft
+from tests import delivering
 from tests.databases import Database, lose_power
+from tests.delivering import next_due
 from tests.servers import Servers, until
 from tests.world import START, TestClock, World, make_world, new_phone
 
@@ -156,7 +158,7 @@ def test_what_waits_for_a_later_clock_goes_on(world: World) -> None:
     assert store.put_right(clock(), 1000) == 2
     clock.pass_seconds(2)
     assert [claimed.id for claimed in claim(world)] == [sent.message_id]
-    assert store.next_due([Channel.SMS]) == clock() + 15_000
+    assert next_due(store, [Channel.SMS]) == clock() + 15_000
 
 
 def test_a_code_goes_out_at_once_although_the_clock_was_put_back_meanwhile(world: World) -> None:
@@ -170,7 +172,7 @@ def test_no_code_goes_out_for_a_session_that_is_void(world: World) -> None:
     world.create(new_phone(), channel=Channel.SMS)
     world.clock.pass_seconds(-HOUR)
     assert claim(world) == []
-    assert world.gateway.store.next_due([Channel.SMS]) is None, "it has failed"
+    assert next_due(world.gateway.store, [Channel.SMS]) is None, "it has failed"
 
 
 def test_a_lease_is_asked_for_although_the_clock_was_put_back(world: World) -> None:
@@ -185,7 +187,7 @@ def test_a_lease_is_asked_for_although_the_clock_was_put_back(world: World) -> N
 
 
 def claim(world: World) -> list[Claimed]:
-    return world.gateway.store.claim(world.clock(), 15_000, [Channel.SMS], 10)
+    return delivering.claim(world.gateway.store, world.clock(), 15_000, [Channel.SMS], 10)
 
 
 def test_set_back_tells_of_a_jump_once_and_not_of_a_correction() -> None:

@@ -13,6 +13,7 @@ from gateway.store import Expected, Outcome, Stop, StoreError, open_store
 from gateway.store.entries import Entry
 from gateway.store.moving import copy
 from tests.databases import CURRENT, Database, dump, execute
+from tests.delivering import claim, finish
 from tests.postgres import PostgresServer
 from tests.world import TestClock, World, make_world, new_phone
 
@@ -34,8 +35,8 @@ def lived_in(folder: Path) -> World:
         world.gateway.check(world.caller(), session.session_id, world.code_of(session.session_id))
         store.spend(session.session_id, store.era())
     store.add_project(ProjectSettings(name="Another's Größe"), world.clock.now)
-    claimed = store.claim(world.clock.now, 1000, list(Channel), 3)
-    store.finish([Outcome(one.id, "sent", f"ref{one.id}", "odd\x00text") for one in claimed], world.clock.now)
+    claimed = claim(store, world.clock.now, 1000, list(Channel), 3)
+    finish(store, [Outcome(one.id, "sent", f"ref{one.id}", "odd\x00text") for one in claimed], world.clock.now)
     store.report(Channel.SMS, "early", "delivered", "", (), world.clock.now)
     world.activate(new_phone())
     store.hold("bot 1", "me", world.clock.now, 1000)

@@ -14,6 +14,7 @@ from gateway.contact import parse_contact
 from gateway.projects import change_settings
 from gateway.store import Outcome
 from gateway.verbs import Caller
+from tests.delivering import claim, finish
 from tests.servers import PUBLIC, SECRET, Servers
 from tests.world import BOT_ID, World, make_world, new_phone
 
@@ -66,14 +67,14 @@ KINDS: tuple[Callable[[World, str], None], ...] = (unknown, active, blocked, reg
 def deliver(world: World, *, fail: bool) -> None:
     """What the courier does: every message that can go out goes out, or fails for good."""
     store = world.gateway.store
-    for claimed in store.claim(world.clock(), 1000, list(Channel), 10):
+    for claimed in claim(store, world.clock(), 1000, list(Channel), 10):
         instead, ceilings = world.gateway.instead(claimed, claimed.channel, active=claimed.chat_id is not None)
         if fail and claimed.channel is Channel.TELEGRAM:
             outcome = Outcome(claimed.id, "failed", instead=instead, ceilings=ceilings)
             world.gateway.deactivate(BOT_ID, claimed.chat_id or 0)
         else:
             outcome = Outcome(claimed.id, "sent", tap=claimed.tap)
-        store.finish([outcome], world.clock())
+        finish(store, [outcome], world.clock())
 
 
 def told(world: World, session_id: str, ask: Callable[[], Any]) -> Any:
@@ -188,9 +189,9 @@ def test_who_is_known_logs_in_by_the_code_or_one_tap_all_the_same(quiet: World) 
         quiet.activate(phone, chat_id=chat)
         caller = msgspec.structs.replace(quiet.caller(), browser_key=BROWSER)
         session_id = quiet.gateway.create(caller, parse_contact(phone)).session_id
-        [claimed] = quiet.gateway.store.claim(quiet.clock(), 1000, [Channel.TELEGRAM], 10)
+        [claimed] = claim(quiet.gateway.store, quiet.clock(), 1000, [Channel.TELEGRAM], 10)
         assert claimed.tap
-        quiet.gateway.store.finish([Outcome(claimed.id, "sent", tap=True)], quiet.clock())
+        finish(quiet.gateway.store, [Outcome(claimed.id, "sent", tap=True)], quiet.clock())
         if tap:
             number = quiet.gateway.progress(caller, session_id).number
             assert number
@@ -211,7 +212,7 @@ def test_telegram_neither_takes_over_nor_is_taken_over_from(quiet: World) -> Non
     other = new_phone()
     active(quiet, other)
     session_id = quiet.create(other, channel=Channel.SMS).session_id
-    [claimed] = quiet.gateway.store.claim(quiet.clock(), 1000, [Channel.SMS], 10)
+    [claimed] = claim(quiet.gateway.store, quiet.clock(), 1000, [Channel.SMS], 10)
     instead, _ = quiet.gateway.instead(claimed, Channel.SMS, active=True)
     assert instead == (Channel.WHATSAPP, Channel.VIBER)
 

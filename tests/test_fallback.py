@@ -15,6 +15,7 @@ from gateway.lines import Line, place_in_turn
 from gateway.providers import Message, Provider, Receipt
 from gateway.store import Outcome
 from gateway.verbs import Draft
+from tests.delivering import claim, finish, next_due
 from tests.receiver import Receiver
 from tests.world import World, make_world, new_phone
 
@@ -73,7 +74,7 @@ def test_a_provider_that_the_caller_named_is_the_only_one() -> None:
 def test_the_named_provider_is_handed_on(shop: World) -> None:
     draft = Draft(parse_contact(new_phone()), Channel.SMS, provider_id=2)
     shop.gateway.manual_send(shop.caller("sk_development"), draft)
-    [claimed] = shop.gateway.store.claim(shop.clock(), 1000, [Channel.SMS], 10)
+    [claimed] = claim(shop.gateway.store, shop.clock(), 1000, [Channel.SMS], 10)
     assert claimed.provider == 2
 
 
@@ -88,10 +89,10 @@ def shop(tmp_path: Path) -> World:
 def fail(world: World, session_id: str, channel: Channel) -> None:
     """The message of this channel fails for good."""
     store = world.gateway.store
-    [claimed] = store.claim(world.clock(), 1000, [channel], 10)
+    [claimed] = claim(store, world.clock(), 1000, [channel], 10)
     assert claimed.session_id == session_id
     instead, ceilings = world.gateway.instead(claimed, channel, active=claimed.chat_id is not None)
-    store.finish([Outcome(claimed.id, "failed", error="no", instead=instead, ceilings=ceilings)], world.clock())
+    finish(store, [Outcome(claimed.id, "failed", error="no", instead=instead, ceilings=ceilings)], world.clock())
 
 
 def test_the_projects_next_channel_takes_over(shop: World) -> None:
@@ -104,7 +105,7 @@ def test_the_projects_next_channel_takes_over(shop: World) -> None:
     fail(shop, session_id, Channel.VIBER)
     progress = shop.gateway.progress(shop.caller(), session_id)
     assert progress.deliveries == {"sms": "failed", "whatsapp": "failed", "viber": "failed"}
-    assert shop.gateway.store.next_due(list(Channel)) is None, "no channel is tried twice"
+    assert next_due(shop.gateway.store, list(Channel)) is None, "no channel is tried twice"
 
 
 def test_telegram_takes_over_only_where_its_bot_is_active(shop: World) -> None:
@@ -124,23 +125,23 @@ def test_nobody_takes_over_where_the_visitor_already_did(shop: World) -> None:
 
 def test_nobody_takes_over_for_a_session_that_is_over(shop: World) -> None:
     session_id = shop.create(new_phone(), channel=Channel.SMS).session_id
-    [claimed] = shop.gateway.store.claim(shop.clock(), 1000, [Channel.SMS], 10)
+    [claimed] = claim(shop.gateway.store, shop.clock(), 1000, [Channel.SMS], 10)
     assert shop.gateway.check(shop.caller(), session_id, shop.code_of(session_id))
-    shop.gateway.store.finish([Outcome(claimed.id, "failed", instead=(Channel.VIBER,))], shop.clock())
-    assert shop.gateway.store.next_due(list(Channel)) is None
+    finish(shop.gateway.store, [Outcome(claimed.id, "failed", instead=(Channel.VIBER,))], shop.clock())
+    assert next_due(shop.gateway.store, list(Channel)) is None
 
 
 def test_an_email_has_no_other_channel(shop: World) -> None:
     session_id = shop.create("ann@example.com", channel=Channel.EMAIL).session_id
     fail(shop, session_id, Channel.EMAIL)
-    assert shop.gateway.store.next_due(list(Channel)) is None
+    assert next_due(shop.gateway.store, list(Channel)) is None
 
 
 def test_the_channel_that_took_over_counts_as_the_proof(shop: World) -> None:
     session_id = shop.create(new_phone(), channel=Channel.SMS).session_id
     fail(shop, session_id, Channel.SMS)
-    [claimed] = shop.gateway.store.claim(shop.clock(), 1000, [Channel.WHATSAPP], 10)
-    shop.gateway.store.finish([Outcome(claimed.id, "sent")], shop.clock())
+    [claimed] = claim(shop.gateway.store, shop.clock(), 1000, [Channel.WHATSAPP], 10)
+    finish(shop.gateway.store, [Outcome(claimed.id, "sent")], shop.clock())
     token = shop.gateway.check(shop.caller(), session_id, shop.code_of(session_id)).verify_token
     assert shop.gateway.verify(shop.caller("sk_development"), token).channel == "whatsapp"
 
@@ -168,9 +169,9 @@ def report(world: World, reference: str, state: str, channel: Channel = Channel.
 
 def sent(world: World, reference: str) -> str:
     session_id = world.create(new_phone(), channel=Channel.SMS).session_id
-    [claimed] = world.gateway.store.claim(world.clock(), 1000, [Channel.SMS], 10)
+    [claimed] = claim(world.gateway.store, world.clock(), 1000, [Channel.SMS], 10)
     instead, _ = world.gateway.instead(claimed, Channel.SMS, active=False)
-    world.gateway.store.finish([Outcome(claimed.id, "sent", reference, instead=instead)], world.clock())
+    finish(world.gateway.store, [Outcome(claimed.id, "sent", reference, instead=instead)], world.clock())
     return session_id
 
 

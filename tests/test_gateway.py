@@ -14,6 +14,7 @@ from gateway.contact import parse_contact
 from gateway.projects import KeyPair, ProjectSettings, change_settings
 from gateway.settings import SANDBOX_BOT
 from gateway.tokens import write_payload
+from tests.delivering import claim, finish
 from tests.world import BOT_ID, World, make_world, new_phone
 
 SECRET = "sk_development"
@@ -39,14 +40,14 @@ def test_creating_again_sends_nothing_twice(world: World) -> None:
     first = world.create(phone, channel=Channel.SMS)
     again = world.create(phone)
     assert (again.session_id, again.sent_to) == (first.session_id, Channel.SMS)
-    assert len(world.gateway.store.claim(world.clock.now, 1000, list(Channel), 10)) == 1
+    assert len(claim(world.gateway.store, world.clock.now, 1000, list(Channel), 10)) == 1
 
 
 def test_nothing_is_queued_where_nothing_shall_be_sent(world: World) -> None:
     created = world.create(new_phone(), send=False)
     assert created.sent_to == "none"
     assert [channel.timeout for channel in created.channels] == [0, 0, 0, 0]
-    assert world.gateway.store.claim(world.clock.now, 1000, list(Channel), 10) == []
+    assert claim(world.gateway.store, world.clock.now, 1000, list(Channel), 10) == []
 
 
 def test_a_phone_lists_the_phones_channels_and_an_email_email(world: World) -> None:
@@ -71,8 +72,8 @@ def test_a_failed_channel_may_be_tried_again_at_once(world: World) -> None:
     from gateway.store import Outcome
 
     created = world.create(new_phone(), channel=Channel.SMS)
-    [message] = world.gateway.store.claim(world.clock.now, 1000, list(Channel), 10)
-    world.gateway.store.finish([Outcome(message.id, "failed")], world.clock.now)
+    [message] = claim(world.gateway.store, world.clock.now, 1000, list(Channel), 10)
+    finish(world.gateway.store, [Outcome(message.id, "failed")], world.clock.now)
     assert world.gateway.send(world.caller(), created.session_id, Channel.SMS).channel.timeout == 60
 
 
@@ -82,7 +83,7 @@ def test_a_code_for_an_inactive_telegram_is_parked_and_goes_out_with_the_activat
     assert created.sent_to == "telegram"
     assert telegram(world, created.session_id) == (False, 60)
     store = world.gateway.store
-    assert store.claim(world.clock.now, 1000, list(Channel), 10) == []
+    assert claim(store, world.clock.now, 1000, list(Channel), 10) == []
     world.clock.pass_seconds(20)
     again = world.gateway.send(world.caller(), created.session_id, Channel.TELEGRAM).channel
     assert (again.is_active, again.timeout) == (False, 40)
@@ -90,10 +91,10 @@ def test_a_code_for_an_inactive_telegram_is_parked_and_goes_out_with_the_activat
     assert world.activate(phone, chat_id=77) == 1
     again = world.gateway.send(world.caller(), created.session_id, Channel.TELEGRAM).channel
     assert (again.is_active, again.timeout) == (True, 60)
-    [message] = store.claim(world.clock.now, 1000, list(Channel), 10)
+    [message] = claim(store, world.clock.now, 1000, list(Channel), 10)
     assert (message.channel, message.chat_id) == ("telegram", 77)
     assert world.activate(phone, chat_id=77) == 0
-    assert store.claim(world.clock.now, 1000, list(Channel), 10) == []
+    assert claim(store, world.clock.now, 1000, list(Channel), 10) == []
 
 
 def test_a_parked_code_that_waited_for_a_minute_keeps_waiting(world: World) -> None:

@@ -21,6 +21,7 @@ from gateway.contact import parse_contact
 from gateway.errors import BadRequest, NotFound
 from gateway.store import Outcome
 from gateway.verbs import Draft
+from tests.delivering import finish
 from tests.receiver import Receiver
 from tests.servers import PUBLIC, SECRET, Servers, until
 from tests.test_api import refused
@@ -201,7 +202,7 @@ def test_public_addresses_are_called(address: str) -> None:
 def make_final(world: World, callback_url: str) -> int:
     draft = Draft(parse_contact(new_phone()), Channel.SMS, callback_url=callback_url)
     number = world.gateway.manual_send(world.caller("sk_development"), draft).message_id
-    world.gateway.store.finish([Outcome(number, "sent")], world.clock())
+    finish(world.gateway.store, [Outcome(number, "sent")], world.clock())
     return number
 
 

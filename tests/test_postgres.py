@@ -23,6 +23,7 @@ from gateway.store import Busy, Link, Opened, Outcome, Store, StoreError, open_s
 from gateway.store.postgres import PostgresStore
 from gateway.store.postgres_connections import ANSWER_SECONDS, REST_WAIT_SECONDS, SILENT_SECONDS, WAIT_SECONDS
 from tests.databases import execute, lose_power
+from tests.delivering import claim, finish
 from tests.faults.acts import children
 from tests.postgres import PostgresServer, unprivileged
 from tests.servers import PUBLIC, Servers, until
@@ -181,16 +182,38 @@ def test_what_came_before_a_crash_is_void_and_activations_stand(mortal: Postgres
 def test_a_number_that_a_crash_may_have_forgotten_is_not_given_again(store: Store) -> None:
     """Providers know a message by it, servers their own; and readers pass over events that they have seen."""
     opened(store, new(), order(Channel.SMS))
-    [first] = store.claim(START, 1000, [Channel.SMS], 10)
-    store.finish([Outcome(first.id, "sent")], START)
+    [first] = claim(store, START, 1000, [Channel.SMS], 10)
+    finish(store, [Outcome(first.id, "sent")], START)
     events = Events(store, lambda: START)
     lose_power(store, START)
     fresh = opened(store, new(HERE), order(Channel.SMS)).session
-    [second] = store.claim(START, 1000, [Channel.SMS], 10)
+    [second] = claim(store, START, 1000, [Channel.SMS], 10)
     assert second.id >= first.id + 100_000
-    store.finish([Outcome(second.id, "sent")], START)
+    finish(store, [Outcome(second.id, "sent")], START)
     assert store.last_event() >= events.seen + 100_000
     assert events.new() == [fresh.id]
+
+
+def test_a_young_table_is_not_read_from_end_to_end(store: Store) -> None:
+    """A plan that was made for an empty table stays while it grows."""
+    assert isinstance(store, PostgresStore)
+    for number in range(10):
+        _log_in(store, number)
+    store._run("SELECT pg_stat_reset()")
+    for number in range(10, 100):
+        _log_in(store, number)
+    store._run("SELECT pg_stat_force_next_flush()")
+    read = store._run("SELECT relname, seq_tup_read FROM pg_stat_user_tables WHERE seq_tup_read > 0")
+    assert {name for name, _ in read} <= {"incarnation"}, read
+
+
+def _log_in(store: Store, number: int) -> None:
+    session = opened(store, new(number.to_bytes(16, "big")), order(Channel.SMS)).session
+    claimed = store.deliver([], START, 1000, EVERY, 10).claimed
+    assert store.deliver([Outcome(one.id, "sent") for one in claimed], START, 1000, EVERY, 10).claimed == []
+    assert store.session(1, session.id)
+    guess(store, session.id, RIGHT)
+    assert store.events_since(2 * number, 10)
 
 
 def test_an_orderly_restart_is_none(mortal: PostgresServer, store: Store) -> None:
@@ -256,7 +279,7 @@ def test_texts_that_postgres_cant_hold_are_kept_as_far_as_they_go(store: Store) 
     assert store.session(1, "\x00" * 26) is None
     session = opened(store, new(), order(Channel.SMS)).session
     store.report(Channel.SMS, "a\x00b\udc80", "failed", "odd\x00", (), START)
-    [claimed] = store.claim(START, 1000, EVERY, 10)
+    [claimed] = claim(store, START, 1000, EVERY, 10)
     assert claimed.session_id == session.id
 
 

@@ -51,6 +51,7 @@ from gateway.store.ceilings import ceiling_key
 from gateway.store.entries import Entry, Wanted
 from gateway.store.sqlite import MIGRATIONS
 from tests.databases import Database, lose_power
+from tests.delivering import claim, finish, next_due
 from tests.plans import no_scans
 from tests.world import START
 
@@ -196,7 +197,7 @@ def test_a_callers_code_takes_the_place_of_the_derived_one(store: Store) -> None
     cooling = store.queue(1, session.id, Channel.SMS, START + 1, MINUTE, later)
     assert isinstance(cooling, Queued)
     assert cooling.outcome == "cooling"
-    [claimed] = store.claim(START, 1000, EVERY, 10)
+    [claimed] = claim(store, START, 1000, EVERY, 10)
     assert (claimed.own_code, claimed.code_length) == (b"sealed own", 4)
     tried = guess(store, session.id, RIGHT)
     assert tried
@@ -205,7 +206,7 @@ def test_a_callers_code_takes_the_place_of_the_derived_one(store: Store) -> None
     assert tried
     assert tried.right
     again = opened(store, new(now=START + 2), order(Channel.SMS)).session
-    [claimed] = store.claim(START + 2, 1000, EVERY, 10)
+    [claimed] = claim(store, START + 2, 1000, EVERY, 10)
     assert (claimed.session_id, claimed.own_code, claimed.code_length) == (again.id, None, 6)
 
 
@@ -251,8 +252,8 @@ def test_no_code_goes_out_for_what_came_before_the_boot(store: Store) -> None:
     """A provider may have it already, and it opens nothing any more."""
     opened(store, new(), order(Channel.SMS))
     lose_power(store, START + 1)
-    assert store.claim(START + 2, 1000, [Channel.SMS], 10) == []
-    assert store.next_due([Channel.SMS]) is None
+    assert claim(store, START + 2, 1000, [Channel.SMS], 10) == []
+    assert next_due(store, [Channel.SMS]) is None
 
 
 def test_one_attempt_is_counted_a_guess_until_the_session_closes(store: Store) -> None:
@@ -294,7 +295,7 @@ def test_what_is_over_a_limit_is_undone_and_blocks_for_longer_each_time(store: S
         now = over.until
         assert isinstance(store.open_session(new(os.urandom(16), now=now), None, toll(1, b"a")), Opened)
     assert waits == [1, 2, 4, 4]
-    assert store.claim(now, 1000, EVERY, 10) == [], "nothing was queued"
+    assert claim(store, now, 1000, EVERY, 10) == [], "nothing was queued"
     assert isinstance(store.open_session(new(b"3" * 16), None, toll(1, b"c")), Opened), "nothing was counted"
 
 
@@ -405,13 +406,13 @@ def test_a_send_is_not_repeated_within_its_cooldown(store: Store) -> None:
         queued = store.queue(1, session.id, Channel.SMS, now, MINUTE)
         assert isinstance(queued, Queued)
         assert queued.outcome == outcome
-    assert len(store.claim(START + MINUTE, 1000, EVERY, 10)) == 2
+    assert len(claim(store, START + MINUTE, 1000, EVERY, 10)) == 2
 
 
 def test_who_was_never_asked_to_send_sends_nothing(store: Store) -> None:
     session = opened(store, new(), None).session
     assert session.sends == ()
-    assert store.next_due(EVERY) is None
+    assert next_due(store, EVERY) is None
     assert store.queue(1, session.id, Channel.SMS, START + 3 * MINUTE, MINUTE) is None
     assert store.queue(2, session.id, Channel.SMS, START, MINUTE) is None
 
@@ -435,7 +436,7 @@ def test_a_parked_code_is_released_by_its_phones_chat(store: Store) -> None:
     assert store.activate(link, START + 5) == (True, 1)
     assert store.activate(link, START + 6) == (False, 0)
     assert store.events_since(before, 10) == [(before + 1, session.id)]
-    [claimed] = store.claim(START + 7, 1000, EVERY, 10)
+    [claimed] = claim(store, START + 7, 1000, EVERY, 10)
     assert (claimed.chat_id, claimed.channel, claimed.session_id) == (70, "telegram", session.id)
     current = store.session(1, session.id)
     assert current
@@ -480,35 +481,52 @@ def test_another_number_ends_the_link_of_the_former(store: Store) -> None:
 
 def test_a_lease_ends_and_another_process_takes_over(store: Store) -> None:
     opened(store, new(), order(Channel.SMS))
-    [first] = store.claim(START, 1000, EVERY, 10)
-    assert store.claim(START + 999, 1000, EVERY, 10) == []
-    assert store.next_due(EVERY) == START + 1000
-    [second] = store.claim(START + 1000, 1000, EVERY, 10)
+    [first] = claim(store, START, 1000, EVERY, 10)
+    assert claim(store, START + 999, 1000, EVERY, 10) == []
+    assert next_due(store, EVERY) == START + 1000
+    [second] = claim(store, START + 1000, 1000, EVERY, 10)
     assert (second.id, second.attempts) == (first.id, 2)
 
 
 def test_only_channels_with_room_are_claimed_and_no_more_than_asked(store: Store) -> None:
     for number in range(5):
         opened(store, new(bytes([number]) * 16), order(Channel.SMS))
-    assert store.claim(START, 1000, [Channel.EMAIL, Channel.TELEGRAM], 10) == []
-    assert store.next_due([Channel.EMAIL]) is None
-    assert len(store.claim(START, 1000, [Channel.SMS], 3)) == 3
-    assert len(store.claim(START, 1000, [Channel.SMS], 3)) == 2
+    assert claim(store, START, 1000, [Channel.EMAIL, Channel.TELEGRAM], 10) == []
+    assert next_due(store, [Channel.EMAIL]) is None
+    assert len(claim(store, START, 1000, [Channel.SMS], 3)) == 3
+    assert len(claim(store, START, 1000, [Channel.SMS], 3)) == 2
 
 
 def test_outcomes_are_written_down_and_told(store: Store) -> None:
     session = opened(store, new(), order(Channel.SMS)).session
-    [claimed] = store.claim(START, 1000, EVERY, 10)
-    store.finish([Outcome(claimed.id, "queued", error="busy", due_at=START + 500)], START)
+    [claimed] = claim(store, START, 1000, EVERY, 10)
+    finish(store, [Outcome(claimed.id, "queued", error="busy", due_at=START + 500)], START)
     assert store.events_since(0, 10) == []
-    [claimed] = store.claim(START + 500, 1000, EVERY, 10)
-    store.finish([Outcome(claimed.id, "sent", reference="x1")], START + 600)
+    [claimed] = claim(store, START + 500, 1000, EVERY, 10)
+    finish(store, [Outcome(claimed.id, "sent", reference="x1")], START + 600)
     assert [session_id for _, session_id in store.events_since(0, 10)] == [session.id]
-    store.finish([Outcome(claimed.id, "failed")], START + 700)
+    finish(store, [Outcome(claimed.id, "failed")], START + 700)
     current = store.session(1, session.id)
     assert current
     assert current.sends[0].state == "sent"
-    assert store.next_due(EVERY) is None
+    assert next_due(store, EVERY) is None
+
+
+def test_a_round_writes_down_takes_and_tells_when_the_next_is_due(store: Store) -> None:
+    """What was sent is not taken again, though its lease has ended; what is to be tried again at once is."""
+    for number in range(4):
+        opened(store, new(bytes([number]) * 16), order(Channel.SMS))
+    first = store.deliver([], START, 1000, EVERY, 2)
+    assert (len(first.claimed), first.next_due) == (2, 0), "two more wait"
+    sent, again = (one.id for one in first.claimed)
+    late = START + 1000
+    second = store.deliver([Outcome(sent, "sent"), Outcome(again, "queued", due_at=late)], late, 500, EVERY, 10)
+    assert {one.id: one.attempts for one in second.claimed} == {again: 2, again + 1: 1, again + 2: 1}
+    assert second.next_due == late + 500
+    assert len(store.events_since(0, 10)) == 1, "what is sent again is no news"
+    last = store.deliver([Outcome(one.id, "sent") for one in second.claimed], late, 500, EVERY, 10)
+    assert (last.claimed, last.next_due) == ([], None)
+    assert len(store.events_since(0, 10)) == 4
 
 
 @pytest.mark.parametrize("end", ["expired", "used", "replaced"])
@@ -520,14 +538,14 @@ def test_a_message_of_a_session_that_is_over_is_failed_not_sent(store: Store, en
     if end == "replaced":
         guess(store, session.id, RIGHT)
         opened(store, new(), None)
-    assert store.claim(now, 1000, EVERY, 10) == []
-    assert store.next_due(EVERY) is None
+    assert claim(store, now, 1000, EVERY, 10) == []
+    assert next_due(store, EVERY) is None
 
 
 def test_events_left_out_are_asked_for_again(store: Store) -> None:
     sessions = [opened(store, new(bytes([number]) * 16), order(Channel.SMS)).session for number in range(3)]
-    for claimed in store.claim(START, 1000, EVERY, 3):
-        store.finish([Outcome(claimed.id, "sent")], START)
+    for claimed in claim(store, START, 1000, EVERY, 3):
+        finish(store, [Outcome(claimed.id, "sent")], START)
     first, second, third = (number for number, _ in store.events_since(0, 10))
     assert {name for _, name in store.events_since(first, 10, [first])} == {session.id for session in sessions}
     assert [number for number, _ in store.events_since(second, 10, [first, third + 9])] == [first, third]
@@ -647,9 +665,9 @@ def test_the_purge_takes_what_is_old_in_batches_and_leaves_what_matters(store: S
 def test_a_servers_own_message_is_claimed_sent_and_called_back(store: Store) -> None:
     row = added(store, manual(callback_url="https://example.com/done"))
     assert store.next_callback() is None
-    [claimed] = store.claim(START, 1000, EVERY, 10)
+    [claimed] = claim(store, START, 1000, EVERY, 10)
     assert (claimed.id, claimed.session_id, claimed.sealed) == (row.message_id, row.id, b"sealed")
-    store.finish([Outcome(row.message_id, "sent")], START + 5)
+    finish(store, [Outcome(row.message_id, "sent")], START + 5)
     assert store.next_callback() == START + 5
     [callback] = store.claim_callbacks(START + 5, 1000, 10)
     assert (callback.message.state, callback.message.finished_at, callback.attempts) == ("sent", START + 5, 1)
@@ -671,7 +689,7 @@ def test_a_servers_own_message_is_not_a_session(store: Store) -> None:
 def test_an_old_message_fails_and_is_purged_with_its_callback(store: Store) -> None:
     row = added(store, manual(callback_url="https://example.com/done"))
     late = START + 4 * MINUTE
-    assert store.claim(late, 1000, EVERY, 10) == []
+    assert claim(store, late, 1000, EVERY, 10) == []
     found = store.manual(1, row.message_id)
     assert found is not None
     assert found.state == "failed"
@@ -687,7 +705,7 @@ def test_a_bot_that_is_not_active_is_not_asked_to_send(store: Store) -> None:
     assert store.add_manual(telegram) == "unreachable"
     store.activate(Link(1, HERE, 9, 70, 70), START)
     added(store, telegram)
-    [claimed] = store.claim(START, 1000, EVERY, 10)
+    [claimed] = claim(store, START, 1000, EVERY, 10)
     assert claimed.chat_id == 70
 
 
@@ -726,9 +744,9 @@ def test_a_session_keeps_its_browser_and_place(store: Store) -> None:
     row = store.session(1, session_id)
     assert row
     assert (row.browser_mac, row.place, row.joined) == (b"m" * 16, "Europe/Berlin", False)
-    [claimed] = store.claim(START, 1000, EVERY, 10)
+    [claimed] = claim(store, START, 1000, EVERY, 10)
     assert (claimed.tap, claimed.place, claimed.browser) == (True, "Europe/Berlin", "Firefox, Linux")
-    store.finish([Outcome(claimed.id, "sent", "ref", tap=True)], START)
+    finish(store, [Outcome(claimed.id, "sent", "ref", tap=True)], START)
     row = store.session(1, session_id)
     assert row
     assert [(send.channel, send.tap) for send in row.sends] == [(Channel.TELEGRAM, True)]
@@ -742,7 +760,7 @@ def test_whoever_else_is_returned_a_browsers_session_joins_it(store: Store, mac:
     joined = opened(store, msgspec.structs.replace(new(), browser_mac=mac), None).session
     assert (joined.id, joined.joined, joined.browser_mac) == (session_id, True, b"m" * 16)
     assert opened(store, same, None).session.joined, "for good"
-    assert not store.claim(START, 1000, EVERY, 10)[0].tap
+    assert not claim(store, START, 1000, EVERY, 10)[0].tap
     assert picks(store, session_id) == picks(store, session_id, right=False) == "joined"
     assert opened(store, new(now=START + 3 * MINUTE), None).session.joined is False
 
@@ -777,8 +795,8 @@ def test_a_right_pick_approves_and_its_browser_collects_once(store: Store) -> No
 
 def test_a_provider_is_not_told_that_an_approved_sessions_code_was_entered(store: Store) -> None:
     session_id = tapped(store)
-    [claimed] = store.claim(START, 1000, EVERY, 10)
-    store.finish([Outcome(claimed.id, "sent", "ref")], START)
+    [claimed] = claim(store, START, 1000, EVERY, 10)
+    finish(store, [Outcome(claimed.id, "sent", "ref")], START)
     assert picks(store, session_id) == "approved"
     assert store.ended_sends(session_id) == []
     store.collect(1, session_id, b"m" * 16, START)
@@ -883,24 +901,24 @@ def test_a_channel_that_is_used_up_does_not_take_over(store: Store) -> None:
     takers = []
     for _ in range(3):
         session = opened(store, new(destination()), order(Channel.WHATSAPP)).session
-        [claimed] = store.claim(START, 1000, EVERY, 10)
+        [claimed] = claim(store, START, 1000, EVERY, 10)
         failed = Outcome(
             claimed.id, "failed", instead=(Channel.SMS, Channel.VIBER), ceilings=ceilings, reference=session.id
         )
-        store.finish([failed], START)
+        finish(store, [failed], START)
         found = store.session(1, session.id)
         assert found
         takers.append([send.channel for send in found.sends if send.instead_of])
-        for taken in store.claim(START, 1000, EVERY, 10):
-            store.finish([Outcome(taken.id, "sent")], START)
+        for taken in claim(store, START, 1000, EVERY, 10):
+            finish(store, [Outcome(taken.id, "sent")], START)
     assert takers == [["sms"], ["viber"], []]
 
 
 def test_a_report_s_session_is_found(store: Store) -> None:
     session = opened(store, new(), order(Channel.SMS)).session
-    [claimed] = store.claim(START, 1000, EVERY, 10)
+    [claimed] = claim(store, START, 1000, EVERY, 10)
     assert store.carried(Channel.SMS, "R1") is None
-    store.finish([Outcome(claimed.id, "sent", "R1")], START)
+    finish(store, [Outcome(claimed.id, "sent", "R1")], START)
     assert store.carried(Channel.SMS, "R1") == Carried(1, session.id, b"sealed")
     assert store.carried(Channel.VIBER, "R1") is None
     assert store.carried(Channel.SMS, "") is None
@@ -951,8 +969,8 @@ def test_of_many_only_the_newest_turn_out_and_failed_messages_not_at_all(store: 
     pumped(store, "+79522", 3)
     pumped(store, "+44740", 4, START + 1)
     assert turnouts(store, most=4) == [Turnout(1, "+44740", 4, 0)]
-    for claimed in store.claim(START + 1, 1000, EVERY, 10)[:2]:
-        store.finish([Outcome(claimed.id, "failed")], START + 1)
+    for claimed in claim(store, START + 1, 1000, EVERY, 10)[:2]:
+        finish(store, [Outcome(claimed.id, "failed")], START + 1)
     assert sum(one.sent for one in turnouts(store)) == 5
 
 
@@ -1002,8 +1020,8 @@ def test_a_discreet_choice_does_not_tell_what_a_destination_did_before(store: St
     discreet = msgspec.structs.replace(order(), discreet=True)
     assert opened(store, new(), discreet).sent_to == "telegram"
     store.activate(Link(1, HERE, 9, 70, 70), START)
-    [claimed] = store.claim(START, 1000, EVERY, 10)[-1:]
-    store.finish([Outcome(claimed.id, "failed")], START)
+    [claimed] = claim(store, START, 1000, EVERY, 10)[-1:]
+    finish(store, [Outcome(claimed.id, "failed")], START)
     again = opened(store, new(), discreet)
     assert (again.sent_to, [send.state for send in again.session.sends]) == ("telegram", ["failed"])
     again = opened(store, new(now=START + MINUTE), msgspec.structs.replace(discreet))
@@ -1047,13 +1065,13 @@ def test_of_many_wrong_codes_no_more_than_the_limit_is_compared(store: Store) ->
 def test_one_session_is_made_however_many_ask(store: Store) -> None:
     answers = together(50, lambda: opened(store, new(), order(Channel.SMS)))
     assert len({answer.session.id for answer in answers}) == 1
-    assert len(store.claim(START, 1000, EVERY, 100)) == 1
+    assert len(claim(store, START, 1000, EVERY, 100)) == 1
 
 
 def test_an_idempotency_key_makes_one_message_however_many_ask(store: Store) -> None:
     rows = together(50, lambda: added(store, manual(b"key")))
     assert len({row.message_id for row in rows}) == 1
-    assert len(store.claim(START, 1000, EVERY, 100)) == 1
+    assert len(claim(store, START, 1000, EVERY, 100)) == 1
     assert store.add_manual(msgspec.structs.replace(manual(b"key"), fingerprint=b"another")) == "other"
     assert added(store, msgspec.structs.replace(manual(b"key"), project_id=2)).message_id != rows[0].message_id
 
@@ -1073,7 +1091,7 @@ def test_of_many_guards_one_stops_a_prefix(store: Store) -> None:
 def test_two_couriers_never_claim_the_same_message(store: Store) -> None:
     for number in range(60):
         opened(store, new(number.to_bytes(16)), order(Channel.SMS))
-    claimed = [one.id for some in together(20, lambda: store.claim(START, 1000, EVERY, 7)) for one in some]
+    claimed = [one.id for some in together(20, lambda: claim(store, START, 1000, EVERY, 7)) for one in some]
     assert len(claimed) == len(set(claimed)) == 60
 
 

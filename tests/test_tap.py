@@ -22,6 +22,7 @@ from gateway.store import Outcome
 from gateway.tap import Numbers, derive_numbers, read_press, tap_data
 from gateway.tokens import write_payload
 from gateway.verbs import Caller, Checked, Progress
+from tests.delivering import claim, finish
 from tests.world import BOT_ID, World, make_world, new_phone
 from web.visitor import place_of
 
@@ -45,8 +46,8 @@ def opened(world: World, phone: str, *, sent: bool = True) -> str:
 
 
 def deliver(world: World, *, tap: bool = True) -> None:
-    for claimed in world.gateway.store.claim(world.clock(), 1000, list(Channel), 10):
-        world.gateway.store.finish([Outcome(claimed.id, "sent", tap=tap and claimed.tap)], world.clock())
+    for claimed in claim(world.gateway.store, world.clock(), 1000, list(Channel), 10):
+        finish(world.gateway.store, [Outcome(claimed.id, "sent", tap=tap and claimed.tap)], world.clock())
 
 
 def numbers(session_id: str) -> Numbers:
@@ -329,7 +330,7 @@ def test_a_session_that_an_api_client_created_is_never_approved_by_tap(world: Wo
     phone = new_phone()
     world.activate(phone, CHAT)
     session_id = world.create(phone, channel=Channel.TELEGRAM).session_id
-    [claimed] = world.gateway.store.claim(world.clock(), 1000, list(Channel), 10)
+    [claimed] = claim(world.gateway.store, world.clock(), 1000, list(Channel), 10)
     assert not claimed.tap
     assert world.gateway.create(browser(world), parse_contact(phone)).session_id == session_id
     assert progress(world, session_id).number is None
@@ -508,7 +509,7 @@ def test_the_place_travels_with_the_session_and_what_is_no_place_does_not(world:
     linked = world.gateway.linked_session(BOT_ID, payload)
     assert (linked.place, linked.browser) == ("Europe/Berlin", "Chrome, Windows")
     world.activate(phone, CHAT)
-    [claimed] = world.gateway.store.claim(world.clock(), 1000, list(Channel), 10)
+    [claimed] = claim(world.gateway.store, world.clock(), 1000, list(Channel), 10)
     assert (claimed.place, claimed.browser, claimed.tap) == ("Europe/Berlin", "Chrome, Windows", True)
     lie = msgspec.structs.replace(browser(world), place="your bank’s head office")
     session_id = world.gateway.create(lie, parse_contact(new_phone()), send=False).session_id

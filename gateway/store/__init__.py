@@ -294,6 +294,13 @@ class Outcome(msgspec.Struct, frozen=True):
     ceilings: Mapping[Channel, Limit] = {}
 
 
+class Round(msgspec.Struct, frozen=True):
+    """What there is to send now, and when the next message is due, None where none waits."""
+
+    claimed: list[Claimed]
+    next_due: int | None
+
+
 class Carried(msgspec.Struct, frozen=True):
     """Whose session a message carries the code of."""
 
@@ -557,11 +564,13 @@ class Store(Protocol):
     def deactivate(self, bot_id: int, chat_id: int, now: int) -> bool:
         """Mark the chat unreachable; whether that was news."""
 
-    def claim(self, now: int, lease: int, channels: Sequence[Channel], most: int) -> list[Claimed]:
-        """Take up to `most` due messages of these channels, oldest first; those of dead sessions are failed."""
+    def deliver(
+        self, outcomes: Sequence[Outcome], now: int, lease: int, channels: Sequence[Channel], most: int
+    ) -> Round:
+        """Write down how sending went; then take up to `most` due messages of these channels for `lease` ms.
 
-    def finish(self, outcomes: Sequence[Outcome], now: int) -> None:
-        """Write down how sending went."""
+        Oldest first; those of dead sessions are failed. All in one transaction.
+        """
 
     def report(
         self,
@@ -592,7 +601,7 @@ class Store(Protocol):
         """A server's own message."""
 
     def claim_callbacks(self, now: int, lease: int, most: int) -> list[Callback]:
-        """Take up to `most` due callbacks; `finish` makes one due when its message is final."""
+        """Take up to `most` due callbacks; `deliver` makes one due when its message is final."""
 
     def finish_callback(self, message_id: int, due_at: int | None) -> None:
         """A callback was made, or is given up (None), or is due again then."""
@@ -604,9 +613,6 @@ class Store(Protocol):
         """After the clock was put back: nothing waits or is leased longer than `longest` ms, and messages of
         sessions that are void by it are failed; how many rows changed.
         """
-
-    def next_due(self, channels: Sequence[Channel]) -> int | None:
-        """When the next message of these channels is due, None where none waits."""
 
     def turnouts(self, after: int, before: int, most: int, channels: Sequence[Channel]) -> list[Turnout]:
         """How the newest `most` sessions begun from `after` to `before` turned out, by project and prefix.

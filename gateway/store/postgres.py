@@ -39,6 +39,7 @@ from gateway.store import (
     Paused,
     Queued,
     Refused,
+    Round,
     Send,
     SessionRow,
     Stop,
@@ -69,7 +70,8 @@ _OPEN = _call("open_session_1", 36)
 _QUEUE = _call("queue_1", 13)
 _TRY = _call("try_code_1", 18)
 _ACTIVATE = _call("activate_1", 9)
-_CLAIM = _call("claim_1", 4)
+_DELIVER = _call("deliver_1", 5)
+_EVENTS = _call("events_1", 3)
 _COLLECT = _call("collect_1", 5)
 _SPEND = _call("spend_1", 10)
 _NO_ORDER = (False, None, None, None, 0, False, False, True, False, None, None, None, None)
@@ -339,21 +341,15 @@ class PostgresStore:
 
     # Delivery
 
-    def claim(self, now: int, lease: int, channels: Sequence[Channel], most: int) -> list[Claimed]:
-        return [_claimed(row) for row in self._run(_CLAIM, (now, lease, names(channels), most))]
-
-    def finish(self, outcomes: Sequence[Outcome], now: int) -> None:
-        self._run("SELECT finish_1(%s, %s)", (_json([_outcome(one) for one in outcomes]), now))
+    def deliver(
+        self, outcomes: Sequence[Outcome], now: int, lease: int, channels: Sequence[Channel], most: int
+    ) -> Round:
+        done = _json([_outcome(one) for one in outcomes])
+        *claimed, (*_, next_due) = self._run(_DELIVER, (done, now, lease, names(channels), most))
+        return Round([_claimed(row[:-1]) for row in claimed], next_due)
 
     def put_right(self, now: int, longest: int) -> int:
         return int(self._run("SELECT put_right_1(%s, %s, %s)", (now, longest, lowest_ulid(now + AHEAD)))[0][0])
-
-    def next_due(self, channels: Sequence[Channel]) -> int | None:
-        due: int | None = self._run(
-            "SELECT min(due_at) FROM message WHERE channel = ANY (%s) AND state IN ('queued', 'sending')",
-            (names(channels),),
-        )[0][0]
-        return due
 
     def report(
         self,
@@ -443,11 +439,7 @@ class PostgresStore:
         return number
 
     def events_since(self, number: int, most: int, missing: Sequence[int] = ()) -> list[tuple[int, str]]:
-        return self._run(
-            "SELECT number, session_id FROM event WHERE number = ANY (%s)"
-            " UNION ALL SELECT number, session_id FROM event WHERE number > %s ORDER BY number LIMIT %s",
-            (numbers(missing), number, most),
-        )
+        return self._run(_EVENTS, (number, numbers(missing), most))
 
     def hold(self, name: str, holder: str, now: int, lease: int) -> bool:
         return postgres_many.hold(self._connections, name, holder, now, lease)

@@ -47,6 +47,7 @@ from gateway.store import (
     Paused,
     Queued,
     Refused,
+    Round,
     Send,
     SessionRow,
     Stop,
@@ -438,26 +439,33 @@ class SqliteStore:
 
     # Delivery
 
-    def claim(self, now: int, lease: int, channels: Sequence[Channel], most: int) -> list[Claimed]:
-        due, asked = _due(len(channels)), (self.void_before, now + AHEAD, *channels, now)
-        if not self._read(due, *asked, 1):  # a look that takes no lock: most wake-ups are for others
-            return []
-        with _writing(self._connection) as db:
-            rows = db.execute(due, (*asked, most)).fetchall()
-            alive = [row for row in rows if row[-2] == "live" and row[-1] > now]
-            for row in rows:
-                if row not in alive:
-                    _finish(db, Outcome(row[0], "failed", error="the session was over"), now)
-            db.executemany(
-                "UPDATE message SET state = 'sending', attempts = attempts + 1, due_at = ? WHERE id = ?",
-                [(now + lease, row[0]) for row in alive],
-            )
-        return [_claimed(row) for row in alive]
-
-    def finish(self, outcomes: Sequence[Outcome], now: int) -> None:
+    def deliver(
+        self, outcomes: Sequence[Outcome], now: int, lease: int, channels: Sequence[Channel], most: int
+    ) -> Round:
+        if not outcomes:  # a look that takes no lock: most wake-ups are for others
+            next_due = self._look(lambda db: _soonest(db, channels))
+            if next_due is None or next_due > now or not most:
+                return Round([], next_due)
         with _writing(self._connection) as db:
             for outcome in outcomes:
                 _finish(db, outcome, now)
+            claimed = self._claim(db, now, lease, channels, most) if channels and most else []
+            return Round(claimed, _soonest(db, channels))
+
+    def _claim(
+        self, db: sqlite3.Connection, now: int, lease: int, channels: Sequence[Channel], most: int
+    ) -> list[Claimed]:
+        asked = (self.void_before, now + AHEAD, *channels, now, most)
+        rows = db.execute(_due(len(channels)), asked).fetchall()
+        alive = [row for row in rows if row[-2] == "live" and row[-1] > now]
+        for row in rows:
+            if row not in alive:
+                _finish(db, Outcome(row[0], "failed", error="the session was over"), now)
+        db.executemany(
+            "UPDATE message SET state = 'sending', attempts = attempts + 1, due_at = ? WHERE id = ?",
+            [(now + lease, row[0]) for row in alive],
+        )
+        return [_claimed(row) for row in alive]
 
     def put_right(self, now: int, longest: int) -> int:
         with _writing(self._connection) as db:
@@ -479,10 +487,6 @@ class SqliteStore:
                     (now, late),
                 ).rowcount
         return over
-
-    def next_due(self, channels: Sequence[Channel]) -> int | None:
-        due: int | None = self._read(_next_due(len(channels)), *channels)[0][0]
-        return due
 
     def report(
         self,
@@ -1065,6 +1069,13 @@ def _events(missing: int) -> str:
 @cache
 def _next_due(channels: int) -> str:
     return f"SELECT min(m.due_at) FROM message m WHERE {_waiting(channels)}"  # noqa: S608 - marks only
+
+
+def _soonest(db: sqlite3.Connection, channels: Sequence[Channel]) -> int | None:
+    if not channels:
+        return None
+    due: int | None = db.execute(_next_due(len(channels)), channels).fetchone()[0]
+    return due
 
 
 def _waiting(channels: int) -> str:

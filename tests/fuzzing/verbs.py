@@ -27,6 +27,7 @@ from gateway.store import Outcome
 from gateway.tap import LOWEST
 from gateway.tokens import write_payload
 from gateway.verbs import Caller
+from tests.delivering import claim, finish
 from tests.world import BOT_ID, World
 
 PHONES = ("+79522966236", "+4915112345678")
@@ -353,7 +354,7 @@ class Verbs(RuleBasedStateMachine):
     @rule(most=st.integers(1, 5), state=st.sampled_from(["sent", "failed", "queued", "dies"]))
     def deliver(self, most: int, state: Any) -> None:
         outcomes = []
-        for claimed in self.store.claim(self.now, LEASE, list(Channel), most):
+        for claimed in claim(self.store, self.now, LEASE, list(Channel), most):
             login = self.logins[claimed.session_id]
             assert self.lives(login), "the code of a session that is over was sent"
             assert self.gateway.code_of(claimed) == self.world.code_of(login.id)
@@ -365,7 +366,7 @@ class Verbs(RuleBasedStateMachine):
                 Outcome(claimed.id, state, due_at=self.now + 500, instead=taken_over, ceilings=ceilings)
             )
         if state != "dies":
-            self.store.finish(outcomes, self.now)
+            finish(self.store, outcomes, self.now)
         if state == "failed":
             for login in self.logins.values():
                 login.sent |= self.taken_over(login)
@@ -421,7 +422,7 @@ class Verbs(RuleBasedStateMachine):
             for send in session.sends
             if send.state in ("queued", "sending")
         }
-        found = {(one.session_id, one.channel) for one in self.store.claim(self.now, LEASE, list(Channel), 1000)}
+        found = {(one.session_id, one.channel) for one in claim(self.store, self.now, LEASE, list(Channel), 1000)}
         assert waiting <= found, f"never handed out: {waiting - found}"
 
 
