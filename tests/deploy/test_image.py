@@ -102,6 +102,7 @@ def copy(source: str, target: Path) -> None:
 
 def is_sent(path: str) -> bool:
     """Whether .dockerignore lets a path through: the last line that matches decides."""
+    assert not (ROOT / ".containerignore").exists(), "podman would read that one instead"
     sent = True
     for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines():
         pattern = line.removeprefix("!")
