@@ -18,10 +18,11 @@ RUN .venv/bin/pybabel --quiet compile --domain kodgate --directory templates/loc
 RUN .venv/bin/python -m compileall -q gateway web bot
 
 FROM docker.io/library/python:3.11-slim
-RUN useradd --system --uid 10001 --home-dir /var/lib/kodgate --create-home kodgate
+RUN groupadd --system --gid 10001 kodgate \
+    && useradd --system --uid 10001 --gid kodgate --home-dir /var/lib/kodgate --create-home kodgate
 # The code is root's: the process can't change it.
 COPY --from=build /srv/kodgate /srv/kodgate
-USER 10001
+USER 10001:10001
 WORKDIR /srv/kodgate
 ENV PATH=/srv/kodgate/.venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

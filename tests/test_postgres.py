@@ -109,6 +109,14 @@ def test_whatever_is_wrong_is_one_line_that_names_the_setting(postgres: Server, 
         assert "\n" not in said
 
 
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cant_hold_every_language_is_refused(postgres: Server, encoding: str) -> None:
+    name = f"in_{encoding.lower()}"
+    postgres().sql(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    said = refused(postgres().url(name))
+    assert said.startswith(f"DATABASE_URL: the database's encoding is {encoding}, and UTF8 is needed")
+
+
 def test_a_newer_schema_a_missing_right_and_a_read_only_server_are_refused(postgres: Server, empty: str) -> None:
     open_store(empty).migrate()
     execute(empty, "INSERT INTO migration VALUES (999, 'from the future')")

@@ -184,6 +184,12 @@ def connect(url: str) -> PooledConnection:
         version = connection.info.server_version // 10_000
         connection.close()
         raise StoreError(f"DATABASE_URL: PostgreSQL {version} is too old; {OLDEST // 10_000} or newer is needed")
+    if (encoding := connection.info.parameter_status("server_encoding")) not in (None, "UTF8"):
+        connection.close()
+        raise StoreError(
+            f"DATABASE_URL: the database's encoding is {encoding}, and UTF8 is needed: "
+            "createdb --encoding=UTF8 --template=template0"
+        )
     return connection
 
 
