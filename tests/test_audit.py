@@ -259,6 +259,7 @@ def run(folder: Path, *arguments: str, text: str = "", **environment: str) -> st
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
     return ended.stdout
 
 

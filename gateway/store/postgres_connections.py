@@ -4,6 +4,7 @@ Nothing of a connection's own state is used, so that a pooler in transaction mod
 only prepared statements are, where none does.
 """
 
+import atexit
 import logging
 import os
 import socket
@@ -135,6 +136,7 @@ class Connections:
         with self._lock:
             pool, self._pool = self._pool, None
         if pool:
+            atexit.unregister(pool.close)
             pool.close()
 
     def _take(self) -> tuple[Pool, PooledConnection]:
@@ -163,6 +165,7 @@ class Connections:
                     name="kodgate",
                     open=True,
                 )
+                atexit.register(self._pool.close)  # else its threads complain, of a command that just ends
             return self._pool
 
 
