@@ -1,6 +1,5 @@
 """`python -m bot`: on our own store, or for a hosted site."""
 
-import asyncio
 import gc
 
 from gateway.bootstrap import need_port, start_process
@@ -14,14 +13,16 @@ def main() -> None:
     if isinstance(gateway, LocalGateway):
         gc.disable()  # what aiogram makes stays, and looking at it is an eighth of the start
         from bot.app import BotProcess
+        from bot.serving import run_and_leave
         from bot.worker import run
 
-        asyncio.run(run(BotProcess, config, gateway))
+        run_and_leave(run(BotProcess, config, gateway))
     else:
         from bot import hosted
+        from bot.serving import run_and_leave
 
         gateway.close()  # its client blocks; the streams have one of their own
-        asyncio.run(hosted.run(config))
+        run_and_leave(hosted.run(config))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from bot.bots import Bots
 from bot.endings import Endings
-from bot.serving import Handler, listen, told_to_stop
+from bot.serving import Handler, listen, run_and_leave, told_to_stop
 from bot.streams import health
 from gateway.bill.watch import BillWatch
 from gateway.bootstrap import need_port, start_process
@@ -121,7 +121,7 @@ class Worker:
             for provider in line.providers:
                 await provider.close()
         await self.bots.close()
-        self.gateway.audit.close()
+        self.gateway.close()
 
     async def _health(self, _: web.Request) -> web.Response:
         return health(self.checks(), self.name)
@@ -226,7 +226,7 @@ def main() -> None:
         sys.stderr.write("kodgate worker: KODMOBI_URL is set: the upstream delivers, a worker has nothing to do\n")
         raise SystemExit(2)
     need_port("worker", config.host, config.worker_port)
-    asyncio.run(run(Worker, config, gateway))
+    run_and_leave(run(Worker, config, gateway))
 
 
 if __name__ == "__main__":
