@@ -286,9 +286,14 @@ class LocalGateway:
         return self._manual.status(caller.project, message_id)
 
     def progress(self, caller: Caller, session_id: str) -> Progress:
-        session, now = self.store.session(caller.project.id, session_id), self.clock()
+        session = self.store.session(caller.project.id, session_id)
         if session is None:
             raise errors.SessionExpired
+        return self.progress_of(caller, session)
+
+    def progress_of(self, caller: Caller, session: SessionRow) -> Progress:
+        """Of a session just read, of the caller's project."""
+        now = self.clock()
         ways = self._ways(caller.project, self._contact(session))
         over = session.state in ("live", "approved") and session.is_over(now)
         return Progress(

@@ -19,6 +19,7 @@ import pytest
 from ulid import ULID
 
 from gateway.channels import Channel
+from gateway.ids import new_ulid
 from gateway.projects import ProjectSettings
 from gateway.store import (
     Busy,
@@ -477,6 +478,12 @@ def test_another_number_ends_the_link_of_the_former(store: Store) -> None:
     store.activate(Link(1, b"e" * 16, 9, 70, 70), START)
     assert opened(store, new(), None).session.chat_id is None
     assert opened(store, new(b"e" * 16), None).session.chat_id == 70
+
+
+def test_many_sessions_are_read_at_once(store: Store) -> None:
+    both = [opened(store, new(bytes([number]) * 16), order(Channel.SMS)).session.id for number in range(2)]
+    assert store.sessions([*both, new_ulid(START)]) == {one: store.session(1, one) for one in both}
+    assert store.sessions([]) == {}
 
 
 def test_a_lease_ends_and_another_process_takes_over(store: Store) -> None:

@@ -482,6 +482,9 @@ class Store(Protocol):
     def session(self, project_id: int | None, session_id: str) -> SessionRow | None:
         """A session that is still the newest of its destination; `project_id` None looks in all projects."""
 
+    def sessions(self, session_ids: Sequence[str]) -> dict[str, SessionRow]:
+        """Those of these that are still the newest of their destination, by id, of any project."""
+
     def queue(
         self,
         project_id: int,

@@ -212,6 +212,11 @@ class PostgresStore:
         row = _session(found) if found else None
         return row if row and project_id in (None, row.project_id) else None
 
+    def sessions(self, session_ids: Sequence[str]) -> dict[str, SessionRow]:
+        rows = self._run("SELECT session_1(id) FROM unnest(%s::text[]) AS id", (list(session_ids),))
+        found = [_session(shown) for (shown,) in rows if shown]
+        return {row.id: row for row in found}
+
     def queue(
         self,
         project_id: int,

@@ -270,6 +270,10 @@ class SqliteStore:
             return None
         return row if project_id in (None, row.project_id) else None
 
+    def sessions(self, session_ids: Sequence[str]) -> dict[str, SessionRow]:
+        found = self._look(lambda db: [_find_session(db, session_id) for session_id in session_ids])
+        return {row.id: row for row in found if row}
+
     @_under_limits
     def queue(
         self,
