@@ -101,11 +101,13 @@ class Live(Streams):
             asyncio.get_running_loop().call_soon(self._read)
         try:
             found = self._gateway.store.sessions(list({session_id for session_id, _ in asked}))
-        except Busy as problem:
-            log.warning("the store is busy, %s live streams end and come back: %s", len(asked), problem)
+        except Exception as problem:
             for _, answer in asked:
                 if not answer.done():
                     answer.set_exception(problem)
+            if not isinstance(problem, Busy):
+                raise
+            log.warning("the store is busy, %s live streams end and come back: %s", len(asked), problem)
             return
         for session_id, answer in asked:
             if not answer.done():  # the page may be gone
