@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, NoReturn
 
@@ -19,6 +20,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = logging.getLogger("aiohttp.server")
 
 LARGEST_BODY = 256 * 1024  # bytes: providers report several messages at once
+LEFT_SECONDS = 0.5  # for what is still at work when the time to end in order is over
 BACKLOG = 1024  # connections that wait to be accepted: a thousand pages come back at once after a restart
 
 
@@ -38,13 +40,27 @@ def run_and_leave(process: Coroutine[Any, Any, None]) -> NoReturn:
     """
     code = 0
     try:
-        asyncio.Runner().run(process)
+        asyncio.Runner().run(_with_all_that_it_began(process))
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+        code = 1
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+async def _with_all_that_it_began(process: Coroutine[Any, Any, None]) -> None:
+    """Tasks that are left get a moment to give back what they hold."""
+    try:
+        await process
+    finally:
+        if left := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=LEFT_SECONDS)
 
 
 def _is_ours(record: logging.LogRecord) -> bool:

@@ -220,9 +220,16 @@ class Courier:
         return Outcome(claimed.id, "queued", error=str(problem), due_at=due)
 
     async def _drain(self) -> None:
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        self._write_down()
+        while self._tasks:  # a slow one may outlast the time that is left: what the others did is written down
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+            self._write_down()
+
+    def _write_down(self) -> None:
+        if not self._done:
+            return
         try:
             self._store.deliver(self._done, self._gateway.clock(), 0, [], 0)
+            self._done.clear()
         except Busy as problem:
             log.warning("the store is busy, %s outcomes wait for their lease: %s", len(self._done), problem)

@@ -484,6 +484,8 @@ def test_many_sessions_are_read_at_once(store: Store) -> None:
     both = [opened(store, new(bytes([number]) * 16), order(Channel.SMS)).session.id for number in range(2)]
     assert store.sessions([*both, new_ulid(START)]) == {one: store.session(1, one) for one in both}
     assert store.sessions([]) == {}
+    lose_power(store, START + 1)
+    assert store.sessions(both) == {}
 
 
 def test_a_lease_ends_and_another_process_takes_over(store: Store) -> None:

@@ -33,6 +33,7 @@ REST_SECONDS = 1.0  # after that, while which nobody else waits as long
 REST_WAIT_SECONDS = 0.05
 ANSWER_SECONDS = 2.0  # for a statement, which takes milliseconds: then the server gives it up, and it is undone
 SILENT_SECONDS = 2.5  # then we do: the server is stopped, or out of reach, and nobody knows whether it was done
+CLOSE_SECONDS = 0.5  # that the pool's threads get to end: they may be waiting for a server that is away
 TRIES = 3  # of a statement that lost a deadlock; the locks have one order, so that already one is rare
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: at its end the kernel forgets what it has not delivered
 _LOOK_UP = 0.1  # seconds, while waiting, until a signal is noticed
@@ -136,8 +137,8 @@ class Connections:
         with self._lock:
             pool, self._pool = self._pool, None
         if pool:
-            atexit.unregister(pool.close)
-            pool.close()
+            atexit.unregister(self.close)
+            pool.close(CLOSE_SECONDS)
 
     def _take(self) -> tuple[Pool, PooledConnection]:
         while True:
@@ -165,7 +166,7 @@ class Connections:
                     name="kodgate",
                     open=True,
                 )
-                atexit.register(self._pool.close)  # else its threads complain, of a command that just ends
+                atexit.register(self.close)  # else its threads complain, of a command that just ends
             return self._pool
 
 

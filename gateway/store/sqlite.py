@@ -272,7 +272,7 @@ class SqliteStore:
 
     def sessions(self, session_ids: Sequence[str]) -> dict[str, SessionRow]:
         found = self._look(lambda db: [_find_session(db, session_id) for session_id in session_ids])
-        return {row.id: row for row in found if row}
+        return {row.id: row for row in found if row and row.created_at >= self.void_before}
 
     @_under_limits
     def queue(
