@@ -13,16 +13,17 @@ def main() -> None:
     if isinstance(gateway, LocalGateway):
         gc.disable()  # what aiogram makes stays, and looking at it is an eighth of the start
         from bot.app import BotProcess
-        from bot.serving import run_and_leave
         from bot.worker import run
 
-        run_and_leave(run(BotProcess, config, gateway))
+        process = run(BotProcess, config, gateway)
     else:
         from bot import hosted
-        from bot.serving import run_and_leave
 
         gateway.close()  # its client blocks; the streams have one of their own
-        run_and_leave(hosted.run(config))
+        process = hosted.run(config)
+    from bot.serving import run_and_leave
+
+    run_and_leave(process)
 
 
 if __name__ == "__main__":

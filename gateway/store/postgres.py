@@ -208,8 +208,7 @@ class PostgresStore:
         return Opened(_fresh(new, chat_id, active, known, sends), carrier)
 
     def session(self, project_id: int | None, session_id: str) -> SessionRow | None:
-        [(found,)] = self._run("SELECT session_1(%s)", (session_id,))
-        row = _session(found) if found else None
+        row = self.sessions((session_id,)).get(session_id)
         return row if row and project_id in (None, row.project_id) else None
 
     def sessions(self, session_ids: Sequence[str]) -> dict[str, SessionRow]:

@@ -265,10 +265,8 @@ class SqliteStore:
         return Opened(session, sent_to)
 
     def session(self, project_id: int | None, session_id: str) -> SessionRow | None:
-        row = self._look(lambda db: _find_session(db, session_id))
-        if row is None or row.created_at < self.void_before:
-            return None
-        return row if project_id in (None, row.project_id) else None
+        row = self.sessions((session_id,)).get(session_id)
+        return row if row and project_id in (None, row.project_id) else None
 
     def sessions(self, session_ids: Sequence[str]) -> dict[str, SessionRow]:
         found = self._look(lambda db: [_find_session(db, session_id) for session_id in session_ids])

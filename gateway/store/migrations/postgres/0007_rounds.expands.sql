@@ -1,10 +1,11 @@
--- A round of delivery is one statement. `claim_1` and `finish_1` stay as they are called by code from before.
+-- A round of delivery is one statement. `claim_1` is a part of it; `finish_1` is called by code from before alone.
 --
 -- The planner knows a young table by its size when a plan was made, and plans stay: it would read all of a table that
 -- was empty then, and is not any more, until its first ANALYZE. So these functions read by index in any case, and
 -- need no JIT, which the price that is put on a sequential scan would call.
 
--- As `finish_1`, but that nobody is told yet: the sessions of which there is news.
+-- Write down how sending went, which nobody is told yet; the sessions of which there is news. `_outcomes` is JSON, an
+-- array of `gateway.store.Outcome`.
 CREATE FUNCTION write_down_1(_outcomes json, _now bigint) RETURNS text[] LANGUAGE plpgsql AS $$
 DECLARE
     _one record;
@@ -52,13 +53,19 @@ BEGIN
     RETURN array_remove(_told, NULL);
 END $$;
 
+CREATE OR REPLACE FUNCTION finish_1(_outcomes json, _now bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM at_ease();
+    PERFORM announce(write_down_1(_outcomes, _now), _now);
+END $$;
+
 CREATE FUNCTION soonest(_channels text[]) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN (SELECT m.due_at FROM message AS m WHERE m.state IN ('queued', 'sending') AND m.channel = ANY (_channels)
         ORDER BY m.due_at LIMIT 1);
 END $$;
 
--- Write down how sending went (as `finish_1`), take what is due then (as `claim_1`). The last row is no message: it
+-- Write down how sending went, take what is due then (`claim_1`). The last row is no message: it
 -- has the time when the next is due, NULL where none waits. A round without news writes nothing and takes no lock:
 -- most wake-ups are for others.
 CREATE FUNCTION deliver_1(_outcomes json, _now bigint, _lease bigint, _channels text[], _most bigint) RETURNS TABLE (
