@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg_pool import ConnectionPool
 
 from bench.processes import free_ports
 from gateway.channels import Channel
@@ -281,6 +282,25 @@ def test_one_ended_connection_costs_one_answer(mortal: PostgresServer, store: St
         with pytest.raises(Busy):
             store.projects()
         assert store.projects() == []
+
+
+def test_a_pool_that_closes_while_one_asks_is_none_that_is_busy(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread closes it after the pool's look at whether it is open, and before one waits in its queue."""
+    asked: list[bool] = []
+    look = ConnectionPool._check_open_getconn
+
+    def looks_and_is_closed(pool: ConnectionPool[Any]) -> None:
+        look(pool)
+        asked.append(True)
+        if len(asked) == 1:
+            store.close()
+
+    assert store.projects() == []
+    monkeypatch.setattr(ConnectionPool, "_check_open_getconn", looks_and_is_closed)
+    assert store.projects() == []
+    assert len(asked) == 2
 
 
 def test_texts_that_postgres_cant_hold_are_kept_as_far_as_they_go(store: Store) -> None:

@@ -147,6 +147,8 @@ class Connections:
             try:
                 return pool, pool.getconn(REST_WAIT_SECONDS if resting else WAIT_SECONDS)
             except PoolTimeout:
+                if pool.closed:
+                    continue  # by another thread, between the pool's look at that and our waiting: nobody tells us
                 self._rests_until = time.monotonic() + REST_SECONDS
                 raise Busy("no connection to the database server") from None
             except PoolClosed:
