@@ -202,7 +202,8 @@ def connect(url: str) -> PooledConnection:
 def _configure(connection: PooledConnection) -> None:
     """Our own ways: a number is a `bigint`, and nobody waits for ever.
 
-    Where no pooler hides whose it is, statements are prepared, and the server gives up what takes too long.
+    Where no pooler hides whose it is, statements are prepared, and the server gives up what takes too long; as a
+    plan may be older than most of its table, it goes by an index (as functions do anywhere, migration 0008).
     """
     connection.hand = connection.cursor(binary=True)
     connection.adapters.register_dumper(int, Int8BinaryDumper)
@@ -211,7 +212,9 @@ def _configure(connection: PooledConnection) -> None:
     connection.prepare_threshold = None if pooled else 1
     if not pooled:
         connection.execute(
-            "SELECT set_config('statement_timeout', %s, false)", (str(round(ANSWER_SECONDS * 1000)),)
+            "SELECT set_config('statement_timeout', %s, false), set_config('enable_seqscan', 'off', false),"
+            " set_config('jit', 'off', false)",
+            (str(round(ANSWER_SECONDS * 1000)),),
         )
 
 
