@@ -9,7 +9,8 @@ A process of web that ends loses what it holds.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -41,6 +42,7 @@ class Ledger:
         self._detailed = detailed
         self._lock = threading.Lock()
         self._done: list[Entry] = []
+        self._held: list[Entry] | None = None
         self._counts: dict[Kind, tuple[int, int]] = {}  # when first, and how often
         self._minute = 0
         self._left = detailed
@@ -50,11 +52,21 @@ class Ledger:
 
     def record(self, entry: Entry) -> None:
         """Something was done."""
-        with self._lock:
-            self._done.append(entry)
-            if len(self._done) == _BATCH:
-                self._wake.set()
-            self._begin()
+        if self._held is None:
+            self._keep([entry])
+        else:
+            self._held.append(entry)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """What is recorded within, by this thread alone, was done once the block ends; if it fails, it was not."""
+        held: list[Entry] = []
+        self._held = held
+        try:
+            yield
+        finally:
+            self._held = None
+        self._keep(held)
 
     def note(
         self,
@@ -103,6 +115,14 @@ class Ledger:
         if self._writer:
             self._writer.join()
         self.flush()
+
+    def _keep(self, entries: list[Entry]) -> None:
+        with self._lock:
+            self._done += entries
+            if len(self._done) >= _BATCH:
+                self._wake.set()
+            if entries:
+                self._begin()
 
     def _begin(self) -> None:
         if self._writer is None:

@@ -3,7 +3,8 @@
 import hmac
 import logging
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -306,6 +307,15 @@ class LocalGateway:
             None if over else self._number(caller, session),
             session.joined,
         )
+
+    def together(self) -> AbstractContextManager[None] | None:
+        block = self.store.together()
+        return None if block is None else self._together(block)
+
+    @contextmanager
+    def _together(self, block: AbstractContextManager[None]) -> Iterator[None]:
+        with self.audit.holding(), block:
+            yield
 
     def ping(self) -> str | None:
         try:

@@ -4,6 +4,7 @@
 The answers are the contract's own JSON objects; msgspec encodes them as they are.
 """
 
+from contextlib import AbstractContextManager
 from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
@@ -282,6 +283,12 @@ class Gateway(Protocol):
 
     def refused(self, actor: Actor, action: str, refusal: GatewayError, project: Project | None = None) -> None:
         """A request was refused before it reached any verb; the verbs note their own refusals."""
+
+    def together(self) -> AbstractContextManager[None] | None:
+        """A block of several verbs, of one thread, that cost less so; their answers count once it has ended.
+
+        It raises `gateway.store.Busy` at its end where nothing of it was done. None where it costs no less.
+        """
 
     def ping(self) -> str | None:
         """Why nothing can be served just now, for the operator; None where all is well."""

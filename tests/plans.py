@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store import sqlite
+from gateway.store import sqlite, sqlite_connections
 
 SMALL = {"migration", "project", "api_key", "stop", "early_report"}
 BOUNDED = {"event": "DELETE", "audit": "SELECT", "newest": "SELECT"}  # by LIMIT, in the order of their keys
@@ -17,7 +17,7 @@ PLANNED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
 @contextmanager
 def no_scans(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Looks, at the end, at what was asked meanwhile over new connections."""
-    connect: Callable[[Path], sqlite3.Connection] = sqlite._connect
+    connect: Callable[[Path], sqlite3.Connection] = sqlite_connections.connect
     asked: dict[Path, set[str]] = {}
 
     def traced(path: Path) -> sqlite3.Connection:
@@ -25,7 +25,7 @@ def no_scans(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         connection.set_trace_callback(asked.setdefault(path, set()).add)
         return connection
 
-    monkeypatch.setattr(sqlite, "_connect", traced)
+    monkeypatch.setattr(sqlite, "connect", traced)
     yield
     scans = [scan for path, statements in asked.items() for scan in _scans(path, statements)]
     assert not scans, scans

@@ -30,7 +30,7 @@ def test_another_takes_over_once_the_holder_is_silent_and_the_holder_learns_it(t
 
 
 def test_a_busy_store_takes_no_lease_away_before_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.store.sqlite.BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr("gateway.store.sqlite_connections.BUSY_TIMEOUT_MS", 50)
     store, clock = open_store(f"sqlite:///{tmp_path}/store.sqlite3"), TestClock()
     store.migrate()
     lease = Lease(store, clock, "poll 1", 15)

@@ -94,6 +94,8 @@ VERBS: dict[str, Verbs] = {
     **manual.VERBS,
     **legacy.VERBS,
 }
+QUICK = frozenset(prefix + name for prefix in PREFIXES for name in ("create", "send", "check", "verify"))
+"""What waits for nothing but the store, unless a challenge is to be looked at."""
 ALL_PREFIXES = (*PREFIXES, "/manual/", *legacy.PREFIXES)
 
 

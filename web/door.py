@@ -2,22 +2,29 @@
 
 granian's own WSGI reads a body in the worker's only thread, so that one who sends it slowly stops everybody. Here
 bodies are taken in by the event loop, side by side and for `BODY_SECONDS` at most; a request runs once it is
-whole, one at a time (`WEB_THREADS`: that many).
+whole, one at a time (`WEB_THREADS`: that many). Those of the API that have come by then share a commit.
 """
 
 import asyncio
 import io
+import logging
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any, Protocol
 from wsgiref.types import WSGIApplication
 
 from gateway.headers import security_headers
 from gateway.settings import Settings
+from gateway.verbs import Gateway
+from web.api import QUICK
 from web.cors import Headers
 from web.fields import Environ
 
+log = logging.getLogger(__name__)
+
+TOGETHER = 16  # requests at most that share a commit: others wait two or three milliseconds to write meanwhile
 _LOOK_EVERY = 1.0  # seconds between two looks for bodies that take too long
 _WITHOUT_BODY = frozenset(("GET", "HEAD", "OPTIONS"))
 _OFTEN = (
@@ -66,12 +73,14 @@ class Slow(Exception):
 class Door:
     """The RSGI application of one worker."""
 
-    def __init__(self, application: WSGIApplication, config: Settings, close: Callable[[], None]) -> None:
+    def __init__(self, application: WSGIApplication, config: Settings, gateway: Gateway) -> None:
         self._application = application
+        self._gateway = gateway
         self._limit = config.body_limit
         self._seconds = config.body_seconds
-        self._close = close
         self._pool = ThreadPoolExecutor(config.web_threads) if config.web_threads > 1 else None
+        self._shares = self._pool is None and gateway.together() is not None
+        self._waiting: list[tuple[Environ, asyncio.Future[Answer]]] = []
         self._reading: dict[asyncio.Task[Any], float] = {}
         self._too_slow = [("connection", "close"), *security_headers(config.public_url)]
 
@@ -82,7 +91,7 @@ class Door:
     def __rsgi_del__(self, _: asyncio.AbstractEventLoop) -> None:
         if self._pool:
             self._pool.shutdown()
-        self._close()
+        self._gateway.close()
 
     async def __rsgi__(self, scope: Scope, transport: Transport) -> None:
         environ = environ_of(scope)
@@ -94,9 +103,44 @@ class Door:
                 return
         if self._pool:
             answer = await self._loop.run_in_executor(self._pool, self._answer, environ)
+        elif self._shares and _is_quick(environ):
+            answer = await self._with_others(environ)
         else:
             answer = self._answer(environ)
         transport.response_bytes(*answer)
+
+    def _with_others(self, environ: Environ) -> asyncio.Future[Answer]:
+        if not self._waiting:
+            self._loop.call_soon(self._answer_those_who_wait)
+        answer: asyncio.Future[Answer] = self._loop.create_future()
+        self._waiting.append((environ, answer))
+        return answer
+
+    def _answer_those_who_wait(self) -> None:
+        turn, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+        if self._waiting:
+            self._loop.call_soon(self._answer_those_who_wait)
+        block = self._gateway.together() if len(turn) > 1 else None
+        try:
+            with block or nullcontext():
+                answers = [self._answer(environ) for environ, _ in turn]
+        except Exception as problem:
+            log.warning("%s requests were not done together, each is done alone: %s", len(turn), problem)
+            for environ, waiting in turn:
+                self._answer_again(environ, waiting)
+            return
+        for (_, waiting), answer in zip(turn, answers, strict=True):
+            if not waiting.done():
+                waiting.set_result(answer)
+
+    def _answer_again(self, environ: Environ, waiting: asyncio.Future[Answer]) -> None:
+        if waiting.done():
+            return
+        environ["wsgi.input"].seek(0)
+        try:
+            waiting.set_result(self._answer(environ))
+        except Exception as problem:
+            waiting.set_exception(problem)
 
     def _answer(self, environ: Environ) -> Answer:
         begun: list[tuple[int, Headers]] = []
@@ -138,6 +182,11 @@ class Door:
             if until < now:
                 task.cancel()
         self._loop.call_later(_LOOK_EVERY, self._end_slow_ones)
+
+
+def _is_quick(environ: Environ) -> bool:
+    asks = "HTTP_X_CHALLENGE_TOKEN" in environ or "HTTP_X_CF_TURNSTILE_TOKEN" in environ  # its provider, maybe
+    return environ["PATH_INFO"] in QUICK and not asks
 
 
 def _joined(chunks: Iterable[bytes]) -> bytes:

@@ -22,7 +22,7 @@ def make_door() -> Door:
     """The application of one worker."""
     end_with_master()
     config, gateway = start_process("web")
-    door = Door(make_application(config, gateway), config, gateway.close)
+    door = Door(make_application(config, gateway), config, gateway)
     gc.collect()
     gc.freeze()  # what lives as long as the process need not be looked through again and again
     return door

@@ -137,6 +137,9 @@ class HostedGateway:
     ) -> None:
         """Nothing is kept here; the upstream knows its own refusals, and our log has a line for each."""
 
+    def together(self) -> None:
+        """The upstream takes one at a time."""
+
     def ping(self) -> str | None:
         try:
             self.channels(Caller(self._project))

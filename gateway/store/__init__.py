@@ -5,6 +5,7 @@ contact itself, encrypted. `tests/test_store.py` is the conformance suite: every
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
@@ -424,6 +425,13 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of this thread's connection, or of the process's; the next verb connects again."""
+
+    def together(self) -> AbstractContextManager[None] | None:
+        """A block in which what this thread's verbs write is committed at its end, at once: that costs less.
+
+        Each is done as a whole or not at all, as ever, but nobody may be told of it before the block has ended.
+        That raises `Busy` where it can't be committed: then none of it was done. None where it costs no less.
+        """
 
     def ping(self) -> None:
         """Commit something, so that a full or read-only disk shows. Raises `Busy`."""

@@ -99,6 +99,9 @@ class PostgresStore:
     def close(self) -> None:
         self._connections.close()
 
+    def together(self) -> None:
+        """Statements would wait for each other's locks, and for as many answers as before."""
+
     def ping(self) -> None:
         self._run(
             "INSERT INTO meta VALUES ('ping', int8send((random() * 1e15)::bigint))"

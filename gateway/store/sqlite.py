@@ -1,16 +1,13 @@
-"""The store on SQLite: one file, WAL, plain SQL, one connection a thread.
+"""The store on SQLite: one file, WAL, plain SQL, one connection a thread (sqlite_connections.py).
 
-Writers take the lock up front (`BEGIN IMMEDIATE`) and hold it for tens of microseconds. Commits are
-`synchronous=NORMAL`: nothing is lost when a process dies, but a power loss can take the last commits, a
-"used" among them; so sessions from before the machine's boot are void. Activations commit with `FULL`.
+Commits are `synchronous=NORMAL`: nothing is lost when a process dies, but a power loss can take the last commits,
+a "used" among them; so sessions from before the machine's boot are void. Activations commit with `FULL`.
 """
 
 import asyncio
 import hmac
-import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, wraps
@@ -25,7 +22,6 @@ from gateway.ids import lowest_ulid, made_at
 from gateway.projects import Project, ProjectSettings, changed_names
 from gateway.store import (
     ApiKey,
-    Busy,
     Callback,
     Carried,
     Claimed,
@@ -65,15 +61,11 @@ from gateway.store import (
     sqlite_tap,
 )
 from gateway.store.entries import By, Entry, Wanted
+from gateway.store.sqlite_connections import Connection, Together, Writing, connect, create, in_turn
 
 MIGRATIONS = Path(__file__).parent / "migrations" / "sqlite"
 EXPANDS = ".expands"  # ends the name of a migration beside which code from before goes on
-PRIMARY = 0xFF  # of SQLite's result codes, the rest says which kind
-BUSY_TIMEOUT_MS = 5_000  # at 100 ms "database is locked" appears under 2,000 logins/s (MEASURED)
-CHECKPOINT_PAGES = 32_000  # a log of 128 MiB: then who writes moves it himself, which takes a tenth of a second
 RESTART_PAGES = 4_000  # a log of 16 MiB is begun anew, for which writers wait a few milliseconds
-CACHE_KIB = 8_192  # a connection's: the inner pages of an index over ten million rows, and then some
-TURN_EVERY = 0.000_3  # seconds between two tries to write: SQLite's own handler sleeps ever longer, to 100 ms
 WATCH_EVERY = 0.010  # seconds between two looks at data_version: what a waiting message may cost
 
 _SESSION_BY_ID = """
@@ -100,7 +92,7 @@ def _under_limits(
         try:
             return verb(store, *args, **options)
         except sqlite_limits.Over as over:
-            with _writing(store._connection) as db:
+            with Writing(store._connection) as db:
                 return sqlite_limits.strike(db, over.toll, over.now)
 
     return counted
@@ -128,8 +120,8 @@ class SqliteStore:
 
     def migrate(self) -> int:
         if not self._path.exists():
-            _create(self._path)
-        with _writing(self._connection) as db:
+            create(self._path)
+        with Writing(self._connection) as db:
             db.execute("CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL)")
             done = dict(db.execute("SELECT number, name FROM migration"))
             files = {int(file.name[:4]): file for file in sorted(MIGRATIONS.glob("*.sql"))}
@@ -152,19 +144,19 @@ class SqliteStore:
             del self._local.connection
 
     def ping(self) -> None:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES ('ping', randomblob(8))")
 
     # Small things
 
     def keep(self, name: str, value: bytes) -> bytes:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, value))
             kept: bytes = db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()[0]
         return kept
 
     def replace(self, name: str, value: bytes) -> None:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     def projects(self) -> list[Project]:
@@ -176,12 +168,12 @@ class SqliteStore:
         return [ApiKey(digest, project, bool(secret), *more) for digest, project, secret, *more in rows]
 
     def add_project(self, settings: ProjectSettings, now: int, by: By | None = None) -> Project:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             return Project(_add_project(db, settings, by or By("system", now)), settings)
 
     def change_project(self, project_id: int, settings: ProjectSettings, by: By | None = None) -> None:
         text = msgspec.json.encode(settings).decode()
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             _note_changes(db, project_id, settings, by)
             db.execute("UPDATE project SET settings = ? WHERE id = ?", (text, project_id))
             # A person's chat has the same id at every bot, but the new one may not write before they start it.
@@ -193,7 +185,7 @@ class SqliteStore:
     def ensure_first_project(
         self, settings: ProjectSettings, public: bytes, secret: bytes, code_key: bytes, now: int
     ) -> None:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             first = db.execute("SELECT min(id) FROM project").fetchone()[0]
             if first is None:
                 first = _add_project(db, settings, By("system", now))
@@ -211,12 +203,12 @@ class SqliteStore:
         old_until: int,
         by: By | None = None,
     ) -> None:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             _set_keys(db, project_id, public, secret, code_key, old_until)
             _note_keys(db, project_id, old_until, by)
 
     def reseal_key(self, digest: bytes, code_key: bytes) -> None:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             db.execute("UPDATE api_key SET code_key = ? WHERE hash = ?", (code_key, digest))
 
     # Sessions
@@ -230,7 +222,7 @@ class SqliteStore:
         guesses: Guesses | None = None,
     ) -> Opened | Paused:
         known = guesses is not None and guesses.known
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             guessed = sqlite_limits.guess_key(guesses, new.destination) if guesses else None
             old, habits, used = _destination(db, new, guessed)
             if guesses:
@@ -285,7 +277,7 @@ class SqliteStore:
         toll: Toll | None = None,
         actor: str = "system",
     ) -> Queued | None:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             session = _find_session(db, session_id)
             if session is None or session.project_id != project_id or session.created_at < self.void_before:
                 return None
@@ -299,7 +291,7 @@ class SqliteStore:
         return Queued(session, outcome)
 
     def set_code(self, project_id: int, session_id: str, own: OwnCode, now: int) -> bool:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             alive = f"{_OWN_CODE} AND project_id = ? AND state = 'live' AND expires_at > ?"
             alive += " AND created_at BETWEEN ? AND ?"
             life = (now, self.void_before, now + AHEAD)
@@ -319,7 +311,7 @@ class SqliteStore:
         actor: str = "system",
     ) -> Tried | Refused | None:
         known = guesses is not None and guesses.known
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             row = db.execute(_TRIED, (session_id, project_id, now, self.void_before, now + AHEAD)).fetchone()
             session = _Tried(*row) if row else None
             if session is None or (session.paused_until > now and not known):
@@ -350,7 +342,7 @@ class SqliteStore:
     def pick(
         self, bot_id: int, chat_id: int, session_id: str, right: bool, now: int, pause: Pause
     ) -> Literal["approved", "again", "closed", "joined"] | None:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             press = sqlite_tap.values(bot_id, chat_id, session_id, now, self.void_before, pause)
             picked = sqlite_tap.pick(db, press, right)
             if not isinstance(picked, tuple):
@@ -364,7 +356,7 @@ class SqliteStore:
         return state
 
     def deny(self, bot_id: int, chat_id: int, session_id: str, now: int, pause: Pause) -> bool:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             press = sqlite_tap.values(bot_id, chat_id, session_id, now, self.void_before, pause)
             project_id = sqlite_tap.deny(db, press)
             if project_id is not None:
@@ -375,7 +367,7 @@ class SqliteStore:
     def collect(
         self, project_id: int, session_id: str, browser_mac: bytes, now: int, actor: str = "system"
     ) -> Collected | None:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             sealed = sqlite_tap.collect(db, project_id, session_id, browser_mac, now, self.void_before)
             if sealed is not None:
                 _announce(db, session_id, now)
@@ -389,7 +381,7 @@ class SqliteStore:
     def spend(self, session_id: str, era: int, entry: Entry | None = None) -> bool:
         if era != self.era() or made_at(session_id) < self.void_before:
             return False
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             spent = db.execute("INSERT OR IGNORE INTO spent VALUES (?)", (session_id,)).rowcount == 1
             if spent and entry:
                 sqlite_audit.write_all(db, [entry])
@@ -428,7 +420,7 @@ class SqliteStore:
         return released if links else None
 
     def deactivate(self, bot_id: int, chat_id: int, now: int) -> bool:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             rows = db.execute(
                 "UPDATE activation SET active = 0, changed_at = ? WHERE bot_id = ? AND chat_id = ? AND active = 1"
                 " RETURNING project_id, destination",
@@ -448,7 +440,7 @@ class SqliteStore:
             next_due = self._look(lambda db: _soonest(db, channels))
             if next_due is None or next_due > now or not most:
                 return Round([], next_due)
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             for outcome in outcomes:
                 _finish(db, outcome, now)
             claimed = self._claim(db, now, lease, channels, most) if channels and most else []
@@ -470,7 +462,7 @@ class SqliteStore:
         return [_claimed(row) for row in alive]
 
     def put_right(self, now: int, longest: int) -> int:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             late = now + longest
             over = db.execute(
                 "UPDATE message SET state = 'failed', error = 'the clock was put back', finished_at = ?"
@@ -500,7 +492,7 @@ class SqliteStore:
         now: int,
         ceilings: Mapping[Channel, Limit] | None = None,
     ) -> bool:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             return sqlite_fallback.report(db, channel, reference, state, error, instead, ceilings or {}, now)
 
     def carried(self, channel: Channel, reference: str) -> Carried | None:
@@ -520,7 +512,7 @@ class SqliteStore:
 
     @_under_limits
     def add_manual(self, new: NewManual, toll: Toll | None = None) -> Ordered:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             ordered = sqlite_manual.add(db, new)
             if isinstance(ordered, ManualRow) and ordered.id == new.id:
                 sqlite_limits.charge(db, toll, new.now)
@@ -539,11 +531,11 @@ class SqliteStore:
         return self._look(lambda db: sqlite_manual.find(db, project_id, message_id))
 
     def claim_callbacks(self, now: int, lease: int, most: int) -> list[Callback]:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             return sqlite_manual.claim_callbacks(db, now, lease, most)
 
     def finish_callback(self, message_id: int, due_at: int | None) -> None:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             sqlite_manual.finish_callback(db, message_id, due_at)
 
     def next_callback(self) -> int | None:
@@ -561,18 +553,18 @@ class SqliteStore:
         return self._look(lambda db: sqlite_guard.stops(db))
 
     def stop(self, new: Stop, entry: Entry) -> bool:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             return sqlite_guard.stop(db, new, entry)
 
     def lift(self, project_id: int, prefix: str, now: int, calm_until: int, entry: Entry) -> bool:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             return sqlite_guard.lift(db, project_id, prefix, now, calm_until, entry)
 
     def full(self, ceilings: Sequence[Limit], now: int) -> list[Limit]:
         return self._look(lambda db: sqlite_guard.full(db, ceilings, now))
 
     def tell_full(self, ceiling: Limit, entry: Entry) -> bool:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             return sqlite_guard.tell_full(db, ceiling, entry)
 
     # Events, what processes share, purge
@@ -585,23 +577,23 @@ class SqliteStore:
         return self._read(_events(len(missing)), *missing, number, most)
 
     def hold(self, name: str, holder: str, now: int, lease: int) -> bool:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             return sqlite_many.hold(db, name, holder, now, lease)
 
     def let_go(self, name: str, holder: str) -> None:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             sqlite_many.let_go(db, name, holder)
 
     def take_update(self, bot_id: int, update_id: int, now: int, lease: int) -> Taken:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             return sqlite_many.take_update(db, bot_id, update_id, now, lease)
 
     def end_update(self, bot_id: int, update_id: int, handled: bool) -> None:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             sqlite_many.end_update(db, bot_id, update_id, handled)
 
     def expect(self, bot_id: int, chat_id: int, expected: Expected | None) -> None:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             sqlite_many.expect(db, bot_id, chat_id, expected)
 
     def expected(self, bot_id: int, chat_id: int) -> Expected | None:
@@ -610,7 +602,7 @@ class SqliteStore:
     def purge(self, before: int, most: int) -> int:
         oldest = lowest_ulid(before)
         gone = 0
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             for table, key in (("session", "id"), ("message", "session_id"), ("spent", "session_id")):
                 gone += db.execute(
                     f"DELETE FROM {table} WHERE {key} IN"  # noqa: S608 - our own names
@@ -634,14 +626,14 @@ class SqliteStore:
     # Audit
 
     def note(self, entries: Sequence[Entry]) -> None:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             sqlite_audit.write_all(db, entries)
 
     def audit(self, wanted: Wanted) -> list[Entry]:
         return self._look(lambda db: sqlite_audit.read(db, wanted))
 
     def purge_audit(self, before: int, rows: int, most: int) -> int:
-        with _writing(self._connection) as db:
+        with Writing(self._connection) as db:
             return sqlite_audit.purge(db, before, rows, most)
 
     def checkpoint(self) -> None:
@@ -651,18 +643,21 @@ class SqliteStore:
             if busy or pages < RESTART_PAGES or moved == pages:
                 return
 
+    def together(self) -> "Together":
+        return Together(self._connection)
+
     def watch(self) -> "SqliteWatch":
-        return SqliteWatch(_connect(self._path))
+        return SqliteWatch(connect(self._path))
 
     # Connections
 
     @property
-    def _connection(self) -> sqlite3.Connection:
+    def _connection(self) -> Connection:
         try:
-            connection: sqlite3.Connection = self._local.connection
+            connection: Connection = self._local.connection
         except AttributeError:
-            connection = _connect(self._path)
-            connection.execute("PRAGMA busy_timeout=0")  # who has to wait does so in _in_turn
+            connection = connect(self._path)
+            connection.execute("PRAGMA busy_timeout=0")  # who has to wait does so in in_turn
             self._local.connection = connection
         return connection
 
@@ -672,7 +667,7 @@ class SqliteStore:
         db = self._connection
         db.execute("PRAGMA synchronous=FULL")
         try:
-            with _writing(db):
+            with Writing(db):
                 yield db
         finally:
             db.execute("PRAGMA synchronous=NORMAL")
@@ -685,7 +680,7 @@ class SqliteStore:
         try:
             return ask(self._connection)
         except sqlite3.OperationalError as problem:
-            return _in_turn(lambda: ask(self._connection), problem)
+            return in_turn(lambda: ask(self._connection), problem)
 
 
 class SqliteWatch:
@@ -713,78 +708,7 @@ class SqliteWatch:
         return version
 
 
-# Connections and transactions
-
-
-def _create(path: Path) -> None:
-    """Make the file readable by its owner alone, before SQLite would with the umask's rights."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as problem:
-        raise StoreError(f"DATABASE_URL: can't create {path}: {problem.strerror}") from None
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    end = time.monotonic() + BUSY_TIMEOUT_MS / 1000
-    while True:
-        try:
-            db = sqlite3.connect(
-                f"file:{path}?mode=rw", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000
-            )
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=NORMAL")
-            db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-            db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
-        except sqlite3.Error as problem:
-            # On a new file SQLite does not wait until another process has changed the journal's mode.
-            if "locked" not in str(problem) or time.monotonic() > end:
-                raise StoreError(f"DATABASE_URL: can't open {path}: {_why(path, problem)}") from None
-            time.sleep(WATCH_EVERY)
-        else:
-            return db
-
-
-def _why(path: Path, problem: sqlite3.Error) -> str:
-    """SQLite's own words say little where it may not write beside the file."""
-    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
-    return str(problem) if writable else f"it, or its folder, is read-only for this user ({problem})"
-
-
-class _writing:  # noqa: N801 - reads as a statement; a class costs half of what a generator does
-    """One write transaction: committed as a whole, or rolled back with `Busy` where SQLite can't."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> sqlite3.Connection:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as problem:
-            _in_turn(lambda: self._db.execute("BEGIN IMMEDIATE"), problem)
-        return self._db
-
-    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
-        try:
-            self._db.execute("ROLLBACK" if problem else "COMMIT")
-        except sqlite3.OperationalError as failure:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise Busy(str(failure)) from None
-        if isinstance(problem, sqlite3.OperationalError):
-            raise Busy(str(problem)) from None
-
-
-def _in_turn(do: Callable[[], T], problem: sqlite3.OperationalError) -> T:
-    """Do it as soon as nobody else is in the way. Raises `Busy` after BUSY_TIMEOUT_MS, or for other problems."""
-    end = time.monotonic() + BUSY_TIMEOUT_MS / 1000
-    while problem.sqlite_errorcode & PRIMARY == sqlite3.SQLITE_BUSY and time.monotonic() < end:
-        time.sleep(TURN_EVERY)
-        try:
-            return do()
-        except sqlite3.OperationalError as again:
-            problem = again
-    raise Busy(str(problem)) from None
+# Schema
 
 
 def _statements(script: str) -> Iterator[str]:
