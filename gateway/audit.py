@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from gateway.clock import Clock
@@ -42,7 +42,7 @@ class Ledger:
         self._detailed = detailed
         self._lock = threading.Lock()
         self._done: list[Entry] = []
-        self._held: list[Entry] | None = None
+        self._here = threading.local()
         self._counts: dict[Kind, tuple[int, int]] = {}  # when first, and how often
         self._minute = 0
         self._left = detailed
@@ -52,21 +52,7 @@ class Ledger:
 
     def record(self, entry: Entry) -> None:
         """Something was done."""
-        if self._held is None:
-            self._keep([entry])
-        else:
-            self._held.append(entry)
-
-    @contextmanager
-    def holding(self) -> Iterator[None]:
-        """What is recorded within, by this thread alone, was done once the block ends; if it fails, it was not."""
-        held: list[Entry] = []
-        self._held = held
-        try:
-            yield
-        finally:
-            self._held = None
-        self._keep(held)
+        self._when_done(partial(self._keep, entry))
 
     def note(
         self,
@@ -79,17 +65,24 @@ class Ledger:
         detail: str = "",
     ) -> None:
         """Count one. A session's id that is none of ours is left out."""
-        now = self._clock()
         kind: Kind = (actor, action, project_id, "", None, reason, detail)
         if destination or is_ulid(session_id):
             kind = (actor, action, project_id, session_id, destination, reason, detail)
+        self._when_done(partial(self._count, kind, self._clock()))
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """What this thread records and notes within counts once the block has ended; if it fails, it never was."""
         with self._lock:
-            if kind not in self._counts and (kind[3] or kind[4]):
-                kind = self._admitted(kind, now)
-            first, times = self._counts.get(kind, (now, 0))
-            if times or len(self._counts) < _MOST:
-                self._counts[kind] = (first, times + 1)
             self._begin()
+        held: list[Callable[[], None]] = []
+        self._here.held = held
+        try:
+            yield
+        finally:
+            self._here.held = None
+        for write in held:
+            write()
 
     def flush(self) -> None:
         """Write what was counted; where the store is busy, it is kept for the next time."""
@@ -116,13 +109,28 @@ class Ledger:
             self._writer.join()
         self.flush()
 
-    def _keep(self, entries: list[Entry]) -> None:
+    def _when_done(self, write: Callable[[], None]) -> None:
+        held: list[Callable[[], None]] | None = getattr(self._here, "held", None)
+        if held is None:
+            write()
+        else:
+            held.append(write)
+
+    def _keep(self, entry: Entry) -> None:
         with self._lock:
-            self._done += entries
-            if len(self._done) >= _BATCH:
+            self._done.append(entry)
+            if len(self._done) == _BATCH:
                 self._wake.set()
-            if entries:
-                self._begin()
+            self._begin()
+
+    def _count(self, kind: Kind, now: int) -> None:
+        with self._lock:
+            if kind not in self._counts and (kind[3] or kind[4]):
+                kind = self._admitted(kind, now)
+            first, times = self._counts.get(kind, (now, 0))
+            if times or len(self._counts) < _MOST:
+                self._counts[kind] = (first, times + 1)
+            self._begin()
 
     def _begin(self) -> None:
         if self._writer is None:

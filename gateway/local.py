@@ -24,6 +24,7 @@ from gateway.ids import new_ulid
 from gateway.keyring import Destinations, Keyring, Unsealable
 from gateway.limits.limiter import Limiter, refusal_of
 from gateway.limits.subjects import range_prefix
+from gateway.log import holding_lines
 from gateway.manual import ManualSends
 from gateway.place import known_place
 from gateway.projects import Project
@@ -314,7 +315,7 @@ class LocalGateway:
 
     @contextmanager
     def _together(self, block: AbstractContextManager[None]) -> Iterator[None]:
-        with self.audit.holding(), block:
+        with holding_lines(), self.audit.holding(), block:
             yield
 
     def ping(self) -> str | None:

@@ -1,18 +1,27 @@
 """Requests that share a commit: none is told before it, one's refusal is one's own, a failure loses nothing."""
 
+import asyncio
+import io
+import json
+import logging
 import resource
 import sqlite3
+import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
+from typing import Any, NoReturn
 
 import httpx
 import pytest
 
+from gateway import errors
 from gateway.channels import Channel
-from gateway.store import Busy, Refused, Tried
+from gateway.log import set_up_logging
+from gateway.store import Busy, Link, Refused, SessionRow, Store, Tried
 from gateway.store.sqlite import SqliteStore
+from gateway.store.sqlite_connections import Together
 from tests.databases import execute
 from tests.delivering import claim
 from tests.faults.acts import children
@@ -20,6 +29,9 @@ from tests.servers import PUBLIC, Servers, until
 from tests.test_races import together as at_once
 from tests.test_store import EVERY, PAUSE, RIGHT, guess, new, opened, order, toll
 from tests.world import START, World, make_world, new_phone
+from web.door import Door, _is_quick
+from web.fields import Environ
+from web.wsgi import make_application
 
 ONE, TWO, THREE = b"1" * 16, b"2" * 16, b"3" * 16
 
@@ -89,31 +101,80 @@ def test_a_block_that_fails_leaves_nothing_and_the_next_is_as_ever(store: Sqlite
     assert seen(store) == 1
 
 
-@pytest.mark.parametrize("others", [1, 2, 3])
-def test_where_sqlite_takes_all_back_none_is_said_to_be_done(
-    store: SqliteStore, others: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As it may on a full disk, in whichever verb that happens."""
-
-    def no_room(db: sqlite3.Connection, _: object) -> None:
+def failing(db: sqlite3.Connection, *_: object) -> NoReturn:
+    """As SQLite does on a disk that is full, or fails, be it while it writes or reads."""
+    if db.in_transaction:
         db.execute("ROLLBACK")
-        raise sqlite3.OperationalError("database or disk is full")
+    problem = sqlite3.OperationalError("disk I/O error")
+    problem.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    raise problem
+
+
+def write_in_vain(store: Store) -> None:
+    store.open_session(new(TWO), None)
+
+
+def read_in_vain(store: Store) -> None:
+    store.sessions(["0" * 26])
+
+
+@pytest.mark.parametrize("others", [0, 1, 3])
+@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize(
+    ("broken", "act"), [("_insert_session", write_in_vain), ("_find_session", read_in_vain)], ids=["write", "read"]
+)
+def test_where_sqlite_takes_all_back_none_is_said_to_be_done(
+    store: SqliteStore,
+    others: int,
+    after: int,
+    broken: str,
+    act: Callable[[Store], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outcome: Counter[str] = Counter()
 
     def write() -> None:
         with store.together():
             for number in range(others):
                 opened(store, new(bytes([number] * 16)), None)
-            with monkeypatch.context() as full:
-                full.setattr("gateway.store.sqlite._insert_session", no_room)
-                with pytest.raises(Busy, match="disk is full"):
-                    store.open_session(new(TWO), None)
-            opened(store, new(THREE), None)
+            with monkeypatch.context() as disk:
+                disk.setattr(f"gateway.store.sqlite.{broken}", failing)
+                with pytest.raises(Busy):
+                    act(store)
+            for _ in range(after):
+                with nullcontext() if not others else pytest.raises(Busy, match="taken back"):
+                    opened(store, new(THREE), None)
+                    outcome["written"] += 1
 
-    with pytest.raises(Busy, match="taken back"):
+    if others:
+        with pytest.raises(Busy, match="taken back"):
+            write()
+    else:
         write()
-    assert seen(store) == 0
+    assert seen(store) == outcome["written"] == (0 if others else after)
     opened(store, new(ONE), None)
-    assert seen(store) == 1
+    assert seen(store) == outcome["written"] + 1
+
+
+def test_of_those_who_find_the_store_locked_the_first_waits_and_the_others_do_not(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.sqlite_connections.BUSY_TIMEOUT_MS", 300)
+    with closing(sqlite3.connect(store._path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        with store.together():
+            for _ in range(10):
+                with pytest.raises(Busy, match="locked"):
+                    store.open_session(new(ONE), None)
+        assert 0.3 <= time.monotonic() - began < 2
+    opened(store, new(ONE), None)
+
+
+def test_an_activation_shares_no_commit(store: SqliteStore) -> None:
+    with store.together(), pytest.raises(RuntimeError):
+        store.activate(Link(1, ONE, 9, 70, 70), START)
+    store.activate(Link(1, ONE, 9, 70, 70), START)
 
 
 def test_a_commit_that_fails_leaves_nothing(store: SqliteStore) -> None:
@@ -137,28 +198,129 @@ def test_a_commit_that_fails_leaves_nothing(store: SqliteStore) -> None:
     assert seen(store) == 2
 
 
-def test_what_was_not_committed_is_in_no_audit_log(tmp_path: Path) -> None:
+def test_what_was_not_committed_is_in_no_audit_log_and_refused_once(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     with block(world):
         kept = world.create(new_phone()).session_id
+        world.create(world.gateway.keyring.open(session_of(world, kept).sealed, kept))
 
     def write_and_fail() -> None:
         with block(world):
             world.create(new_phone())
+            refused(world, kept)
             raise KeyError
 
     with pytest.raises(KeyError):
         write_and_fail()
+    with block(world):
+        refused(world, kept)
     world.gateway.audit.flush()
-    noted = execute(world.settings.database_url, "SELECT session_id FROM audit WHERE action = 'session.create'")
-    assert noted == [(kept,)]
+    noted = execute(
+        world.settings.database_url,
+        "SELECT session_id, action, reason, detail, times FROM audit WHERE session_id <> '' ORDER BY number",
+    )
+    assert noted == [
+        (kept, "session.create", "", "telegram", 1),
+        (kept, "session.create", "", "the one that lives", 1),
+        (kept, "session.check", "BadRequest", "code must be a text or a number", 1),
+    ]
     world.gateway.close()
+
+
+def session_of(world: World, session_id: str) -> SessionRow:
+    session = world.gateway.store.session(1, session_id)
+    assert session
+    return session
+
+
+def refused(world: World, session_id: str) -> None:
+    with pytest.raises(errors.BadRequest):
+        world.gateway.check(world.caller(), session_id, None)
+
+
+def test_lines_are_written_when_the_lock_is_free(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    world = make_world(tmp_path)
+    former = logging.getLogger().handlers
+    set_up_logging("web", "INFO")
+    try:
+        with block(world):
+            world.create(new_phone())
+            logging.getLogger("web").warning("told within")
+            assert "told within" not in capfd.readouterr().err
+        assert capfd.readouterr().err.count("told within") == 1
+    finally:
+        logging.getLogger().handlers = former
+        world.gateway.close()
 
 
 def block(world: World) -> AbstractContextManager[None]:
     together = world.gateway.together()
     assert together is not None
     return together
+
+
+def door(world: World) -> Door:
+    return Door(make_application(world.settings, world.gateway), world.settings, world.gateway)
+
+
+def asked(**headers: str) -> Environ:
+    body = json.dumps({"to": new_phone(), "send": False}).encode()
+    return {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/session/create",
+        "QUERY_STRING": "",
+        "REMOTE_ADDR": "127.0.0.1",
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(body)),
+        "HTTP_X_API_KEY": "pk_development",
+        "wsgi.input": io.BytesIO(body),
+        **headers,
+    }
+
+
+def test_each_is_done_again_alone_where_they_could_not_be_done_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But not for one who has gone meanwhile; and one that meets a defect of ours keeps nobody waiting."""
+    world = make_world(tmp_path)
+    entry = door(world)
+    failures = iter([True])
+
+    def commit_fails(together: Together, *problem: Any) -> None:
+        if next(failures, False):
+            together._db.execute("ROLLBACK")
+        leave(together, *problem)
+
+    leave = Together.__exit__
+    monkeypatch.setattr(Together, "__exit__", commit_fails)
+
+    async def log_in() -> list[Any]:
+        entry.__rsgi_init__(asyncio.get_running_loop())
+        waiting = [entry._with_others(asked()) for _ in range(20)]
+        waiting[3].cancel()
+        broken = asked()
+        del broken["REQUEST_METHOD"]
+        waiting.append(entry._with_others(broken))
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    answers = asyncio.run(log_in())
+    assert [type(answer).__name__ for answer in answers] == ["tuple"] * 3 + ["CancelledError"] + ["tuple"] * 16 + [
+        "KeyError"
+    ]
+    assert {answer[0] for answer in answers if isinstance(answer, tuple)} == {200}
+    sessions = {json.loads(answer[2])["session_id"] for answer in answers if isinstance(answer, tuple)}
+    assert {found for (found,) in execute(world.settings.database_url, "SELECT id FROM session")} == sessions
+    world.gateway.audit.flush()
+    noted = "SELECT session_id FROM audit WHERE action = 'session.create'"
+    assert sorted(found for (found,) in execute(world.settings.database_url, noted)) == sorted(sessions)
+    world.gateway.close()
+
+
+def test_who_shows_a_challenge_waits_for_its_provider_alone(tmp_path: Path) -> None:
+    assert _is_quick(asked())
+    assert not _is_quick(asked(HTTP_X_CHALLENGE_TOKEN="token"))
+    assert not _is_quick(asked(HTTP_X_CF_TURNSTILE_TOKEN="token"))
+    assert not _is_quick(asked(PATH_INFO="/manual/send"))
 
 
 def test_requests_that_cant_be_committed_together_are_told_so_and_lose_nothing(tmp_path: Path) -> None:

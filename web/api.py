@@ -95,7 +95,7 @@ VERBS: dict[str, Verbs] = {
     **legacy.VERBS,
 }
 QUICK = frozenset(prefix + name for prefix in PREFIXES for name in ("create", "send", "check", "verify"))
-"""What waits for nothing but the store, unless a challenge is to be looked at."""
+"""What waits for nobody but the store, unless a challenge is to be looked at."""
 ALL_PREFIXES = (*PREFIXES, "/manual/", *legacy.PREFIXES)
 
 

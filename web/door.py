@@ -11,7 +11,6 @@ import logging
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from typing import Any, Protocol
 from wsgiref.types import WSGIApplication
 
@@ -32,6 +31,7 @@ _OFTEN = (
     *("user-agent", "x-api-key", "x-forwarded-for"),
 )
 Answer = tuple[int, Headers, bytes]
+Waiting = tuple[Environ, asyncio.Future[Answer]]
 
 
 def _key_of(name: str) -> str:
@@ -80,7 +80,7 @@ class Door:
         self._seconds = config.body_seconds
         self._pool = ThreadPoolExecutor(config.web_threads) if config.web_threads > 1 else None
         self._shares = self._pool is None and gateway.together() is not None
-        self._waiting: list[tuple[Environ, asyncio.Future[Answer]]] = []
+        self._waiting: list[Waiting] = []
         self._reading: dict[asyncio.Task[Any], float] = {}
         self._too_slow = [("connection", "close"), *security_headers(config.public_url)]
 
@@ -121,26 +121,30 @@ class Door:
         if self._waiting:
             self._loop.call_soon(self._answer_those_who_wait)
         block = self._gateway.together() if len(turn) > 1 else None
+        if block is None:
+            self._answer_each(turn)
+            return
         try:
-            with block or nullcontext():
+            with block:
                 answers = [self._answer(environ) for environ, _ in turn]
         except Exception as problem:
             log.warning("%s requests were not done together, each is done alone: %s", len(turn), problem)
-            for environ, waiting in turn:
-                self._answer_again(environ, waiting)
+            for environ, _ in turn:
+                environ["wsgi.input"].seek(0)
+            self._answer_each(turn)
             return
         for (_, waiting), answer in zip(turn, answers, strict=True):
             if not waiting.done():
                 waiting.set_result(answer)
 
-    def _answer_again(self, environ: Environ, waiting: asyncio.Future[Answer]) -> None:
-        if waiting.done():
-            return
-        environ["wsgi.input"].seek(0)
-        try:
-            waiting.set_result(self._answer(environ))
-        except Exception as problem:
-            waiting.set_exception(problem)
+    def _answer_each(self, turn: list[Waiting]) -> None:
+        for environ, waiting in turn:
+            if waiting.done():  # nobody waits any more
+                continue
+            try:
+                waiting.set_result(self._answer(environ))
+            except Exception as problem:
+                waiting.set_exception(problem)
 
     def _answer(self, environ: Environ) -> Answer:
         begun: list[tuple[int, Headers]] = []

@@ -430,7 +430,8 @@ class Store(Protocol):
         """A block in which what this thread's verbs write is committed at its end, at once: that costs less.
 
         Each is done as a whole or not at all, as ever, but nobody may be told of it before the block has ended.
-        That raises `Busy` where it can't be committed: then none of it was done. None where it costs no less.
+        That raises `Busy` where it can't be committed: then none of it was done. An activation does not fit in:
+        it is to outlast a power loss. None where it costs no less.
         """
 
     def ping(self) -> None:

@@ -663,8 +663,10 @@ class SqliteStore:
 
     @contextmanager
     def _durably(self) -> Iterator[sqlite3.Connection]:
-        """A write transaction that even a power loss does not take back."""
+        """A write transaction that even a power loss does not take back; it shares no commit."""
         db = self._connection
+        if db.together:
+            raise RuntimeError("SQLite takes no other PRAGMA synchronous within a transaction")
         db.execute("PRAGMA synchronous=FULL")
         try:
             with Writing(db):

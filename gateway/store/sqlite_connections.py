@@ -27,7 +27,8 @@ class Connection(sqlite3.Connection):
     """A connection, which may be writing for several verbs at once."""
 
     together = False
-    lost = False  # by a failure that took back what other verbs had written
+    begun = False  # to write together: a transaction is open, or SQLite has taken back what was written
+    refused = ""  # why there could be none
 
     def end(self, do: str) -> None:
         """COMMIT, ROLLBACK or RELEASE. Raises `Busy`, with nothing left open."""
@@ -50,14 +51,14 @@ class Together:
         self._db = db
 
     def __enter__(self) -> None:
-        self._db.together, self._db.lost = True, False
+        self._db.together, self._db.begun, self._db.refused = True, False, ""
 
     def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
         db = self._db
         db.together = False
         if db.in_transaction:
-            db.end("ROLLBACK" if problem or db.lost else "COMMIT")
-        if db.lost:
+            db.end("ROLLBACK" if problem else "COMMIT")
+        elif db.begun and not problem:
             raise Busy("what was written together was taken back")
 
 
@@ -73,37 +74,48 @@ class Writing:
 
     def __enter__(self) -> Connection:
         db = self._db
-        self._joins = db.together and db.in_transaction
+        self._joins = db.together and db.begun
         if self._joins:
-            db.execute("SAVEPOINT one")
-            return db
-        try:
-            db.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as problem:
-            in_turn(lambda: db.execute("BEGIN IMMEDIATE"), problem)
+            self._join()
+        else:
+            self._begin()
         return db
 
     def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
         db = self._db
         if self._joins:
-            self._leave(problem)
-        elif problem:
-            db.end("ROLLBACK")
-        elif not db.together:
-            db.end("COMMIT")
-        if isinstance(problem, sqlite3.OperationalError):
-            raise Busy(str(problem)) from None
-
-    def _leave(self, problem: BaseException | None) -> None:
-        """A full disk, say, makes SQLite roll back all, what others wrote before among it."""
-        db = self._db
-        try:
             if problem and db.in_transaction:
                 db.end("ROLLBACK TO one")
             if db.in_transaction:
                 db.end("RELEASE one")
-        finally:
-            db.lost = db.lost or not db.in_transaction
+        elif problem:
+            db.end("ROLLBACK")
+        elif db.together:
+            db.begun = True
+        else:
+            db.end("COMMIT")
+        if isinstance(problem, sqlite3.OperationalError):
+            raise Busy(str(problem)) from None
+
+    def _join(self) -> None:
+        """A full disk or one that fails, say, makes SQLite roll back all, even while it reads; then it is over."""
+        if not self._db.in_transaction:
+            raise Busy("what was written together was taken back")
+        self._db.execute("SAVEPOINT one")
+
+    def _begin(self) -> None:
+        """Where one has waited for the lock in vain, those after it need not."""
+        db = self._db
+        if db.together and db.refused:
+            raise Busy(db.refused)
+        try:
+            db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as problem:
+            try:
+                in_turn(lambda: db.execute("BEGIN IMMEDIATE"), problem)
+            except Busy as refusal:
+                db.refused = str(refusal)
+                raise
 
 
 def in_turn(do: Callable[[], T], problem: sqlite3.OperationalError) -> T:
