@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def taken(store: str) -> Taken:
         _processor(),
         len(os.sched_getaffinity(0)),
         round(memory),
-        platform.python_version(),
+        platform.python_version() + (" of the system" if sys.base_prefix == "/usr" else ""),
         store,
         round(_LOAD, 1),
     )
