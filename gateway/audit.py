@@ -18,6 +18,7 @@ from gateway.clock import Clock
 from gateway.contact import Contact
 from gateway.errors import BadRequest, GatewayError
 from gateway.ids import is_ulid
+from gateway.later import Later
 from gateway.store import Busy, Store
 from gateway.store.entries import Entry
 from gateway.verbs import Caller
@@ -42,7 +43,7 @@ class Ledger:
         self._detailed = detailed
         self._lock = threading.Lock()
         self._done: list[Entry] = []
-        self._here = threading.local()
+        self._later = Later()
         self._counts: dict[Kind, tuple[int, int]] = {}  # when first, and how often
         self._minute = 0
         self._left = detailed
@@ -52,7 +53,7 @@ class Ledger:
 
     def record(self, entry: Entry) -> None:
         """Something was done."""
-        self._when_done(partial(self._keep, entry))
+        self._later.do(partial(self._keep, entry))
 
     def note(
         self,
@@ -68,21 +69,15 @@ class Ledger:
         kind: Kind = (actor, action, project_id, "", None, reason, detail)
         if destination or is_ulid(session_id):
             kind = (actor, action, project_id, session_id, destination, reason, detail)
-        self._when_done(partial(self._count, kind, self._clock()))
+        self._later.do(partial(self._count, kind, self._clock()))
 
     @contextmanager
     def holding(self) -> Iterator[None]:
         """What this thread records and notes within counts once the block has ended; if it fails, it never was."""
         with self._lock:
-            self._begin()
-        held: list[Callable[[], None]] = []
-        self._here.held = held
-        try:
+            self._begin()  # now, as nothing may fail once the block has ended
+        with self._later.holding(even_if_it_fails=False):
             yield
-        finally:
-            self._here.held = None
-        for write in held:
-            write()
 
     def flush(self) -> None:
         """Write what was counted; where the store is busy, it is kept for the next time."""
@@ -108,13 +103,6 @@ class Ledger:
         if self._writer:
             self._writer.join()
         self.flush()
-
-    def _when_done(self, write: Callable[[], None]) -> None:
-        held: list[Callable[[], None]] | None = getattr(self._here, "held", None)
-        if held is None:
-            write()
-        else:
-            held.append(write)
 
     def _keep(self, entry: Entry) -> None:
         with self._lock:

@@ -3,11 +3,11 @@
 import logging
 import re
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TextIO
+
+from gateway.later import Later
 
 _LONGEST = 2000  # characters of a message: a path may have 60,000, and its end tells nobody anything
 _EMAIL = re.compile(r"(?<![\w.+-])([\w.+-])[\w.+-]*+(@[\w-])")  # each stretch of letters is walked once
@@ -52,31 +52,19 @@ def make_formatter(process: str) -> logging.Formatter:
     return _Masked(f"%(asctime)s {process} %(levelname)s %(name)s: %(message)s")
 
 
-_here = threading.local()
+_later = Later()
 
 
 class _Lines(logging.StreamHandler[TextIO]):
     """Standard error, which may be a pipe that nobody empties just now."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        held: list[Callable[[], None]] | None = getattr(_here, "held", None)
-        if held is None:
-            super().emit(record)
-        else:
-            held.append(partial(super().emit, record))
+        _later.do(partial(super().emit, record))
 
 
-@contextmanager
-def holding_lines() -> Iterator[None]:
+def holding_lines() -> AbstractContextManager[None]:
     """Write what this thread logs within when the block has ended: it holds what others wait for."""
-    held: list[Callable[[], None]] = []
-    _here.held = held
-    try:
-        yield
-    finally:
-        _here.held = None
-        for write in held:
-            write()
+    return _later.holding(even_if_it_fails=True)
 
 
 def set_up_logging(process: str, level: str) -> None:

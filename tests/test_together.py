@@ -29,7 +29,8 @@ from tests.servers import PUBLIC, Servers, until
 from tests.test_races import together as at_once
 from tests.test_store import EVERY, PAUSE, RIGHT, guess, new, opened, order, toll
 from tests.world import START, World, make_world, new_phone
-from web.door import Door, _is_quick
+from web.api import is_quick
+from web.door import Door
 from web.fields import Environ
 from web.wsgi import make_application
 
@@ -317,10 +318,10 @@ def test_each_is_done_again_alone_where_they_could_not_be_done_together(
 
 
 def test_who_shows_a_challenge_waits_for_its_provider_alone(tmp_path: Path) -> None:
-    assert _is_quick(asked())
-    assert not _is_quick(asked(HTTP_X_CHALLENGE_TOKEN="token"))
-    assert not _is_quick(asked(HTTP_X_CF_TURNSTILE_TOKEN="token"))
-    assert not _is_quick(asked(PATH_INFO="/manual/send"))
+    assert is_quick(asked())
+    assert not is_quick(asked(HTTP_X_CHALLENGE_TOKEN="token"))
+    assert not is_quick(asked(HTTP_X_CF_TURNSTILE_TOKEN="token"))
+    assert not is_quick(asked(PATH_INFO="/manual/send"))
 
 
 def test_requests_that_cant_be_committed_together_are_told_so_and_lose_nothing(tmp_path: Path) -> None:

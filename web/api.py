@@ -94,8 +94,7 @@ VERBS: dict[str, Verbs] = {
     **manual.VERBS,
     **legacy.VERBS,
 }
-QUICK = frozenset(prefix + name for prefix in PREFIXES for name in ("create", "send", "check", "verify"))
-"""What waits for nobody but the store, unless a challenge is to be looked at."""
+_QUICK = frozenset(prefix + name for prefix in PREFIXES for name in ("create", "send", "check", "verify"))
 ALL_PREFIXES = (*PREFIXES, "/manual/", *legacy.PREFIXES)
 
 
@@ -154,7 +153,7 @@ class Api:
         given = _fields(environ, verb, self._body_limit)
         wished = wished_language(_text_or_none(given.get("lang")), environ.get("HTTP_ACCEPT_LANGUAGE"))
         lang = environ["kodgate.lang"] = project.settings.language(wished)
-        shown = environ.get("HTTP_X_CHALLENGE_TOKEN") or environ.get("HTTP_X_CF_TURNSTILE_TOKEN") or ""
+        shown = _challenge(environ)
         address = self._visitors.address(environ)
         caller = Caller(project, secret, lang, key=key or "", challenge=shown, address=address)
         return verb(self._gateway, caller, given)
@@ -203,6 +202,15 @@ def _fields(environ: Environ, verb: Verb, limit: int) -> Fields:
             given[fields.REPEAT_KEY] = environ.get("HTTP_IDEMPOTENCY_KEY")  # the header's alone
         return given
     return fields.query_fields(environ) | fields.body_fields(environ, limit, may_be_empty=True)
+
+
+def is_quick(environ: Environ) -> bool:
+    """Whether it waits for nobody but the store; who looks at a challenge may be its provider."""
+    return environ["PATH_INFO"] in _QUICK and not _challenge(environ)
+
+
+def _challenge(environ: Environ) -> str:
+    return environ.get("HTTP_X_CHALLENGE_TOKEN") or environ.get("HTTP_X_CF_TURNSTILE_TOKEN") or ""
 
 
 def _preflight(environ: Environ, verbs: Verbs, headers: Headers, start_response: StartResponse) -> Iterable[bytes]:

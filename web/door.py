@@ -17,7 +17,7 @@ from wsgiref.types import WSGIApplication
 from gateway.headers import security_headers
 from gateway.settings import Settings
 from gateway.verbs import Gateway
-from web.api import QUICK
+from web.api import is_quick
 from web.cors import Headers
 from web.fields import Environ
 
@@ -103,7 +103,7 @@ class Door:
                 return
         if self._pool:
             answer = await self._loop.run_in_executor(self._pool, self._answer, environ)
-        elif self._shares and _is_quick(environ):
+        elif self._shares and is_quick(environ):
             answer = await self._with_others(environ)
         else:
             answer = self._answer(environ)
@@ -186,11 +186,6 @@ class Door:
             if until < now:
                 task.cancel()
         self._loop.call_later(_LOOK_EVERY, self._end_slow_ones)
-
-
-def _is_quick(environ: Environ) -> bool:
-    asks = "HTTP_X_CHALLENGE_TOKEN" in environ or "HTTP_X_CF_TURNSTILE_TOKEN" in environ  # its provider, maybe
-    return environ["PATH_INFO"] in QUICK and not asks
 
 
 def _joined(chunks: Iterable[bytes]) -> bytes:

@@ -26,9 +26,7 @@ T = TypeVar("T")
 class Connection(sqlite3.Connection):
     """A connection, which may be writing for several verbs at once."""
 
-    together = False
-    begun = False  # to write together: a transaction is open, or SQLite has taken back what was written
-    refused = ""  # why there could be none
+    together: "Together | None" = None
 
     def end(self, do: str) -> None:
         """COMMIT, ROLLBACK or RELEASE. Raises `Busy`, with nothing left open."""
@@ -49,16 +47,18 @@ class Together:
 
     def __init__(self, db: Connection) -> None:
         self._db = db
+        self.begun = False  # to write: a transaction is open, or SQLite has taken back what was written
+        self.refused = ""  # why there could be none
 
     def __enter__(self) -> None:
-        self._db.together, self._db.begun, self._db.refused = True, False, ""
+        self._db.together = self
 
     def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
         db = self._db
-        db.together = False
+        db.together = None
         if db.in_transaction:
             db.end("ROLLBACK" if problem else "COMMIT")
-        elif db.begun and not problem:
+        elif self.begun and not problem:
             raise Busy("what was written together was taken back")
 
 
@@ -74,7 +74,7 @@ class Writing:
 
     def __enter__(self) -> Connection:
         db = self._db
-        self._joins = db.together and db.begun
+        self._joins = db.together is not None and db.together.begun
         if self._joins:
             self._join()
         else:
@@ -91,7 +91,7 @@ class Writing:
         elif problem:
             db.end("ROLLBACK")
         elif db.together:
-            db.begun = True
+            db.together.begun = True
         else:
             db.end("COMMIT")
         if isinstance(problem, sqlite3.OperationalError):
@@ -105,16 +105,17 @@ class Writing:
 
     def _begin(self) -> None:
         """Where one has waited for the lock in vain, those after it need not."""
-        db = self._db
-        if db.together and db.refused:
-            raise Busy(db.refused)
+        db, together = self._db, self._db.together
+        if together and together.refused:
+            raise Busy(together.refused)
         try:
             db.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as problem:
             try:
                 in_turn(lambda: db.execute("BEGIN IMMEDIATE"), problem)
             except Busy as refusal:
-                db.refused = str(refusal)
+                if together:
+                    together.refused = str(refusal)
                 raise
 
 
