@@ -13,6 +13,7 @@ let source = null;
 let payload = new URLSearchParams(location.search).get("start");
 let waiting = 0;
 let typing = 0;
+let becoming = null; // ends when the phone has its new owner, or keeps its former one
 const pressed = new Map(); // callback query id -> what stops its button's spinner
 const early = new Set(); // answers that came before the press itself returned
 
@@ -343,7 +344,13 @@ function stopTyping() {
 
 // Who holds the phone
 
-async function become(phone, more = {}) {
+function become(phone, more = {}) {
+  const changed = change(phone, more);
+  becoming = changed.catch(() => {});
+  return changed;
+}
+
+async function change(phone, more) {
   const person = await post("/api/people", { phone, language_code: document.documentElement.lang, ...more });
   remember(person);
   const response = await fetch(`/api/chats/${bot.username}/${person.user_id}`);
@@ -360,6 +367,7 @@ function remember(person) {
 async function start(withPayload) {
   payload = null;
   history.replaceState(null, "", location.pathname + langQuery());
+  await becoming; // who presses Start just after saying whose phone it is means that person
   await act("start", withPayload ? { payload: withPayload } : {});
 }
 

@@ -11,8 +11,16 @@ from gateway.settings import Settings
 from gateway.verbs import Caller
 
 from .conftest import Visits
-from .people import Chat
+from .people import Chat, shown
 from .stack import Stack
+
+SLOWLY = """() => {
+    const fetched = window.fetch;
+    window.fetch = async (path, ...more) => {
+        if (path === "/api/people") await new Promise((resolve) => setTimeout(resolve, 700));
+        return fetched(path, ...more);
+    };
+}"""
 
 
 class Login:
@@ -69,3 +77,15 @@ def test_that_the_code_must_be_typed_stays_until_it_is_read(visits: Visits, stac
     alert.get_by_role("button").click()
     expect(login.chat.page.locator(".inline .key")).to_have_count(2)
     login.becomes("live")
+
+
+def test_start_is_pressed_by_whom_the_phone_was_just_given_to(visits: Visits, stack: Stack, phone: str) -> None:
+    """However long the phone takes to change hands."""
+    chat = visits.chat(stack.chat_url)
+    chat.page.evaluate(SLOWLY)
+    chat.page.locator("#owner").click()
+    chat.page.locator("#owner-phone").fill(phone)
+    chat.page.locator("#owner-form .strong").click()
+    chat.presses_start()
+    expect(chat.page.locator("#owner-number")).to_have_text(shown(phone))
+    expect(chat.ask).to_be_visible()
