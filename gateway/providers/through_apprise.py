@@ -7,6 +7,7 @@ affair. Source: Apprise's documented URLs and its `Apprise.notify`. It is an ext
 
 import asyncio
 import logging
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
@@ -43,9 +44,10 @@ class AppriseProvider:
 
     async def send(self, message: Message) -> Receipt:
         loop = asyncio.get_running_loop()
+        until = time.monotonic() + self._timeout
         try:
             async with asyncio.timeout(self._timeout):
-                well = await loop.run_in_executor(self._threads, self._notify, message)
+                well = await loop.run_in_executor(self._threads, self._notify, message, until)
         except TimeoutError:
             raise TransientError("Apprise did not end in time") from None
         if not well:
@@ -59,7 +61,10 @@ class AppriseProvider:
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _notify(self, message: Message) -> bool:
+    def _notify(self, message: Message, until: float) -> bool:
+        """Raises `TimeoutError` where it is that late (monotonic) already: it waited for the thread."""
+        if time.monotonic() >= until:
+            raise TimeoutError
         service = self._service(message.to)
         if not service:
             return False

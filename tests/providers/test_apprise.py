@@ -83,10 +83,13 @@ class TestApprise(Contract):
         assert time.monotonic() - began > 0.8
         assert len(double.seen) == 6
 
-    def test_what_waited_too_long_is_never_sent(self, double: Double) -> None:
+    @pytest.mark.parametrize("late", [0.0, 0.5])
+    def test_what_waited_too_long_is_never_sent(self, double: Double, late: float) -> None:
+        """Not even where the loop is too late to take it back from the thread that has become free."""
         double.does = hangs(TIMEOUT * 2)
 
         async def run() -> None:
+            asyncio.get_running_loop().call_later(TIMEOUT * 0.9, time.sleep, late)
             provider = self.open(double, concurrency=1)
             ended = await asyncio.gather(*(provider.send(MESSAGE) for _ in range(3)), return_exceptions=True)
             assert [type(one) for one in ended] == [TransientError] * 3
