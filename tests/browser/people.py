@@ -2,10 +2,12 @@
 
 import re
 from dataclasses import dataclass
+from functools import partial
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import ElementHandle, Frame, FrameLocator, Locator, Page, expect
 
 from gateway.i18n import translate
+from tests.servers import until
 
 from .stack import Stack
 
@@ -34,20 +36,46 @@ NARROW = Face("narrow", 320, 640, touch=True)
 EVERY_FACE = (PHONE, PHONE_PLAIN, DESKTOP, DESKTOP_PLAIN)
 
 
-class Visitor:
-    """Somebody who logs in on the site, step by step."""
+def press(page: Page, what: Locator) -> None:
+    """Press it once the frames that embed.js made are as high as what they show.
 
-    def __init__(self, page: Page, stack: Stack, face: Face) -> None:
+    A dialog in the middle of the window moves with its height. Playwright looks for movement in the frame alone,
+    and would press where the button was.
+    """
+    for frame in page.frames[1:]:
+        element = frame.frame_element()
+        if element.evaluate(GIVEN_HEIGHT):
+            until(partial(_has_its_height, frame, element), "the frame is as high as its page")
+    what.click()
+
+
+GIVEN_HEIGHT = "(frame) => frame.style.height"
+OWN_HEIGHT = "() => `${Math.ceil(document.body.getBoundingClientRect().height)}px`"
+
+
+def _has_its_height(frame: Frame, element: ElementHandle) -> bool:
+    return bool(frame.evaluate(OWN_HEIGHT) == element.evaluate(GIVEN_HEIGHT))
+
+
+class Visitor:
+    """Somebody who logs in on the site, or in the only frame of another one, step by step."""
+
+    def __init__(self, page: Page, stack: Stack, face: Face, framed: bool = False) -> None:
         self.page = page
         self.stack = stack
         self.face = face
-        self.contact = page.locator("#to")
-        self.code = page.locator("#code")
-        self.problem = page.get_by_role("alert")
-        self.heading = page.locator("h1")
-        self.delivery = page.locator("#region-delivery")
-        self.over = page.locator("main[data-over]")
-        self.profile = page.locator("#contact")
+        self.within: Page | FrameLocator = page.frame_locator("iframe") if framed else page
+        self.contact = self.within.locator("#to")
+        self.code = self.within.locator("#code")
+        self.problem = self.within.get_by_role("alert")
+        self.heading = self.within.locator("h1")
+        self.delivery = self.within.locator("#region-delivery")
+        self.over = self.within.locator("main[data-over]")
+        self.profile = self.within.locator("#contact")
+
+    def in_frame(self) -> "Visitor":
+        """The same person within the page's only frame."""
+        return Visitor(self.page, self.stack, self.face, framed=True)
 
     # Steps
 
@@ -57,36 +85,36 @@ class Visitor:
     def gives(self, contact: str) -> None:
         """Type a phone or an email, and go on."""
         if "@" in contact and self.contact.get_attribute("type") != "email":
-            self.page.locator("main a[href*='by=email']").click()
+            press(self.page, self.within.locator("main a[href*='by=email']"))
             expect(self.contact).to_have_attribute("type", "email")
         self.contact.fill(contact)
-        self.page.locator("main form .primary").click()
+        press(self.page, self.within.locator("main form .primary"))
 
     def chooses(self, channel: str) -> None:
         """The best channel was taken at once; another one stands below the code."""
         expect(self.code).to_be_visible()
         if self.delivery.get_attribute("data-channel") != channel:
-            self.way(channel).click()
+            press(self.page, self.way(channel))
         self.is_asked_for_code(channel)
 
     def begins_with(self, channel: str) -> None:
         """In the channel-first flow."""
-        self.page.locator(f".channel[data-channel={channel}]").click()
+        press(self.page, self.within.locator(f".channel[data-channel={channel}]"))
         expect(self.contact).to_be_visible()
 
     def switches_to(self, channel: str) -> None:
         """Take another way, or the same again, below the code."""
-        self.way(channel).click()
+        press(self.page, self.way(channel))
         self.is_asked_for_code(channel)
 
     def way(self, channel: str) -> Locator:
-        return self.page.locator(f".way[value={channel}]")
+        return self.within.locator(f".way[value={channel}]")
 
     def types(self, code: str) -> None:
         """With the script, the last digit sends the form."""
         self.code.fill(code)
         if not self.face.script:
-            self.page.locator("form[data-code] button").click()
+            press(self.page, self.within.locator("form[data-code] button"))
 
     def goes_to_code(self, contact: str, channel: str, address: str = "/login") -> None:
         self.begins(address)
@@ -98,7 +126,7 @@ class Visitor:
     # What is then there
 
     def is_asked_for_code(self, channel: str) -> None:
-        expect(self.page.locator(f"#region-delivery[data-channel={channel}]")).to_be_visible()
+        expect(self.within.locator(f"#region-delivery[data-channel={channel}]")).to_be_visible()
         expect(self.code).to_be_visible()
 
     def sees_code_sent(self) -> None:

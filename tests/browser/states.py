@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from playwright.sync_api import Frame, Page, Route, expect
 
 from .conftest import Visits
-from .people import Face, Visitor
+from .people import Face, Visitor, press
 from .shop import Shop
 from .stack import Stack
 
@@ -105,14 +105,14 @@ def _framed(visitor: Visitor, stack: Stack, shop: Shop, phone: str, colour: str)
     yield "partners-page", page
     yield "framed-entry", frame
     within.locator("#to").fill("12")
-    within.locator("form .primary").click()
+    press(page, within.locator("form .primary"))
     expect(within.get_by_role("alert")).to_be_visible()
     yield "framed-problem", frame
     within.locator("#to").fill(phone)
-    within.locator("form .primary").click()
+    press(page, within.locator("form .primary"))
     expect(within.locator("#region-delivery[data-channel=telegram]")).to_be_visible()
     yield "framed-code-telegram", frame
-    within.locator(".way[value=whatsapp]").click()
+    press(page, within.locator(".way[value=whatsapp]"))
     expect(within.locator("[data-channel=whatsapp][data-delivery=sent]")).to_be_visible()
     yield "framed-code-sent", frame
     page.evaluate(KEEP_OPEN)  # else the dialog closes as soon as the frame has said that it is done

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import FrameLocator, Page, Route, expect
 
 from .conftest import Visits, Watch
-from .people import DESKTOP, PHONE, PHONE_PLAIN, Face
+from .people import DESKTOP, PHONE, PHONE_PLAIN, Face, press
 from .shop import Shop
 from .stack import Stack
 from .test_looks import violations
@@ -63,11 +63,11 @@ class Guest:
 
     def gives(self, phone: str) -> None:
         self.widget.locator("#to").fill(phone)
-        self.widget.locator("form .primary").click()
+        press(self.page, self.widget.locator("form .primary"))
         expect(self.widget.locator("#code")).to_be_visible()
 
     def takes(self, channel: str) -> None:
-        self.widget.locator(f".way[value={channel}]").click()
+        press(self.page, self.widget.locator(f".way[value={channel}]"))
         expect(self.widget.locator(f"#region-delivery[data-channel={channel}]")).to_be_visible()
 
     def is_greeted_as(self, contact: str) -> None:
@@ -166,15 +166,15 @@ def test_a_plain_frame_ends_with_a_link_to_the_partner(
     guest.takes("sms")
     guest.widget.locator("#code").fill(stack.code(phone))
     if not face.script:
-        guest.widget.locator("form[data-code] button").click()
-    guest.widget.get_by_role("link", name="Continue").click()
+        press(guest.page, guest.widget.locator("form[data-code] button"))
+    press(guest.page, guest.widget.get_by_role("link", name="Continue"))
     guest.is_greeted_as(phone)
 
 
 def test_channel_first(guests: Guests, stack: Stack, phone: str) -> None:
     guest = guests()
     guest.page.goto(guest.shop.origin() + "/channel-first")
-    guest.widget.locator(".channel[data-channel=whatsapp]").click()
+    press(guest.page, guest.widget.locator(".channel[data-channel=whatsapp]"))
     expect(guest.widget.locator(".lead")).to_contain_text("By WhatsApp")
     guest.gives(phone)
     guest.widget.locator("#code").fill(stack.code(phone, "whatsapp"))
@@ -426,7 +426,7 @@ def test_typing_the_same_number_again_leaves_one_tap_on(guests: Guests, stack: S
     guest.opens("/inline")
     guest.gives(phone)
     number = guest.widget.locator("#region-number .big").inner_text()
-    guest.widget.get_by_role("link", name="change").click()
+    press(guest.page, guest.widget.get_by_role("link", name="change"))
     guest.gives(phone)
     expect(guest.widget.locator("#region-number .big")).to_have_text(number)
 

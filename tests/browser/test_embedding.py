@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -113,9 +113,10 @@ def test_the_guides_snippet_logs_in(visits: Visits, shop: Shop, phone: str, name
     if name not in ("inline", "iframe"):
         page.get_by_role("button", name="Log in").click()
         expect(page.get_by_role("dialog", name="Log in")).to_be_visible()
-    log_in(Visitor(cast(Page, page.frame_locator("iframe")), visitor.stack, visitor.face), phone)
+    framed = visitor.in_frame()
+    log_in(framed, phone)
     if name == "iframe":
-        page.frame_locator("iframe").get_by_role("link", name="Continue").click()
+        framed.within.get_by_role("link", name="Continue").click()
     expect(page.get_by_role("heading")).to_have_text(phone)
     assert page.url.startswith(f"{shop.origin}/login/done?")
 

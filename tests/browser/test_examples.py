@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Literal, cast
+from typing import Literal
 
 import httpx
 import pytest
@@ -113,7 +113,7 @@ def test_logs_in_by_sms_in_the_dialog(visits: Visits, site: Site, phone: str) ->
     dialog = page.get_by_role("dialog", name="Log in")
     expect(dialog).to_be_visible()
     assert page.url == f"{site.url}/"
-    log_in_by_sms(in_frame(visitor), phone)
+    log_in_by_sms(visitor.in_frame(), phone)
     is_logged_in(page, site, phone)
     expect(dialog).to_have_count(0)
 
@@ -122,21 +122,15 @@ def test_logs_in_by_telegram_in_the_page(visits: Visits, site: Site, phone: str)
     visitor = visits.visitor(DESKTOP)
     page = visitor.page
     page.goto(f"{site.url}/inline")
-    framed = in_frame(visitor)
+    framed = visitor.in_frame()
     framed.gives(phone)
     framed.chooses("telegram")
-    chat = visits.chat(page.frame_locator("iframe").locator("a.telegram").get_attribute("href") or "")
+    chat = visits.chat(framed.within.locator("a.telegram").get_attribute("href") or "")
     chat.belongs_to(phone)
     chat.presses_start()
     chat.shares_contact()
     framed.types(chat.code())
     is_logged_in(page, site, phone)
-
-
-def in_frame(visitor: Visitor) -> Visitor:
-    """The same person within the page's only frame, of which the steps need no more than of a page."""
-    frame = visitor.page.frame_locator("iframe")
-    return Visitor(cast(Page, frame), visitor.stack, visitor.face)
 
 
 def log_in_by_sms(visitor: Visitor, phone: str) -> None:

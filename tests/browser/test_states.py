@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Frame, Page, expect
 
 from .conftest import SCREENSHOTS, Visits, Watch
-from .people import DESKTOP, PHONE, Face
+from .people import DESKTOP, PHONE, Face, press
 from .shop import Shop
 from .stack import Stack
 from .states import REFUSALS, states
@@ -237,7 +237,7 @@ def test_draw_the_embedded_screenshots(
     page.goto(shop.origin() + "/inline")
     expect(within.locator("#to")).to_be_visible()
     within.locator("#to").fill(other_phone)
-    within.locator("form .primary").click()
+    press(page, within.locator("form .primary"))
     expect(within.locator("#code")).to_be_visible()
     page.wait_for_timeout(300)
     draw("inline")
