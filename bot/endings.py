@@ -16,10 +16,15 @@ from gateway.store import Busy, EndedSend
 log = logging.getLogger(__name__)
 
 RETRY = 2.0  # seconds, where the store is busy
+REMEMBERED = (
+    10_000  # messages that a provider was told of: of each session more news may come, a late report for one
+)
 
 
 class Endings:
-    """Looks at sessions that changed. What a provider could not be told is not tried again: it is a courtesy.
+    """Looks at sessions that changed, and tells of each message once.
+
+    What a provider could not be told is not tried again: it is a courtesy.
 
     Of many processes the one with the lease tells; where it dies, what ended until its lease does is not told.
     """
@@ -35,6 +40,7 @@ class Endings:
         }
         self._lease = Lease(gateway.store, gateway.clock, "endings", settings.lease_seconds)
         self._changed: dict[str, None] = {}
+        self._told: dict[tuple[Channel, str], None] = {}
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -66,11 +72,21 @@ class Endings:
         while self._changed:
             session_id = next(iter(self._changed))
             for send in self._gateway.store.ended_sends(session_id):
-                if provider := self._curious.get(send.channel):
+                provider = self._curious.get(send.channel)
+                if provider and self._is_first(send):
                     task = asyncio.create_task(self._tell(provider, send))
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
             del self._changed[session_id]
+
+    def _is_first(self, send: EndedSend) -> bool:
+        which = send.channel, send.reference
+        if which in self._told:
+            return False
+        self._told[which] = None
+        if len(self._told) > REMEMBERED:
+            del self._told[next(iter(self._told))]
+        return True
 
     async def _tell(self, provider: Curious, send: EndedSend) -> None:
         try:

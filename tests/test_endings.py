@@ -1,10 +1,18 @@
 """Telegram without its bot, by Telegram's Gateway: sent at once, and told how the session ended."""
 
+import asyncio
+from contextlib import suppress
 from pathlib import Path
 
+from bot.endings import Endings
+from gateway.channels import Channel
+from gateway.lines import Line
+from gateway.providers import Message, Receipt
+from gateway.store import Outcome
+from tests.delivering import claim, finish
 from tests.providers.double_telegram_gateway import Account, telegram_gateway_double
 from tests.servers import Servers, until
-from tests.world import new_phone
+from tests.world import World, new_phone
 
 TOKEN = "AAGtoken"
 
@@ -31,3 +39,44 @@ def test_the_gateway_sends_and_is_told_of_right_codes_and_of_closed_sessions(tmp
             until(lambda: account.revoked == ["request-2"], "the closed session's message is taken back")
         assert double.wrong == []
     assert account.confirmed == ["request-1"]
+
+
+class Attentive:
+    """A provider that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    async def send(self, message: Message) -> Receipt:  # noqa: ARG002
+        return Receipt()
+
+    async def checked(self, reference: str, code: str) -> None:
+        self.told.append((reference, code))
+
+    async def revoke(self, reference: str) -> None:
+        self.told.append((reference, "revoked"))
+
+
+def test_a_provider_is_told_once_though_more_news_of_the_session_follows(world: World) -> None:
+    """That it was sent may be read when it is over already, and a provider's report comes later still."""
+    store, now = world.gateway.store, world.clock()
+    sessions = [world.create(new_phone(), channel=Channel.SMS).session_id for _ in range(2)]
+    for send in claim(store, now, 10_000, [Channel.SMS], 10):
+        finish(store, [Outcome(send.id, "sent", reference=f"reference-{send.session_id}")], now)
+    for session_id in sessions:
+        world.gateway.check(world.caller(), session_id, world.code_of(session_id))
+
+    async def run() -> list[tuple[str, str]]:
+        provider = Attentive()
+        line = Line((provider,), (0,))  # type: ignore[arg-type]
+        endings = Endings(world.gateway, {Channel.SMS: line}, world.settings)
+        task = asyncio.create_task(endings.run())
+        for news in ([sessions[0]], sessions, sessions):
+            endings.wake(news)
+            await asyncio.sleep(0.05)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        return provider.told
+
+    assert asyncio.run(run()) == [(f"reference-{one}", world.code_of(one)) for one in sessions]
