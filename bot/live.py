@@ -8,13 +8,12 @@ import msgspec
 from aiohttp import web
 
 from bot.streams import Streams
-from gateway.channels import SessionChannel
 from gateway.events import Events
 from gateway.local import LocalGateway
 from gateway.settings import Settings
 from gateway.store import Busy, SessionRow
 from gateway.tokens import LiveClaim
-from gateway.verbs import Caller
+from gateway.verbs import Caller, Progress
 from gateway.waiting import wait_for
 
 log = logging.getLogger(__name__)
@@ -63,25 +62,37 @@ class Live(Streams):
         if project is None:
             return
         caller = Caller(project, lang=claim.lang)
-        told = None
+        told = 0
         while not self._closing:
             woken.clear()
-            number = self._events.seen
-            try:
-                session = await self._session(claim.session_id)
-            except Busy:
-                return  # the page comes back
-            if session is None or session.project_id != claim.project_id:
-                await response.write(b'event: progress\ndata: {"state":"expired"}\n\n')
+            told, until = await self._news(response, claim, caller, told)
+            if not until:
                 return
-            progress = self._gateway.progress_of(caller, session)
-            news = msgspec.structs.replace(progress, channels=[_still(channel) for channel in progress.channels])
-            if news != told or not project.settings.discreet:  # there, that something was sent is no news
-                await self.write(response, progress, number)
-            told = news
-            if progress.state not in ("live", "approved"):  # an approved one is still to be collected
-                return
-            await self._wait(response, woken, progress.expires_at + GRACE_MS)
+            await self._wait(response, woken, until)
+
+    async def _news(
+        self, response: web.StreamResponse, claim: LiveClaim, caller: Caller, told: int
+    ) -> tuple[int, int]:
+        """Tell where it stands; returns that as a hash, and until when to wait for more: Unix ms, 0 for no more.
+
+        What it reads is given back with its end: thousands of streams wait at once.
+        """
+        number = self._events.seen
+        try:
+            session = await self._session(claim.session_id)
+        except Busy:
+            return told, 0  # the page comes back
+        if session is None or session.project_id != claim.project_id:
+            await response.write(b'event: progress\ndata: {"state":"expired"}\n\n')
+            return told, 0
+        progress = self._gateway.progress_of(caller, session)
+        discreet = caller.project.settings.discreet  # there, that something was sent is no news
+        news = hash(self.encode(_still(progress))) if discreet else 0
+        if not discreet or news != told:
+            await self.write(response, progress, number)
+        if progress.state not in ("live", "approved"):  # an approved one is still to be collected
+            return news, 0
+        return news, progress.expires_at + GRACE_MS
 
     async def _session(self, session_id: str) -> SessionRow | None:
         """Read together with all that is asked for in the same turn of the loop: one commit wakes many streams.
@@ -124,6 +135,7 @@ class Live(Streams):
                 await self.beat(response)
 
 
-def _still(channel: SessionChannel) -> SessionChannel:
-    """Without its time, which runs by itself."""
-    return msgspec.structs.replace(channel, timeout=0)
+def _still(progress: Progress) -> Progress:
+    """Without its channels' times, which run by themselves."""
+    channels = [msgspec.structs.replace(channel, timeout=0) for channel in progress.channels]
+    return msgspec.structs.replace(progress, channels=channels)

@@ -36,7 +36,7 @@ class Streams(ABC):
         self._most_of_one = config.live_streams_session
         self._open = 0
         self._of_session: Counter[str] = Counter()
-        self._encode = msgspec.json.Encoder().encode
+        self.encode = msgspec.json.Encoder().encode
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """`GET /live/<token>`: an event `progress` at once and at every change."""
@@ -75,7 +75,7 @@ class Streams(ABC):
     async def write(self, response: web.StreamResponse, progress: Progress, number: int | None = None) -> None:
         """One event, numbered by whoever numbers its news."""
         head = b"" if number is None else b"id: %d\n" % number
-        await response.write(head + _EVENT % self._encode(progress))
+        await response.write(head + _EVENT % self.encode(progress))
 
     @staticmethod
     async def beat(response: web.StreamResponse) -> None:
