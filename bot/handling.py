@@ -8,6 +8,7 @@ every handler can run twice, or beside any other, without harm.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -51,12 +52,18 @@ class Handling:
     def read(self, raw: dict[str, Any]) -> Update | None:
         """The update; None where it is none that aiogram knows, or of a kind that nobody asked for.
 
+        Nor one with half a surrogate pair, which can be read, and not sent back.
+
         Of kinds that it does not know aiogram warns in the log, with all that people wrote.
         """
+        number = raw.get("update_id")
         try:
+            json.dumps(raw, ensure_ascii=False).encode()
             update = Update.model_validate(raw, context={"bot": self._bot})
+        except UnicodeEncodeError:
+            log.warning("update %s is malformed, left out: not all of it is text", number)
+            return None
         except ValidationError as problem:
-            number = raw.get("update_id")
             log.warning("update %s is malformed, left out: %s", number, problem.errors()[0]["loc"])
             return None
         wanted = has_number(raw) and any(getattr(update, kind) for kind in KINDS)

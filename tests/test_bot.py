@@ -185,6 +185,7 @@ def test_whatever_is_written_is_answered_with_help(servers: Servers) -> None:
 def test_a_malformed_update_holds_up_nobody(servers: Servers) -> None:
     update = f"{servers.sandbox}/api/bots/{SANDBOX_BOT}/update"
     chat = {"id": 5, "type": "private"}
+    ann = {"id": 5, "is_bot": False, "first_name": "Ann"}
     group = {"id": -5, "type": "group", "title": "g"}
     raw: Any
     for raw in (
@@ -196,6 +197,7 @@ def test_a_malformed_update_holds_up_nobody(servers: Servers) -> None:
         {"message": {"message_id": 1, "date": 0, "chat": chat, "contact": {"phone_number": "", "first_name": ""}}},
         {"my_chat_member": {"chat": chat}},
         {"callback_query": {"id": "1"}},
+        {"callback_query": {"id": "\ud800", "from": ann, "chat_instance": "1", "data": "x"}},
         {"from_the_future": {"a": [1, 2, 3]}},
         None,
         [],
@@ -211,6 +213,7 @@ def test_a_malformed_update_holds_up_nobody(servers: Servers) -> None:
     becomes(servers, session_id, active=True)
     assert servers.health("bot") == 200
     assert "from_the_future" not in servers.log("bot")  # nor anything else that people wrote
+    assert "defect" not in servers.log("bot")
 
 
 @pytest.mark.parametrize(
