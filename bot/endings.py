@@ -16,9 +16,7 @@ from gateway.store import Busy, EndedSend
 log = logging.getLogger(__name__)
 
 RETRY = 2.0  # seconds, where the store is busy
-REMEMBERED = (
-    10_000  # messages that a provider was told of: of each session more news may come, a late report for one
-)
+REMEMBERED = 10_000  # messages that a provider was told of: a late report is news of their session once more
 
 
 class Endings:

@@ -56,15 +56,12 @@ class Handling:
 
         Of kinds that it does not know aiogram warns in the log, with all that people wrote.
         """
-        number = raw.get("update_id")
         try:
             json.dumps(raw, ensure_ascii=False).encode()
             update = Update.model_validate(raw, context={"bot": self._bot})
-        except UnicodeEncodeError:
-            log.warning("update %s is malformed, left out: not all of it is text", number)
-            return None
-        except ValidationError as problem:
-            log.warning("update %s is malformed, left out: %s", number, problem.errors()[0]["loc"])
+        except (UnicodeEncodeError, ValidationError) as problem:
+            why = problem.errors()[0]["loc"] if isinstance(problem, ValidationError) else problem.reason
+            log.warning("update %s is malformed, left out: %s", raw.get("update_id"), why)
             return None
         wanted = has_number(raw) and any(getattr(update, kind) for kind in KINDS)
         return update if wanted else None
