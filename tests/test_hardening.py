@@ -362,7 +362,9 @@ def test_what_is_no_http_leaves_no_live_token_in_the_log(servers: Servers) -> No
     answer = ask(servers.live, b"GET " + path + b"\xff HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert status_of(answer) == 400
     time.sleep(0.2)
-    assert servers.log("bot")[before:] == ""
+    said = servers.log("bot")[before:].splitlines()
+    assert [line for line in said if "gateway.callbacks" not in line] == []  # those are of messages of other tests
+    assert path.decode() not in "".join(said)
 
 
 # What is installed
