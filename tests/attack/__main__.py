@@ -176,9 +176,8 @@ def _times(folder: Path, each: int = 2000) -> Outcome:
     worst = {
         where: max(times.told(one).values()) for where, one in (("in process", inside), ("over HTTP", outside))
     }
-    through = sum(
-        distance > times.NEGLIGIBLE for one in (inside, outside) for distance in times.told(one).values()
-    )
+    through = len(times.worth_hearing(inside))
+    through += sum(distance > times.NEGLIGIBLE for distance in times.told(outside).values())
     note = ", ".join(f"{where} at most {distance:.3f} from one half" for where, distance in worst.items())
     return Outcome(
         ENUMERATION, "times of 4 verbs for phones unknown, active, blocked", each * 3 * 4 * 2, through, note

@@ -35,6 +35,8 @@ Asks = Callable[[Verb, str, str], str]
 """Asks a verb about a phone and its session; the session's id."""
 
 NEGLIGIBLE = 0.0735  # from one half: Cliff's delta of 0.147, below which an effect is called none (Romano, 2006)
+CHANCE = 0.03  # two sigma of it, at 800 each
+A_TENTH = 0.1  # in process nothing else is heard, so that even the 4 µs of one more index tell
 
 Times = dict[Verb, dict[Kind, list[float]]]
 ROOM: dict[str, Any] = {name.lower(): rate for name, rate in NO_LIMITS_HERE.items()}
@@ -52,6 +54,18 @@ def told(times: Times) -> dict[Verb, float]:
         verb: max(abs(dominance(kinds[one], kinds[other]) - 0.5) for one, other in combinations(KINDS, 2))
         for verb, kinds in times.items()
     }
+
+
+def worth_hearing(times: Times) -> list[Verb]:
+    """The verbs whose times tell of a phone by so much that a network would not drown it."""
+    told_by = [verb for verb, distance in told(times).items() if distance > NEGLIGIBLE + CHANCE]
+    return [verb for verb in told_by if _apart(times[verb]) > A_TENTH]
+
+
+def _apart(kinds: dict[Kind, list[float]]) -> float:
+    """How much longer the slowest kind's median is than the quickest's, as a part of it."""
+    medians = [median(some) for some in kinds.values()]
+    return max(medians) / min(medians) - 1
 
 
 def shown(times: Times) -> str:
