@@ -162,6 +162,7 @@ class Chat:
 
     def __init__(self, page: Page) -> None:
         self.page = page
+        page.wait_for_load_state()  # a page that a link opened has its buttons before its script
         self.start = page.locator("#start")
         self.ask = page.locator("#keyboard .ask")
         self.copy = page.locator(".inline .key").last
