@@ -427,14 +427,14 @@ def test_a_wrong_secret_is_ours_to_mend(
 
 
 def test_a_provider_that_stays_away_is_asked_now_and_then(guard: Guard, captcha: Captcha) -> None:
-    site = guard("turnstile", challenge_failures=2, challenge_rest_seconds=0.3)
+    site = guard("turnstile", challenge_failures=2, challenge_rest_seconds=1)
     captcha.mood = says(b"", 503)
     for number in range(10):
         with pytest.raises(errors.ChallengeUnavailable):
             begin(site.gateway, site.caller, f"good-{number}")
     assert len(captcha.asked) == 2
     captcha.mood = None
-    time.sleep(0.35)
+    time.sleep(1.1)
     assert begin(site.gateway, site.caller, "good-late")
 
 

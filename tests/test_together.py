@@ -165,10 +165,10 @@ def test_of_those_who_find_the_store_locked_the_first_waits_and_the_others_do_no
         other.execute("BEGIN IMMEDIATE")
         began = time.monotonic()
         with store.together():
-            for _ in range(10):
+            for _ in range(100):
                 with pytest.raises(Busy, match="locked"):
                     store.open_session(new(ONE), None)
-        assert 0.3 <= time.monotonic() - began < 2
+        assert 0.3 <= time.monotonic() - began < 10
     opened(store, new(ONE), None)
 
 

