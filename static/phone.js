@@ -67,6 +67,7 @@
     box.dataset.ready = "yes";
     const { address, zones, only } = box.dataset; // only: the countries that this site sends to
     const [field, button, panel, search] = ["to", "country", "countries", "country-search"].map(byId);
+    const parts = ["country-name", "country-iso", "country-code"].map(byId); // kept: an answer may outlast the page
     const { region, time_zone: clock } = field.form.elements;
     const status = panel.querySelector("[role=status]");
     const plans = new Map();
@@ -83,9 +84,8 @@
     }
 
     function belongsTo(country) {
-      [region.value, byId("country-name").textContent] = country;
-      byId("country-iso").textContent = country[0];
-      byId("country-code").textContent = `+${plan[0]}`;
+      [region.value] = country;
+      [country[1], country[0], `+${plan[0]}`].forEach((text, place) => { parts[place].textContent = text; });
       field.placeholder = country[3];
     }
 

@@ -171,7 +171,7 @@
   async function look() {
     const mine = shown;
     let next;
-    try { next = await load(location.href, { timeout: LOOK_PATIENCE }); } catch { return false; }
+    try { next = await load(location.href, { timeout: LOOK_PATIENCE }); } catch { return mine !== shown; }
     if (busy || mine !== shown) return true;
     if (next.failed) return false;
     waits.clear(); // the fresh page says anew what must wait
@@ -262,6 +262,7 @@
   function start() {
     stream?.close();
     quiet();
+    again = false; // what there was to look for belongs to the page that went
     timers.forEach(clearTimeout);
     waits.clear();
     timers = [setInterval(tick, 1000)];

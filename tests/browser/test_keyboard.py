@@ -28,6 +28,7 @@ def test_a_login_by_sms_with_the_keyboard_alone(visits: Visits, stack: Stack, ph
     page.keyboard.press("Enter")
 
     expect(visitor.contact).to_be_focused()
+    page.wait_for_load_state()  # the field is there before its script
     page.keyboard.type(phone)
     page.keyboard.press("Enter")
 

@@ -217,6 +217,27 @@ def test_an_answer_that_is_overtaken_does_not_show_what_was(visits: Visits, stac
     visitor.sees_code_sent()
 
 
+def test_what_has_changed_is_not_looked_for_once_the_login_is_over(
+    visits: Visits, stack: Stack, sender: Receiver, phone: str
+) -> None:
+    """The session's page would say that its code has been used."""
+    visitor = visits.visitor(PHONE)
+    page = visitor.page
+    visitor.goes_to_code(phone, "sms", "/widget/?key=pk_development")
+    visitor.sees_code_sent()
+    held: list[Route] = []
+    page.route("**/widget/code?*", lambda route: held.append(route), times=1)
+    for _ in range(2):  # two events, the second while the first is looked into
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    while not held:
+        page.wait_for_timeout(20)
+    visitor.types(Sms(sender, stack, phone).code)
+    expect(visitor.heading).to_have_text("Done")
+    held[0].continue_()
+    page.wait_for_timeout(500)
+    expect(visitor.heading).to_have_text("Done")
+
+
 # A phone that sleeps
 
 

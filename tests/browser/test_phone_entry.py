@@ -182,6 +182,20 @@ def test_a_better_guess_comes_too_late_for_who_has_typed(visits: Visits) -> None
     assert country(visitor.page) == "RU +7"
 
 
+def test_a_countrys_spacing_that_comes_when_the_field_has_gone_is_no_error(
+    visits: Visits, phone: str, watch: Watch
+) -> None:
+    visitor = visits.visitor(DESKTOP, **GERMANY)
+    held: list[Route] = []
+    visitor.page.route("**/widget/countries/**/7", lambda route: held.append(route))
+    visitor.begins()
+    visitor.gives(phone)
+    visitor.is_asked_for_code("telegram")
+    held[0].continue_()
+    visitor.page.wait_for_load_state("networkidle")
+    assert watch.complaints == []
+
+
 def test_a_refusal_keeps_country_and_number(visits: Visits, watch: Watch) -> None:
     watch.expects(400)
     visitor = at_the_field(visits, **GERMANY)
