@@ -98,8 +98,8 @@
 
   function modal(options, done, fail) {
     const [label, close] = words(options.lang);
-    const dialog = make("dialog", "box-sizing:border-box;width:min(27rem,calc(100vw - 1rem));max-width:none;"
-      + "max-height:calc(100dvh - 1rem);padding:0;border:1px solid transparent;border-radius:20px;overflow:auto;background:Canvas;"
+    const dialog = make("dialog", "box-sizing:border-box;width:min(27rem,100vw - 1rem);max-width:none;"
+      + "max-height:94dvh;margin-top:3dvh;padding:0;border:1px solid transparent;border-radius:20px;overflow:auto;background:Canvas;"
       + "box-shadow:0 0 0 100vmax rgb(0 0 0/45%)", { ariaLabel: label });
     dialog.style.colorScheme = /light|dark/.test(options.theme) ? options.theme : "light dark";
     document.body.append(dialog);

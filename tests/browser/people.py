@@ -39,7 +39,7 @@ EVERY_FACE = (PHONE, PHONE_PLAIN, DESKTOP, DESKTOP_PLAIN)
 def press(page: Page, what: Locator) -> None:
     """Press it once the frames that embed.js made are as high as what they show.
 
-    A dialog in the middle of the window moves with its height. Playwright looks for movement in the frame alone,
+    What is scrolled in a dialog moves with the frame's height. Playwright looks for movement in the frame alone,
     and would press where the button was.
     """
     for frame in page.frames[1:]:

@@ -111,6 +111,30 @@ def test_a_login_by_sms(guests: Guests, stack: Stack, phone: str, path: str, fac
     guest.is_greeted_as(phone)
 
 
+@pytest.mark.parametrize("face", [PHONE, DESKTOP], ids=str)
+def test_the_dialog_stays_where_it_is_while_its_page_changes(guests: Guests, phone: str, face: Face) -> None:
+    """Else a press that is meant for a button falls beside it."""
+    guest = guests(face)
+    guest.opens("/modal")
+    before = _box(guest)
+    guest.gives(phone)
+    guest.page.wait_for_function(
+        "height => document.querySelector('dialog').clientHeight !== height", arg=before[2]
+    )
+    after = _box(guest)
+    assert after[:2] == before[:2]
+    assert after[1] + after[2] < face.height, "all of it is to be seen"
+
+
+def _box(guest: Guest) -> list[int]:
+    """The dialog's left and upper edge, and its height."""
+    box: list[int] = guest.page.evaluate(
+        "(({ left, top }, height) => [left, top, height])"
+        "(document.querySelector('dialog').getBoundingClientRect(), document.querySelector('dialog').clientHeight)"
+    )
+    return box
+
+
 @pytest.mark.parametrize("path", EVERY_WAY)
 def test_a_login_by_a_code_in_telegram(guests: Guests, stack: Stack, phone: str, path: str) -> None:
     stack.connect(phone)
