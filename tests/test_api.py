@@ -14,6 +14,7 @@ from gateway import errors
 from tests.servers import PUBLIC, SECRET, Servers
 from tests.world import new_phone
 from web import fields
+from web.fields import query_fields
 
 ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 DATETIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -320,6 +321,20 @@ def test_a_broken_request_line_ends_nobody_elses(servers: Servers) -> None:
         with socket.create_connection((host, int(port)), timeout=5) as connection:
             connection.sendall(noise)
     assert servers.health("web") == 200
+
+
+@pytest.mark.parametrize("path", ["/widget/?key=pk_development&state=", "/session/channels?lang=", "/docs?"])
+def test_a_query_string_may_hold_letters_that_no_client_escaped(servers: Servers, path: str) -> None:
+    host, port = servers.web.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=15) as connection:
+        connection.sendall(
+            f"GET {path}привет HTTP/1.1\r\nHost: localhost\r\nx-api-key: pk_development\r\n\r\n".encode()
+        )
+        assert connection.recv(12) == b"HTTP/1.1 200"
+
+
+def test_a_query_strings_letters_are_read_as_utf_8() -> None:
+    assert query_fields({"QUERY_STRING": "to=привет&lang=ru".encode().decode("latin-1")})["to"] == "привет"
 
 
 def test_the_logs_hold_no_code_key_or_phone(servers: Servers) -> None:

@@ -197,18 +197,21 @@ def _joined(chunks: Iterable[bytes]) -> bytes:
             close()
 
 
+def _bytes_as_text(text: str) -> str:
+    return text if text.isascii() else text.encode().decode("latin-1")
+
+
 def environ_of(scope: Scope) -> Environ:
     """The request as WSGI has it (PEP 3333), its body still to come.
 
     Several headers of one name are joined; names with an underscore, which would pass for others, are left out.
     """
-    path = scope.path
     host, _, port = scope.server.rpartition(":")
     environ: Environ = {
         "REQUEST_METHOD": scope.method,
         "SCRIPT_NAME": "",
-        "PATH_INFO": path if path.isascii() else path.encode().decode("latin-1"),
-        "QUERY_STRING": scope.query_string,
+        "PATH_INFO": _bytes_as_text(scope.path),
+        "QUERY_STRING": _bytes_as_text(scope.query_string),
         "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
         "SERVER_NAME": host,
         "SERVER_PORT": port,

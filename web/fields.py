@@ -30,7 +30,8 @@ NO_WORDS = frozenset(
 
 def query_fields(environ: Environ) -> Fields:
     """The fields of a query string. Raises `BadRequest`."""
-    return _form(environ.get("QUERY_STRING", ""), "query")
+    text: str = environ.get("QUERY_STRING", "")
+    return _form(text if text.isascii() else text.encode("latin-1").decode("utf-8", "replace"), "query")
 
 
 def body_fields(environ: Environ, limit: int, *, may_be_empty: bool = False) -> Fields:
