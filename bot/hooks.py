@@ -18,6 +18,7 @@ from aiogram.methods import TelegramMethod
 from aiohttp import web
 
 from bot.handling import KINDS
+from bot.serving import body_of
 from gateway.audit import Ledger
 from gateway.keyring import Keyring
 from gateway.settings import Settings
@@ -49,7 +50,7 @@ class Hooks:
             raise web.HTTPUnauthorized(text="This is for Telegram.")
         if served is None:
             raise web.HTTPNotFound(text="No such bot is here.")
-        raw = _object(await request.read())
+        raw = _object(await body_of(request))
         update = served.handling.read(raw) if raw else None
         if update is None:
             return web.Response()

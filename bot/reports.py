@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from bot.serving import body_of
 from gateway.channels import Channel
 from gateway.lines import Line
 from gateway.local import LocalGateway
@@ -34,7 +35,7 @@ class Reports:
     async def take(self, request: web.Request) -> web.Response:
         """`POST`: 403 where it is not signed by the provider, 503 where it shall come again."""
         channel, provider = self._provider(request)
-        body = await request.read()
+        body = await body_of(request)
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
             reports = storable(provider.reports(headers, body))

@@ -6,10 +6,11 @@ import os
 import signal
 import sys
 import traceback
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, NoReturn
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.headers import security_headers
@@ -63,9 +64,55 @@ async def _with_all_that_it_began(process: Coroutine[Any, Any, None]) -> None:
             await asyncio.wait(left, timeout=LEFT_SECONDS)
 
 
+async def body_of(request: web.Request) -> bytes:
+    """Raises `HTTPBadRequest`, which nobody hears, where it breaks off."""
+    try:
+        return await request.read()
+    except ConnectionError:
+        raise web.HTTPBadRequest from None
+
+
 def _is_ours(record: logging.LogRecord) -> bool:
     """Not what is no HTTP: aiohttp would write it down whole, a live token in its address included."""
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+def _route(router: web.UrlDispatcher, gets: Mapping[str, Handler], posts: Mapping[str, Handler]) -> None:
+    """All that can be asked for, and what is said to the rest.
+
+    aiohttp would say that by itself, but it answers an `Expect` that is no text with 500 and a traceback.
+    """
+    allowed: defaultdict[str, list[str]] = defaultdict(list)
+    for path, handler in gets.items():
+        router.add_get(path, handler, expect_handler=_go_on)
+        allowed[path] += ["GET", "HEAD"]
+    for path, handler in posts.items():
+        router.add_post(path, handler, expect_handler=_go_on)
+        allowed[path].append("POST")
+    for path, methods in allowed.items():
+        router.add_route("*", path, _only(methods), expect_handler=_go_on)
+    router.add_route("*", "/{path:.*}", _not_found, expect_handler=_go_on)
+
+
+async def _go_on(request: web.Request) -> None:
+    """The answer to an `Expect` header, before the body comes (RFC 9110, 10.1.1)."""
+    if request.version < HttpVersion11:
+        return
+    if request.headers["Expect"].lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # nothing of the answer itself
+
+
+def _only(methods: list[str]) -> Handler:
+    async def refuse(request: web.Request) -> NoReturn:
+        raise web.HTTPMethodNotAllowed(request.method, methods)
+
+    return refuse
+
+
+async def _not_found(_: web.Request) -> NoReturn:
+    raise web.HTTPNotFound
 
 
 async def listen(
@@ -73,10 +120,7 @@ async def listen(
 ) -> web.AppRunner:
     """Serve on HOST until the runner is cleaned up, which lets answers under way end."""
     app = web.Application(client_max_size=LARGEST_BODY)
-    for path, handler in gets.items():
-        app.router.add_get(path, handler)
-    for path, handler in (posts or {}).items():
-        app.router.add_post(path, handler)
+    _route(app.router, gets, posts or {})
     headers = security_headers(config.public_url)
 
     async def protect(_: web.Request, response: web.StreamResponse) -> None:

@@ -190,11 +190,14 @@ def test_a_body_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 
 
 def test_a_body_that_breaks_off_is_nobodys_trouble(servers: Servers) -> None:
-    for _ in range(20):
-        with sending(servers.web, BODY % b"/session/create", 1):
-            pass
-    assert is_quick(servers.web)
-    assert "Traceback" not in servers.log("web")
+    before = {name: len(servers.log(name)) for name in ("web", "bot")}
+    for url, path in ((servers.web, b"/session/create"), (servers.live, b"/reports/sms/1")):
+        for _ in range(10):
+            with sending(url, BODY % path, 1):
+                pass
+        assert is_quick(url)
+    for name, length in before.items():
+        assert "Traceback" not in servers.log(name)[length:]
 
 
 def test_a_header_with_an_underscore_passes_for_no_other(servers: Servers) -> None:
@@ -358,6 +361,33 @@ def test_an_email_at_the_end_of_what_is_shortened_is_masked(written: io.StringIO
     for length in range(1960, 1995):
         logging.getLogger("test").info("%s somebody.special@example.com", "x" * length)
     assert "somebod" not in written.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("line", "expect", "status"),
+    [
+        (b"GET /healthz HTTP/1.1", b"\x80", 417),
+        (b"GET /nowhere HTTP/1.1", b"\xff", 417),
+        (b"PUT /live/x HTTP/1.1", b"200-maybe", 417),
+        (b"GET /healthz HTTP/1.0", b"\x80", 200),
+        (b"GET /healthz HTTP/1.1", b"100-Continue", 100),
+        (b"HEAD /healthz HTTP/1.1", b"", 200),
+        (b"PUT /healthz HTTP/1.1", b"", 405),
+        (b"GET /nowhere HTTP/1.1", b"", 404),
+    ],
+)
+def test_the_bots_process_is_asked_for_what_it_does_not_do(
+    servers: Servers, line: bytes, expect: bytes, status: int
+) -> None:
+    before = len(servers.log("bot"))
+    expects = b"Expect: " + expect + b"\r\n" if expect else b""
+    answer = ask(servers.live, line + b"\r\nHost: localhost\r\n" + expects + b"Connection: close\r\n\r\n")
+    assert status_of(answer) == status
+    if status == 100:
+        assert b"HTTP/1.1 200 " in answer
+    if status == 405:
+        assert b"Allow: GET,HEAD" in answer
+    assert "Traceback" not in servers.log("bot")[before:]
 
 
 def test_what_is_no_http_leaves_no_live_token_in_the_log(servers: Servers) -> None:

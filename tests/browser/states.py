@@ -102,6 +102,7 @@ def _framed(visitor: Visitor, stack: Stack, shop: Shop, phone: str, colour: str)
     handle = element.element_handle()
     frame = handle.content_frame() if handle else None
     assert frame
+    frame.wait_for_load_state()
     yield "partners-page", page
     yield "framed-entry", frame
     within.locator("#to").fill("12")
