@@ -46,6 +46,8 @@ class Database:
         if self._postgres:
             for url in self._urls.values():
                 self._postgres().give_back(url)
+        self._gateways.clear()
+        self._urls.clear()
 
 
 def execute(url: str, statement: str) -> list[tuple[Any, ...]]:

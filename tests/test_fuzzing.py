@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import Database
 from tests.figures import Figure
 from tests.fuzzing import campaign, random_bytes, requests, updates, verbs
 from tests.fuzzing.parsers import TARGETS
@@ -26,16 +27,17 @@ def test_coverage_finds_nothing_in_the_parsers(tmp_path: Path, figure: Figure) -
     figure(f"atheris: {inputs} inputs for {len(TARGETS)} parsers, nothing came out")
 
 
-def test_any_order_of_verbs_keeps_the_promises() -> None:
+def test_any_order_of_verbs_keeps_the_promises(database: Database) -> None:
+    examples = 40 if database.kind == "sqlite" else 12  # each begins with an empty database
     steps = verbs.run(
         campaign.new_world,
         campaign.end_world,
-        max_examples=40,
+        max_examples=examples,
         stateful_step_count=40,
         database=None,
         derandomize=True,
     )
-    assert steps > 500
+    assert steps > examples * 12
 
 
 def test_no_update_stops_the_bot_or_links_a_phone_that_is_not_its_senders(servers: Servers) -> None:

@@ -8,14 +8,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gateway.settings import ROOT
+from tests.databases import CURRENT, Database
 from tests.fuzzing import random_bytes, requests, updates, verbs
 from tests.fuzzing.parsers import TARGETS
+from tests.postgres import PostgresServer
 from tests.servers import Servers
 from tests.world import World, make_world
 
@@ -76,13 +79,28 @@ def guided(names: list[str], seconds: int, folder: Path) -> int:
 
 
 def new_world() -> World:
-    """A gateway on a database of its own, whose limits are far away."""
-    return make_world(Path(tempfile.mkdtemp(prefix="kodgate-fuzz-")), audit_flush_seconds=3600, **NO_LIMITS)
+    """A gateway on a database of its own, of the current kind, whose limits are far away."""
+    folder = Path(tempfile.mkdtemp(prefix="kodgate-fuzz-")) if CURRENT[-1].kind == "sqlite" else Path()
+    return make_world(folder, audit_flush_seconds=3600, **NO_LIMITS)
 
 
 def end_world(world: World) -> None:
     world.gateway.close()
-    shutil.rmtree(Path(world.settings.database_url.removeprefix("sqlite:///")).parent)
+    if CURRENT[-1].kind == "sqlite":
+        shutil.rmtree(Path(world.settings.database_url.removeprefix("sqlite:///")).parent)
+    else:
+        CURRENT[-1].close()
+
+
+@contextmanager
+def on_postgres() -> Iterator[None]:
+    """New worlds are on PostgreSQL meanwhile."""
+    with PostgresServer() as server:
+        CURRENT.append(Database(lambda: server))
+        try:
+            yield
+        finally:
+            CURRENT.pop()
 
 
 def until(end: float, play: Callable[[], int]) -> int:
@@ -94,9 +112,12 @@ def until(end: float, play: Callable[[], int]) -> int:
 
 
 def run(minutes: float, folder: Path, tell: Callable[[str], object]) -> None:
-    """Half of the time for the parsers, a sixth each for verbs, updates and requests. Raises `Found`."""
-    part = minutes * 60 / 6
-    each = max(1, round(3 * part / len(TARGETS)))
+    """Half of the time for the parsers, an eighth each for verbs on both stores, updates and requests.
+
+    Raises `Found`.
+    """
+    part = minutes * 60 / 8
+    each = max(1, round(4 * part / len(TARGETS)))
     for name in TARGETS:
         if has_atheris():
             tell(f"{name}: {guided([name], each, folder)} inputs, steered by coverage")
@@ -104,14 +125,15 @@ def run(minutes: float, folder: Path, tell: Callable[[str], object]) -> None:
             inputs = until(time.monotonic() + each, partial(random_bytes.run, name, **round_of(1000)))
             tell(f"{name}: {inputs} inputs")
     logging.disable()
-    rounds: dict[str, Callable[[], int]] = {
-        "verbs: {} steps": partial(verbs.run, new_world, end_world, stateful_step_count=60, **round_of(50))
-    }
+    any_order = partial(verbs.run, new_world, end_world, stateful_step_count=60, **round_of(50))
+    tell(f"verbs on SQLite: {until(time.monotonic() + part, any_order)} steps")
+    with on_postgres():
+        tell(f"verbs on PostgreSQL: {until(time.monotonic() + part, any_order)} steps")
     with tempfile.TemporaryDirectory() as servers_folder, Servers(Path(servers_folder)) as servers:
-        rounds["updates: {} taken"] = partial(updates.run, servers, **round_of(20))
-        rounds["requests: {} answered"] = partial(requests.run, servers, **round_of(50))
-        for words, play in rounds.items():
-            tell(words.format(until(time.monotonic() + part, play)))
+        taken = partial(updates.run, servers, **round_of(20))
+        tell(f"updates: {until(time.monotonic() + part, taken)} taken")
+        answered = partial(requests.run, servers, **round_of(50))
+        tell(f"requests: {until(time.monotonic() + part, answered)} answered")
 
 
 def round_of(examples: int) -> dict[str, Any]:
