@@ -8,6 +8,7 @@ after the provider took it and before that was committed.
 import asyncio
 import logging
 from collections.abc import Mapping
+from functools import partial
 from urllib.parse import urlsplit
 
 from gateway.bill.guard import Ceilings
@@ -21,7 +22,7 @@ from gateway.providers import Message, PermanentError, Receipt, TransientError, 
 from gateway.render import render_message
 from gateway.settings import Settings
 from gateway.store import Busy, Claimed, Outcome
-from gateway.waiting import backoff, wait_for
+from gateway.waiting import backoff, to_its_end, wait_for
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class Courier:
         try:
             while True:
                 self._wake.clear()
-                wait = self._round()
+                wait = await (to_its_end(self._round()) if self._store.remote else self._round())
                 if wait:
                     await wait_for(self._wake, wait)
                 else:
@@ -66,16 +67,20 @@ class Courier:
         finally:
             await self._drain()
 
-    def _round(self) -> float:
+    async def _round(self) -> float:
         """Write down what is done, start what is due; how many seconds to wait then."""
         channels = self._open_channels()
         most = min(BATCH, *map(self._room, channels)) if channels else 0
+        done, self._done = self._done, []
+        ask = partial(self._store.deliver, done, self._gateway.clock(), self._lease, channels, most)
         try:
-            due = self._store.deliver(self._done, self._gateway.clock(), self._lease, channels, most)
-        except Busy as problem:
+            due = await asyncio.to_thread(ask) if self._store.remote else ask()
+        except Exception as problem:
+            self._done[:0] = done
+            if not isinstance(problem, Busy):
+                raise
             log.warning("the store is busy, delivery waits: %s", problem)
             return FIRST_RETRY
-        self._done.clear()
         for message in due.claimed:
             self._start(message)
         if most and len(due.claimed) == most:

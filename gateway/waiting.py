@@ -2,8 +2,12 @@
 
 import asyncio
 import random
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 MOST_DOUBLINGS = 16  # further ones would be past any longest wait
+
+T = TypeVar("T")
 
 
 async def wait_for(event: asyncio.Event, seconds: float) -> None:
@@ -13,6 +17,16 @@ async def wait_for(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
     except TimeoutError:
         pass
+
+
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` comes to. A cancellation meanwhile takes effect once it has ended."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 def backoff(attempts: int, first: float, longest: float) -> float:

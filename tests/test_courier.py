@@ -2,11 +2,17 @@
 
 import asyncio
 import contextlib
+import threading
+import time
+from typing import Any
+
+import pytest
 
 from gateway.channels import Channel
 from gateway.delivery import Courier
 from gateway.lines import Line
 from gateway.providers import Message, Receipt
+from gateway.store import Round
 from tests.delivering import next_due
 from tests.world import World, new_phone
 
@@ -45,3 +51,30 @@ def test_what_was_sent_is_written_down_though_another_send_outlasts_the_end(worl
     rows = world.gateway.store.sessions(sessions)
     assert [rows[one].sends[0].state for one in sessions] == ["sent", "sending"]
     assert next_due(world.gateway.store, [Channel.SMS]) is not None, "the other is taken over when its lease ends"
+
+
+def test_what_is_claimed_while_the_process_is_told_to_end_is_sent_and_written_down(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL the loop goes on meanwhile, so that the end may come before the server's answer."""
+    session_id = world.create(new_phone(), channel=Channel.SMS).session_id
+    deliver, asked = world.gateway.store.deliver, threading.Event()
+
+    def slow(*given: Any) -> Round:
+        asked.set()
+        time.sleep(0.3)
+        return deliver(*given)
+
+    async def run() -> None:
+        monkeypatch.setattr(world.gateway.store, "deliver", slow)
+        courier = Courier(world.gateway, {Channel.SMS: Line((Uneven(),), (0,))}, world.settings)  # type: ignore[arg-type]
+        task = asyncio.create_task(courier.run())
+        await asyncio.sleep(0)
+        await asyncio.to_thread(asked.wait)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    [send] = world.gateway.store.sessions([session_id])[session_id].sends
+    assert send.state == "sent"

@@ -80,6 +80,8 @@ _NO_ORDER = (False, None, None, None, 0, False, False, True, False, None, None, 
 class PostgresStore:
     """`Store` on a PostgreSQL server. Safe to share between threads."""
 
+    remote = True
+
     def __init__(self, url: str, listen_url: str, most: int) -> None:
         self._url = url
         self._listen_url = listen_url or url
