@@ -67,7 +67,7 @@
     box.dataset.ready = "yes";
     const { address, zones, only } = box.dataset; // only: the countries that this site sends to
     const [field, button, panel, search] = ["to", "country", "countries", "country-search"].map(byId);
-    const parts = ["country-name", "country-iso", "country-code"].map(byId); // kept: an answer may outlast the page
+    const [itsName, itsLetters, itsCode] = ["country-name", "country-iso", "country-code"].map(byId); // kept: an answer may come late
     const { region, time_zone: clock } = field.form.elements;
     const status = panel.querySelector("[role=status]");
     const plans = new Map();
@@ -84,8 +84,9 @@
     }
 
     function belongsTo(country) {
-      [region.value] = country;
-      [country[1], country[0], `+${plan[0]}`].forEach((text, place) => { parts[place].textContent = text; });
+      [region.value, itsName.textContent] = country;
+      itsLetters.textContent = country[0];
+      itsCode.textContent = `+${plan[0]}`;
       field.placeholder = country[3];
     }
 
