@@ -11,7 +11,7 @@ import pytest
 
 from gateway.local import LocalGateway
 from gateway.settings import Settings
-from tests.databases import CURRENT, Database
+from tests.databases import Database, current
 from tests.figures import Figure, figure_of, tell_figures
 from tests.leaks import Listener, leaks_below
 from tests.postgres import PostgresServer
@@ -90,9 +90,8 @@ def postgres() -> Iterator[Callable[[], PostgresServer]]:
 def database(request: pytest.FixtureRequest, postgres: Callable[[], PostgresServer]) -> Iterator[Database]:
     """The test runs once on each store: what it makes by `make_world` lies there."""
     chosen = Database(postgres if request.param == "postgres" else None)
-    CURRENT.append(chosen)
-    yield chosen
-    CURRENT.pop()
+    with current(chosen):
+        yield chosen
     chosen.close()
 
 

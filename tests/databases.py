@@ -2,8 +2,8 @@
 
 import sqlite3
 import subprocess
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,16 @@ def dump(url: str) -> str:
             return "\n".join(db.iterdump())
     dumped = subprocess.run([binaries() / "pg_dump", url], stdout=subprocess.PIPE, text=True, check=True)
     return dumped.stdout
+
+
+@contextmanager
+def current(database: Database) -> Iterator[Database]:
+    """Worlds that are made meanwhile are on it."""
+    CURRENT.append(database)
+    try:
+        yield database
+    finally:
+        CURRENT.pop()
 
 
 CURRENT = [Database()]

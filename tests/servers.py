@@ -1,5 +1,6 @@
 """Kodgate's processes as an operator runs them, on free ports and a database of their own."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -41,6 +42,13 @@ def until(ask: Callable[[], T | None], what: str, within: float = 15.0) -> T:
             raise AssertionError(f"{what}: not within {within:.0f} s")
         time.sleep(0.01)
     return answer
+
+
+async def becomes(true: Callable[[], bool], within: float = 15.0) -> None:
+    """Let the loop go on until it is. Raises `TimeoutError`."""
+    async with asyncio.timeout(within):
+        while not true():
+            await asyncio.sleep(0.01)
 
 
 class Servers:

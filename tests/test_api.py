@@ -14,7 +14,6 @@ from gateway import errors
 from tests.servers import PUBLIC, SECRET, Servers
 from tests.world import new_phone
 from web import fields
-from web.fields import query_fields
 
 ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 DATETIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -334,7 +333,7 @@ def test_a_query_string_may_hold_letters_that_no_client_escaped(servers: Servers
 
 
 def test_a_query_strings_letters_are_read_as_utf_8() -> None:
-    assert query_fields({"QUERY_STRING": "to=привет&lang=ru".encode().decode("latin-1")})["to"] == "привет"
+    assert fields.query_fields({"QUERY_STRING": "to=привет&lang=ru".encode().decode("latin-1")})["to"] == "привет"
 
 
 def test_the_logs_hold_no_code_key_or_phone(servers: Servers) -> None:

@@ -12,7 +12,7 @@ from gateway.projects import ProjectSettings
 from gateway.store import Expected, Outcome, Stop, StoreError, open_store
 from gateway.store.entries import Entry
 from gateway.store.moving import copy
-from tests.databases import CURRENT, Database, dump, execute
+from tests.databases import Database, current, dump, execute
 from tests.delivering import claim, finish
 from tests.postgres import PostgresServer
 from tests.world import TestClock, World, make_world, new_phone
@@ -57,11 +57,8 @@ def on(url: str, folder: Path, clock: TestClock) -> World:
         def url(self, _: Path) -> str:
             return url
 
-    CURRENT.append(There())
-    try:
+    with current(There()):
         return make_world(folder, clock)
-    finally:
-        CURRENT.pop()
 
 
 def test_a_login_goes_on_where_it_was_and_back_again(tmp_path: Path, empty: str) -> None:

@@ -11,7 +11,7 @@ from gateway.providers import Message, Receipt
 from gateway.store import Outcome
 from tests.delivering import claim, finish
 from tests.providers.double_telegram_gateway import Account, telegram_gateway_double
-from tests.servers import Servers, until
+from tests.servers import Servers, becomes, until
 from tests.world import World, new_phone
 
 TOKEN = "AAGtoken"
@@ -73,9 +73,7 @@ def test_a_provider_is_told_once_though_more_news_of_the_session_follows(world: 
         task = asyncio.create_task(endings.run())
         for news in ([sessions[0]], sessions, sessions):
             endings.wake(news)
-            async with asyncio.timeout(15):
-                while len(provider.told) < len(news):
-                    await asyncio.sleep(0.01)
+            await becomes(lambda news=news: len(provider.told) >= len(news))  # type: ignore[misc]
         await asyncio.sleep(0.1)
         task.cancel()
         with suppress(asyncio.CancelledError):

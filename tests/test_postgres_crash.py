@@ -9,7 +9,7 @@ import pytest
 from gateway.clock import system_clock
 from gateway.errors import SessionExpired
 from gateway.store import Busy
-from tests.databases import CURRENT, Database
+from tests.databases import Database, current
 from tests.faults.acts import start_again
 from tests.postgres import PostgresServer
 from tests.servers import until
@@ -28,9 +28,8 @@ def server() -> Iterator[PostgresServer]:
 @pytest.fixture
 def there(server: PostgresServer, tmp_path: Path) -> Iterator[World]:
     chosen = Database(lambda: server)
-    CURRENT.append(chosen)
-    yield make_world(tmp_path, system_clock)  # type: ignore[arg-type]
-    CURRENT.pop()
+    with current(chosen):
+        yield make_world(tmp_path, system_clock)  # type: ignore[arg-type]
     chosen.close()  # else its audit log and its pool go on asking for the server, in the logs of other tests
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import FrameLocator, Page, Route, expect
+from playwright.sync_api import FloatRect, FrameLocator, Page, Route, expect
+
+from tests.servers import until
 
 from .conftest import Visits, Watch
 from .people import DESKTOP, PHONE, PHONE_PLAIN, Face, press
@@ -118,20 +120,14 @@ def test_the_dialog_stays_where_it_is_while_its_page_changes(guests: Guests, pho
     guest.opens("/modal")
     before = _box(guest)
     guest.gives(phone)
-    guest.page.wait_for_function(
-        "height => document.querySelector('dialog').clientHeight !== height", arg=before[2]
-    )
-    after = _box(guest)
-    assert after[:2] == before[:2]
-    assert after[1] + after[2] < face.height, "all of it is to be seen"
+    after = until(lambda: (box := _box(guest))["height"] != before["height"] and box, "it is as high as its page")
+    assert (after["x"], after["y"]) == (before["x"], before["y"])
+    assert after["y"] + after["height"] < face.height, "all of it is to be seen"
 
 
-def _box(guest: Guest) -> list[int]:
-    """The dialog's left and upper edge, and its height."""
-    box: list[int] = guest.page.evaluate(
-        "(({ left, top }, height) => [left, top, height])"
-        "(document.querySelector('dialog').getBoundingClientRect(), document.querySelector('dialog').clientHeight)"
-    )
+def _box(guest: Guest) -> FloatRect:
+    box = guest.page.locator("dialog").bounding_box()
+    assert box
     return box
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.settings import ROOT
-from tests.databases import CURRENT, Database
+from tests.databases import CURRENT, Database, current
 from tests.fuzzing import random_bytes, requests, updates, verbs
 from tests.fuzzing.parsers import TARGETS
 from tests.postgres import PostgresServer
@@ -95,12 +95,8 @@ def end_world(world: World) -> None:
 @contextmanager
 def on_postgres() -> Iterator[None]:
     """New worlds are on PostgreSQL meanwhile."""
-    with PostgresServer() as server:
-        CURRENT.append(Database(lambda: server))
-        try:
-            yield
-        finally:
-            CURRENT.pop()
+    with PostgresServer() as server, current(Database(lambda: server)):
+        yield
 
 
 def until(end: float, play: Callable[[], int]) -> int:
@@ -117,6 +113,10 @@ def run(minutes: float, folder: Path, tell: Callable[[str], object]) -> None:
     Raises `Found`.
     """
     part = minutes * 60 / 8
+
+    def go(words: str, play: Callable[[], int]) -> None:
+        tell(words.format(until(time.monotonic() + part, play)))
+
     each = max(1, round(4 * part / len(TARGETS)))
     for name in TARGETS:
         if has_atheris():
@@ -126,14 +126,12 @@ def run(minutes: float, folder: Path, tell: Callable[[str], object]) -> None:
             tell(f"{name}: {inputs} inputs")
     logging.disable()
     any_order = partial(verbs.run, new_world, end_world, stateful_step_count=60, **round_of(50))
-    tell(f"verbs on SQLite: {until(time.monotonic() + part, any_order)} steps")
+    go("verbs on SQLite: {} steps", any_order)
     with on_postgres():
-        tell(f"verbs on PostgreSQL: {until(time.monotonic() + part, any_order)} steps")
+        go("verbs on PostgreSQL: {} steps", any_order)
     with tempfile.TemporaryDirectory() as servers_folder, Servers(Path(servers_folder)) as servers:
-        taken = partial(updates.run, servers, **round_of(20))
-        tell(f"updates: {until(time.monotonic() + part, taken)} taken")
-        answered = partial(requests.run, servers, **round_of(50))
-        tell(f"requests: {until(time.monotonic() + part, answered)} answered")
+        go("updates: {} taken", partial(updates.run, servers, **round_of(20)))
+        go("requests: {} answered", partial(requests.run, servers, **round_of(50)))
 
 
 def round_of(examples: int) -> dict[str, Any]:

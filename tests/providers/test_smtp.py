@@ -34,6 +34,7 @@ from gateway.providers import (
 from gateway.providers.smtp import SmtpProvider
 from gateway.render import render_message
 from tests.providers.double_smtp import PASSWORD, USER, MailServer, Scripted, make_certificate
+from tests.servers import becomes
 
 # What aiosmtpd says of implicit TLS, where it does not see the TLS that protects AUTH.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning:aiosmtpd")
@@ -62,12 +63,6 @@ def with_provider(url: str, use: Callable[[SmtpProvider], Awaitable[T]], **chang
             await provider.close()
 
     return asyncio.run(run())
-
-
-async def becomes(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(15):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 def send(url: str, *messages: Message, **changes: float) -> list[str]:
