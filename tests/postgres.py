@@ -12,7 +12,7 @@ import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 
@@ -71,17 +71,23 @@ class PostgresServer:
         self._names = iter(range(1_000_000))
         self._free: list[str] = []
 
-    def __enter__(self) -> "PostgresServer":
-        data = self._folder / "data"
+    def __enter__(self) -> Self:
+        self._fill(self._folder / "data")
+        self.start()
+        return self
+
+    def _fill(self, data: Path) -> None:
+        form = ["-U", "kodgate", "-A", "trust", "-N", "-E", "UTF8", "--locale=C"]
+        self._run("initdb", "-D", data, *form)
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
         subprocess.run(
-            [binaries() / "initdb", "-D", data, "-U", "kodgate", "-A", "trust", "-N", "-E", "UTF8", "--locale=C"],
+            [binaries() / program, *arguments],
             stdout=subprocess.DEVNULL,
             check=True,
             cwd=self._folder,
             **self._as,
         )
-        self.start()
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self._process:
@@ -156,3 +162,19 @@ class PostgresServer:
         self.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608
         self.sql(_EMPTY, name)
         self._free.append(url)
+
+
+class Standby(PostgresServer):
+    """A copy of another server, which follows it and takes no writes until it is promoted."""
+
+    def __init__(self, primary: PostgresServer) -> None:
+        super().__init__()
+        self._primary = primary
+
+    def _fill(self, data: Path) -> None:
+        at = f"host=127.0.0.1 port={self._primary.port} user=kodgate"
+        self._run("pg_basebackup", "-D", data, "-d", at, "--write-recovery-conf", "--checkpoint=fast")
+
+    def promote(self) -> None:
+        """Returns once it takes writes."""
+        assert self.sql("SELECT pg_promote()") == [(True,)]

@@ -33,6 +33,7 @@ REST_SECONDS = 1.0  # after that, while which nobody else waits as long
 REST_WAIT_SECONDS = 0.05
 ANSWER_SECONDS = 2.0  # for a statement, which takes milliseconds: then the server gives it up, and it is undone
 SILENT_SECONDS = 2.5  # then we do: the server is stopped, or out of reach, and nobody knows whether it was done
+RECONNECT_SECONDS = 1.0  # between two tries to reach a server that is away; the pool's own would be ever rarer
 CLOSE_SECONDS = 0.5  # that the pool's threads get to end: they may be waiting for a server that is away
 TRIES = 3  # of a statement that lost a deadlock; the locks have one order, so that already one is rare
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: at its end the kernel forgets what it has not delivered
@@ -53,6 +54,11 @@ _NOT_NOW = (
     errors.UndefinedTable,
     errors.UndefinedColumn,
     errors.UndefinedFunction,
+    errors.FeatureNotSupported,
+)
+_ANOTHER_WOULD_DO = (
+    errors.ReadOnlySqlTransaction,  # the address leads to the primary by now, and this connection to who was it
+    errors.FeatureNotSupported,  # as a standby says it of an unlogged table; or a plan from before a migration
 )
 
 T = TypeVar("T")
@@ -97,6 +103,7 @@ class Connections:
         self._lock = Lock()
         self._pool: Pool | None = None
         self._rests_until = 0.0
+        self._stays_until = 0.0
 
     def run(self, statement: str, values: Values = ()) -> list[Row]:
         """One statement, which is one transaction; its rows. Raises `Busy`."""
@@ -113,7 +120,7 @@ class Connections:
                     raise
                 lost = one_line(problem)
             except _NOT_NOW as problem:
-                _note_loss(pool, connection)
+                self._note_loss(pool, connection, problem)
                 raise Busy(one_line(problem)) from None
             finally:
                 pool.putconn(connection)
@@ -127,7 +134,7 @@ class Connections:
             with connection.transaction():
                 yield connection.hand
         except _NOT_NOW as problem:
-            _note_loss(pool, connection)
+            self._note_loss(pool, connection, problem)
             raise Busy(one_line(problem)) from None
         finally:
             pool.putconn(connection)
@@ -139,6 +146,14 @@ class Connections:
         if pool:
             atexit.unregister(self.close)
             pool.close(CLOSE_SECONDS)
+
+    def _note_loss(self, pool: Pool, connection: PooledConnection, problem: Exception) -> None:
+        """What breaks one connection seldom breaks it alone: the others are made anew before anybody gets one."""
+        if connection.broken:
+            pool.drain()
+        elif isinstance(problem, _ANOTHER_WOULD_DO) and time.monotonic() > self._stays_until:
+            self._stays_until = time.monotonic() + RECONNECT_SECONDS  # there may be no other: not each time
+            pool.drain()
 
     def _take(self) -> tuple[Pool, PooledConnection]:
         while True:
@@ -165,6 +180,7 @@ class Connections:
                     max_size=self._most,
                     configure=_configure,
                     num_workers=1,
+                    reconnect_timeout=RECONNECT_SECONDS,
                     name="kodgate",
                     open=True,
                 )
@@ -173,9 +189,14 @@ class Connections:
 
 
 def full_url(url: str) -> str:
-    """With our ways of noticing that the server is gone, unless the URL has its own."""
+    """With our ways of noticing that the server is gone, unless the URL has its own.
+
+    Of several servers, the one that takes writes is meant.
+    """
     try:
-        return make_conninfo(url, **{**_PARAMETERS, **conninfo_to_dict(url)})
+        given = conninfo_to_dict(url)
+        several = {"target_session_attrs": "read-write"} if "," in str(given.get("host")) else {}
+        return make_conninfo(url, **{**_PARAMETERS, **several, **given})
     except psycopg.ProgrammingError as problem:
         raise StoreError(f"DATABASE_URL: {one_line(problem)}") from None
 
@@ -228,12 +249,6 @@ def one_line(problem: BaseException) -> str:
     """What the server or libpq says, without its hints and positions."""
     lines = str(problem).strip().splitlines() or [type(problem).__name__]
     return lines[0].strip()
-
-
-def _note_loss(pool: Pool, connection: PooledConnection) -> None:
-    """A connection that breaks seldom breaks alone: the idle ones are made anew before anybody gets one."""
-    if connection.broken:
-        pool.drain()
 
 
 def cleaned(values: Sequence[object]) -> Row:

@@ -43,7 +43,7 @@ def migrate(connection: PooledConnection) -> int:
     return len(todo)
 
 
-READ_ONLY = "this server is read-only: a standby, perhaps; name the primary"
+READ_ONLY = "this server is read-only: a standby, perhaps; name the primary, or both (host1,host2)"
 
 
 def _done(connection: PooledConnection) -> dict[int, str]:

@@ -1,0 +1,230 @@
+"""A standby takes over from a PostgreSQL server that is gone: real streaming replication on loopback."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from psycopg_pool.base import AttemptWithBackoff
+
+from bench.processes import free_ports
+from gateway.channels import Channel
+from gateway.store import Busy, Link, Store, StoreError, open_store
+from tests.databases import execute
+from tests.faults.acts import start_again
+from tests.postgres import PostgresServer, Standby
+from tests.servers import Servers, until
+from tests.test_bot import met
+from tests.test_postgres import back
+from tests.test_store import HERE, new, opened, order
+from tests.world import START, new_phone
+
+
+@pytest.fixture
+def primary() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def url(primary: PostgresServer) -> str:
+    return primary.new_database()
+
+
+@pytest.fixture
+def standby(primary: PostgresServer, url: str) -> Iterator[Standby]:
+    with Standby(primary) as server:
+        yield server
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    opened_one = open_store(url)
+    yield opened_one
+    opened_one.close()
+
+
+def same_at(server: PostgresServer, url: str) -> str:
+    """The same database, at that server."""
+    return server.url(url.rpartition("/")[2])
+
+
+def either(url: str, standby: Standby) -> str:
+    """The URL of the database at whichever of two servers takes writes."""
+    at, _, name = url.rpartition("/")
+    return f"{at},127.0.0.1:{standby.port}/{name}"
+
+
+def follows(standby: Standby, url: str, select: str) -> None:
+    """Wait until what was committed is there, too."""
+    here = same_at(standby, url)
+    until(lambda: execute(here, select) == execute(url, select), "the standby follows")
+
+
+def is_busy(verb: Callable[[], object]) -> bool:
+    try:
+        verb()
+    except Busy:
+        return True
+    return False
+
+
+def test_what_a_standby_does_not_have_is_void_and_activations_stand(
+    primary: PostgresServer, standby: Standby, url: str, store: Store
+) -> None:
+    session = opened(store, new(), order(Channel.SMS)).session
+    store.activate(Link(1, HERE, 9, 70, 70), START)
+    era = store.era()
+    follows(standby, url, "SELECT count(*) FROM activation")
+    primary.stop(kill=True)
+    standby.promote()
+    promoted = open_store(same_at(standby, url))
+    assert promoted.era() != era
+    assert promoted.session(1, session.id) is None, "its code may have been used, and the standby not know"
+    fresh = opened(promoted, new(), None).session
+    assert (fresh.chat_id, fresh.active) == (70, True)
+    promoted.close()
+
+
+def test_a_standby_that_is_not_promoted_is_busy_whatever_is_asked(
+    standby: Standby, url: str, store: Store
+) -> None:
+    session = opened(store, new(), order(Channel.SMS)).session
+    follows(standby, url, "SELECT count(*) FROM session")
+    there = open_store(same_at(standby, url))
+    verbs: list[Callable[[], object]] = [
+        there.ping,
+        there.era,
+        lambda: there.session(1, session.id),
+        lambda: opened(there, new(), None),
+        lambda: there.deliver([], START, 1000, [Channel.SMS], 10),
+        lambda: there.activate(Link(1, HERE, 9, 70, 70), START),
+        lambda: there.spend(session.id, 1),
+        lambda: there.hold("poll", "me", START, 1000),
+    ]
+    for verb in verbs:
+        with pytest.raises(Busy):
+            verb()
+    with pytest.raises(StoreError, match="read-only: a standby, perhaps"):
+        there.migrate()
+    standby.promote()
+    assert back(lambda: opened(there, new(), None))
+    there.close()
+
+
+def test_an_address_that_leads_to_the_primary_again_is_followed(
+    primary: PostgresServer, standby: Standby, url: str
+) -> None:
+    """A name server's answer was old, say: the connections that were made meanwhile are well, and of no use."""
+    with Relay(standby.port) as relay:
+        store = open_store(url.replace(str(primary.port), str(relay.port)))
+        for _ in range(3):
+            with pytest.raises(Busy):
+                store.ping()
+        relay.to = primary.port
+        back(store.ping)
+        assert back(lambda: opened(store, new(), None))
+        store.close()
+
+
+def test_of_two_servers_the_one_that_takes_writes_is_found(
+    primary: PostgresServer, standby: Standby, url: str
+) -> None:
+    at, _, name = url.rpartition("/")
+    first = at.rpartition("@")[2]
+    store = open_store(f"postgresql://kodgate@127.0.0.1:{standby.port},{first}/{name}")
+    assert store.migrate() == 0
+    assert opened(store, new(), None)
+    primary.stop(kill=True)
+    until(lambda: is_busy(store.ping), "its last connections break")
+    standby.promote()
+    back(store.ping)
+    store.close()
+
+
+def test_a_server_that_was_long_away_is_found_soon(
+    primary: PostgresServer, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """psycopg's pool would wait twice as long each time, for minutes; here ten times, so that seconds show it."""
+    monkeypatch.setattr(AttemptWithBackoff, "DELAY_BACKOFF", 10.0)
+    store.ping()
+    primary.stop()
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        with pytest.raises(Busy):
+            store.ping()
+    start_again(primary)
+    began = time.monotonic()
+    back(store.ping)
+    assert time.monotonic() - began < 4
+
+
+def test_people_log_in_after_a_failover_without_anything_being_started_anew(
+    primary: PostgresServer, standby: Standby, url: str, tmp_path: Path
+) -> None:
+    with Servers(tmp_path, DATABASE_URL=either(url, standby)) as run:
+        phone = new_phone()
+        session_id, person = met(run, phone)
+        person.hears("asks who is logging in")
+        person.does("contact")
+        person.hears(run.code_of(session_id))
+        follows(standby, url, "SELECT count(*) FROM activation WHERE active")
+        primary.stop(kill=True)
+        until(lambda: run.health("web") == 503, "its last connections break")
+        assert run.check(session_id, run.code_of(session_id)).status_code == 503
+        standby.promote()
+        for name in ("web", "bot"):
+            until(lambda name=name: run.health(name) == 200, f"{name} is well again", 30)  # type: ignore[misc]
+        void = run.check(session_id, run.code_of(session_id))
+        assert void.status_code == 410, "it may have been used, and the standby not know"
+        again = run.create(phone, "telegram")["session_id"]
+        person.hears(run.code_of(again))  # the activation has outlived it
+        assert run.check(again, run.code_of(again)).status_code == 200
+
+
+class Relay:
+    """An address that leads somewhere else from one moment to the next; what is connected stays so."""
+
+    def __init__(self, to: int) -> None:
+        [self.port] = free_ports(1)
+        self.to = to
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._server: asyncio.Server | None = None
+
+    def __enter__(self) -> "Relay":
+        self._thread.start()
+        listening = asyncio.start_server(self._lead, "127.0.0.1", self.port)
+        self._server = asyncio.run_coroutine_threadsafe(listening, self._loop).result(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _end(self) -> None:
+        assert self._server
+        self._server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back_there = await asyncio.open_connection("127.0.0.1", self.to)
+        try:
+            await asyncio.gather(_pass_on(reader, back_there), _pass_on(there, writer))
+        finally:
+            writer.close()
+            back_there.close()
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while part := await reader.read(65_536):
+        writer.write(part)
+        await writer.drain()
+    writer.close()
