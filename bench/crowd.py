@@ -170,14 +170,21 @@ class Crowd:
         stream.close()
 
     async def _post(self, verb: str, fields: dict[str, Any], times: list[float]) -> dict[str, Any]:
-        connection = (
-            self._free.pop() if self._free else await asyncio.open_connection("127.0.0.1", self._plan.port)
-        )
+        connection = self._idle() or await asyncio.open_connection("127.0.0.1", self._plan.port)
         began = time.perf_counter()
         answer = await post(*connection, verb, fields)
         times.append(time.perf_counter() - began)
         self._free.append(connection)
         return answer
+
+    def _idle(self) -> Connection | None:
+        """One that web has not closed: those that a busy moment needed may then wait for longer than it likes."""
+        while self._free:
+            connection = self._free.pop()
+            if not connection[0].at_eof():
+                return connection
+            connection[1].close()
+        return None
 
 
 def _is_active(progress: dict[str, Any]) -> bool:
