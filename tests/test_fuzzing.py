@@ -8,7 +8,7 @@ from tests.databases import Database
 from tests.figures import Figure
 from tests.fuzzing import campaign, random_bytes, requests, updates, verbs
 from tests.fuzzing.parsers import TARGETS
-from tests.servers import Servers
+from tests.servers import Servers, hosted_by
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -56,3 +56,14 @@ def test_a_phone_is_linked_by_its_owners_own_contact_alone(servers: Servers) -> 
 
 def test_no_request_is_answered_with_a_fault_of_ours(servers: Servers) -> None:
     assert requests.run(servers, max_examples=20, database=None, derandomize=True) > 100
+
+
+def test_nor_by_a_site_on_an_account_elsewhere(servers: Servers, tmp_path: Path) -> None:
+    with hosted_by(servers, tmp_path) as site:
+        assert requests.run(site, max_examples=10, database=None, derandomize=True) > 50
+
+
+def test_nor_is_there_one_where_telegram_sends_the_updates(tmp_path: Path) -> None:
+    with Servers(tmp_path, TELEGRAM_MODE="webhook") as servers:
+        assert updates.run(servers, max_examples=10, database=None, derandomize=True) > 50
+        assert requests.run(servers, max_examples=10, database=None, derandomize=True) > 50

@@ -19,7 +19,7 @@ from tests.databases import CURRENT, Database, current
 from tests.fuzzing import random_bytes, requests, updates, verbs
 from tests.fuzzing.parsers import TARGETS
 from tests.postgres import PostgresServer
-from tests.servers import Servers
+from tests.servers import Servers, hosted_by
 from tests.world import World, make_world
 
 SLOWEST = 10  # seconds for one input: most take a thousandth of one
@@ -99,6 +99,12 @@ def on_postgres() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def new_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="kodgate-fuzz-") as folder:
+        yield Path(folder)
+
+
 def until(end: float, play: Callable[[], int]) -> int:
     """Play rounds until then; how many cases there were."""
     cases = 0
@@ -110,14 +116,15 @@ def until(end: float, play: Callable[[], int]) -> int:
 def run(minutes: float, folder: Path, tell: Callable[[str], object]) -> None:
     """Half of the time for the parsers, an eighth each for verbs on both stores, updates and requests.
 
+    Updates come by polling and by webhook; requests go to a site of its own and to one on an account elsewhere.
     Raises `Found`.
     """
-    part = minutes * 60 / 8
+    part = minutes * 60 / 16
 
-    def go(words: str, play: Callable[[], int]) -> None:
-        tell(words.format(until(time.monotonic() + part, play)))
+    def go(words: str, parts: int, play: Callable[[], int]) -> None:
+        tell(words.format(until(time.monotonic() + parts * part, play)))
 
-    each = max(1, round(4 * part / len(TARGETS)))
+    each = max(1, round(8 * part / len(TARGETS)))
     for name in TARGETS:
         if has_atheris():
             tell(f"{name}: {guided([name], each, folder)} inputs, steered by coverage")
@@ -126,12 +133,16 @@ def run(minutes: float, folder: Path, tell: Callable[[str], object]) -> None:
             tell(f"{name}: {inputs} inputs")
     logging.disable()
     any_order = partial(verbs.run, new_world, end_world, stateful_step_count=60, **round_of(50))
-    go("verbs on SQLite: {} steps", any_order)
+    go("verbs on SQLite: {} steps", 2, any_order)
     with on_postgres():
-        go("verbs on PostgreSQL: {} steps", any_order)
-    with tempfile.TemporaryDirectory() as servers_folder, Servers(Path(servers_folder)) as servers:
-        go("updates: {} taken", partial(updates.run, servers, **round_of(20)))
-        go("requests: {} answered", partial(requests.run, servers, **round_of(50)))
+        go("verbs on PostgreSQL: {} steps", 2, any_order)
+    with new_folder() as ours, Servers(ours, TELEGRAM_MODE="webhook") as servers:
+        go("updates by webhook: {} taken", 1, partial(updates.run, servers, **round_of(20)))
+        go("requests: {} answered", 1, partial(requests.run, servers, **round_of(50)))
+    with new_folder() as there, Servers(there) as upstream:
+        go("updates by polling: {} taken", 1, partial(updates.run, upstream, **round_of(20)))
+        with new_folder() as here, hosted_by(upstream, here) as site:
+            go("requests of a hosted site: {} answered", 1, partial(requests.run, site, **round_of(50)))
 
 
 def round_of(examples: int) -> dict[str, Any]:

@@ -40,7 +40,12 @@ PAGES = (
     "/static/embed.js",
 )
 FORMS = ("start", "channels", "send", "check", "collect", "code", "challenge", "")
-BOTS = ("/live/%s", "/reports/sms/1", "/reports/telegram/1", "/reports/%s/%s", "/healthz")
+BOTS = (
+    *("/live/%s", "/reports/sms/1", "/reports/telegram/1", "/reports/%s/%s", "/healthz"),
+    *("/telegram/1", "/telegram/1", "/telegram/%s"),
+)
+
+_KEYS = Keyring([DEVELOPMENT_SECRET])
 
 odd = st.one_of(
     st.sampled_from(
@@ -178,6 +183,7 @@ headers = st.sampled_from(
         b"X-Hub-Signature-256",
         b"X-Request-Timestamp",
         b"X-Kodgate-Script",
+        b"X-Telegram-Bot-Api-Secret-Token",
         b"Lang",
     ]
 )
@@ -207,7 +213,7 @@ def known_of(servers: Servers) -> Known:
     """A session that lives, and the tokens around it."""
     phone = new_phone()
     session_id = servers.create(phone)["session_id"]
-    states = Tokens(Keyring([DEVELOPMENT_SECRET]), "widget", WidgetState, 3600, system_clock)
+    states = Tokens(_KEYS, "widget", WidgetState, 3600, system_clock)
     state = WidgetState(1, "", "", session_id=session_id, mask="+7 •••", kind="phone", channel="sms", lang="en")
     return Known(session_id, phone, states.sign(state), urlsplit(servers.live_url(session_id)).path)
 
@@ -314,6 +320,8 @@ def requests(draw: st.DrawFn, known: Known) -> Request:
     lines.append(b"Content-Type: " + draw(kinds))
     odd_ones = [name + b": " + draw(in_a_line) for name in draw(st.lists(headers, max_size=3))]
     lines += odd_ones
+    if path.startswith(b"/telegram/") and draw(st.booleans()):
+        lines.append(b"X-Telegram-Bot-Api-Secret-Token: " + _KEYS.webhook_secret(1).encode())
     if draw(st.integers(0, 4)):
         lines.append(b"Content-Length: %d" % len(body))
     else:
