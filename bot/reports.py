@@ -54,7 +54,7 @@ class Reports:
     def _note(self, channel: Channel, report: Report) -> None:
         gateway = self._gateway
         carried = gateway.store.carried(channel, report.reference) if report.state == "failed" else None
-        instead, ceilings = gateway.instead(carried, channel, active=False) if carried else ((), {})
+        instead, ceilings = gateway.reach.instead(carried, channel, active=False) if carried else ((), {})
         gateway.store.report(
             channel, report.reference, report.state, report.error, instead, gateway.clock(), ceilings
         )

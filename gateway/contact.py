@@ -79,3 +79,8 @@ def _email(text: str, field: str) -> Contact:
 
 def _phone(text: str, region: str | None, field: str) -> Contact:
     return Contact("phone", read_phone(text, region, field))
+
+
+def contact_of(kind: str, value: str) -> Contact:
+    """One that was read before, as the store has it."""
+    return Contact("phone" if kind == "phone" else "email", value)

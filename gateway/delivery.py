@@ -124,7 +124,7 @@ class Courier:
         """Hand the message to the provider whose turn it is."""
         line = self._lines.get(claimed.channel)
         left = line.left(claimed.id, claimed.given_up, claimed.provider) if line else []
-        if len(left) > 1 and claimed.channel is Channel.TELEGRAM and self._gateway.only_bot(claimed):
+        if len(left) > 1 and claimed.channel is Channel.TELEGRAM and self._gateway.reach.only_bot(claimed):
             left = [number for number in left if number == 0]
         if line is None or not left:
             return self._failed(claimed, "the channel has no provider")
@@ -158,7 +158,7 @@ class Courier:
         return next((number for number in turns if self._busy[channel][number] < self._concurrency), turns[0])
 
     def _instead(self, claimed: Claimed) -> tuple[tuple[Channel, ...], Ceilings]:
-        return self._gateway.instead(claimed, claimed.channel, active=claimed.chat_id is not None)
+        return self._gateway.reach.instead(claimed, claimed.channel, active=claimed.chat_id is not None)
 
     def _message(self, claimed: Claimed) -> Message:
         project = self._gateway.projects.by_id(claimed.project_id)

@@ -1,11 +1,9 @@
 """`LocalGateway`: the verbs on our own store."""
 
-import hmac
 import logging
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -13,13 +11,14 @@ import msgspec
 from gateway import aes256, codes, errors
 from gateway.addresses import is_callable_url
 from gateway.audit import Ledger, audited, reason_of
-from gateway.bill.guard import Barred, BillGuard, Ceilings
+from gateway.bill.guard import BillGuard
 from gateway.book import ProjectBook
 from gateway.challenge import Gate
-from gateway.channels import DESCRIPTIONS, NAMES, Channel, SessionChannel
+from gateway.channels import Channel, SessionChannel
 from gateway.clock import Clock, system_clock, to_iso
-from gateway.contact import Contact
-from gateway.i18n import N_, translate
+from gateway.contact import Contact, contact_of
+from gateway.faces import Faces, is_discreet, whole_seconds
+from gateway.i18n import N_
 from gateway.ids import new_ulid
 from gateway.keyring import Destinations, Keyring, Unsealable
 from gateway.limits.limiter import Limiter, refusal_of
@@ -28,10 +27,10 @@ from gateway.log import holding_lines
 from gateway.manual import ManualSends
 from gateway.place import known_place
 from gateway.projects import Project
+from gateway.reach import Reach, Ways
 from gateway.settings import Settings
 from gateway.store import (
     Busy,
-    Carried,
     Claimed,
     EndedSend,
     Expected,
@@ -44,14 +43,13 @@ from gateway.store import (
     Paused,
     Queued,
     Refused,
-    Send,
     SessionRow,
     Store,
     Tried,
 )
 from gateway.store.entries import Actor, Entry
-from gateway.tap import Numbers, derive_numbers
-from gateway.tokens import InvalidToken, Tokens, read_payload, write_payload
+from gateway.tap import Numbers, numbers_of
+from gateway.tokens import InvalidToken, Tokens, read_payload
 from gateway.verbs import (
     Activation,
     Caller,
@@ -59,7 +57,6 @@ from gateway.verbs import (
     Checked,
     CodeForm,
     Created,
-    Delivery,
     Draft,
     ExpectedLogin,
     LinkedSession,
@@ -86,29 +83,6 @@ class _Proof(msgspec.Struct, frozen=True, array_like=True):
     era: int = 0
 
 
-@dataclass(frozen=True)
-class _Face:
-    """The part of a `SessionChannel` that is the same for everybody."""
-
-    name: str
-    image_url: str
-    description: str
-
-
-@dataclass(frozen=True)
-class _Ways:
-    """The channels that are open to a contact just now, and those that are closed; `parks` as in `Order`."""
-
-    open: tuple[Channel, ...]
-    barred: Barred
-    parks: bool
-
-    def must_take(self, channel: Channel) -> None:
-        """Raises the refusal of a closed channel."""
-        if channel not in self.open:
-            raise self.barred.get(channel, errors.NoChannel)()
-
-
 class LocalGateway:
     """Implements `gateway.verbs.BotGateway`; there each verb is described."""
 
@@ -126,13 +100,12 @@ class LocalGateway:
         self._pause = Pause(settings.pause_seconds * 1000, settings.pause_longest_seconds * 1000)
         if not limits:
             self._pause = Pause(0, 0)
-        self._configured = frozenset(settings.provider_urls)
-        self._parks = Channel.TELEGRAM not in self._configured  # else Telegram is reached without its bot, too
         self._limiter = Limiter(settings, self._destinations)
         self.bill = BillGuard(store, settings, clock)
+        self.reach = Reach(settings, self.projects, self.keyring, self.bill)
+        self._faces = Faces(settings, self.keyring, self._destinations, self.reach, self._cooldown)
         self._manual = ManualSends(store, self.keyring, self._destinations, self._limiter, self.bill)
         self._gate = Gate(store, self.keyring, self.projects, settings, clock)
-        self._faces: dict[tuple[Channel, str], _Face] = {}
 
     def authenticate(self, key: str | None) -> tuple[Project, bool]:
         return self.projects.by_key(key)
@@ -160,7 +133,7 @@ class LocalGateway:
         legacy: bool = False,
     ) -> Created:
         project, now = caller.project, self.clock()
-        ways = self._some_ways(project, to, channel)
+        ways = self.reach.some_ways(project, to, channel)
         proved = self._gate.admit(caller)  # last, as what it takes is good once
         new = self._new_session(caller, to, now, legacy)
         while True:
@@ -168,7 +141,7 @@ class LocalGateway:
             try:
                 opened = self._open(caller, to, new, order, proved=proved)
             except errors.ChannelUsedUp:  # by others, since we looked
-                former, ways = ways, self._some_ways(project, to, channel)
+                former, ways = ways, self.reach.some_ways(project, to, channel)
                 if len(ways.open) >= len(former.open):
                     raise
             else:
@@ -181,24 +154,24 @@ class LocalGateway:
             session.id,
             to_iso(session.expires_at),
             opened.sent_to or "none",
-            self._faces_of(caller, ways, ways.open, session, now),
+            self._faces.of(caller, ways, ways.open, session, now),
         )
 
     @audited("session.send")
     def send(self, caller: Caller, session_id: str, channel: Channel, *, code: str | None = None) -> Sent:
         now = self.clock()
         session = self._live(caller, session_id, now)
-        self._must_reach(caller.project, session.kind, channel)
+        self.reach.must_know(caller.project, session.kind, channel)
         own = self._own_code(caller, session_id, code) if code is not None else None
-        ways = self._ways(caller.project, self._contact(session))
+        ways = self.reach.ways_of(caller.project, session)
         ways.must_take(channel)
-        if self._rests_unseen(caller, session, channel, now):
-            [face] = self._faces_of(caller, ways, (channel,), session, now)
+        if self._faces.rests_unseen(caller, session, channel, now):
+            [face] = self._faces.of(caller, ways, (channel,), session, now)
             return Sent(session_id, to_iso(session.expires_at), face)
         queued = self._queue(caller, session, ways, channel, own, now)
         if queued is None:
             raise errors.SessionExpired
-        [face] = self._faces_of(caller, ways, (channel,), queued.session, now)
+        [face] = self._faces.of(caller, ways, (channel,), queued.session, now)
         if queued.outcome == "cooling":
             raise errors.TooSoon(face.timeout)
         return Sent(session_id, to_iso(session.expires_at), face)
@@ -206,8 +179,8 @@ class LocalGateway:
     def channels(self, caller: Caller, session_id: str | None = None) -> list[SessionChannel]:
         project, now = caller.project, self.clock()
         session = self._live(caller, session_id, now) if session_id else None
-        ways = self._ways(project, self._contact(session))
-        return self._faces_of(caller, ways, ways.open, session, now)
+        ways = self.reach.ways_of(project, session)
+        return self._faces.of(caller, ways, ways.open, session, now)
 
     @audited("session.check")
     def check(self, caller: Caller, session_id: str, code: object) -> Checked:
@@ -273,8 +246,8 @@ class LocalGateway:
     def manual_send(self, caller: Caller, draft: Draft) -> ManualSent:
         if not caller.secret:
             raise errors.AccessDenied
-        self._must_reach(caller.project, draft.to.kind, draft.channel)
-        self._must_be_allowed(caller.project, draft)
+        self.reach.must_know(caller.project, draft.to.kind, draft.channel)
+        self.reach.must_allow(caller.project, draft)
         if draft.callback_url and not is_callable_url(draft.callback_url, self._config.callback_networks):
             raise errors.BadRequest("callback_url", N_("must be a public http(s) address"))
         now = self.clock()
@@ -296,16 +269,16 @@ class LocalGateway:
     def progress_of(self, caller: Caller, session: SessionRow) -> Progress:
         """Of a session just read, of the caller's project."""
         now = self.clock()
-        ways = self._ways(caller.project, self._contact(session))
+        ways = self.reach.ways_of(caller.project, session)
         over = session.state in ("live", "approved") and session.is_over(now)
         return Progress(
             "expired" if over else session.state,
             session.expires_at,
-            self._faces_of(caller, ways, ways.open, session, now),
-            self._deliveries(caller, session),
+            self._faces.of(caller, ways, ways.open, session, now),
+            self._faces.deliveries(caller, session),
             session.code_length,
             {send.channel: send.instead_of for send in session.sends if send.instead_of},
-            None if over else self._number(caller, session),
+            None if over else self._faces.number(caller, session),
             session.joined,
         )
 
@@ -448,21 +421,21 @@ class LocalGateway:
         if not known and _is_others(opened) and self._is_known(caller, new.destination, new.now):
             return self._open(caller, to, new, order, proved=proved, known=True)
         if isinstance(opened, Paused):
-            raise errors.DestinationBlocked(_seconds(opened.until - new.now))
+            raise errors.DestinationBlocked(whole_seconds(opened.until - new.now))
         raise refusal_of(opened, new.now)
 
     def _queue(
         self,
         caller: Caller,
         session: SessionRow,
-        ways: _Ways,
+        ways: Ways,
         channel: Channel,
         own: OwnCode | None,
         now: int,
     ) -> Queued | None:
         order = (caller.project.id, session.id, channel, now, self._cooldown, own, ways.parks)
-        to = _contact(session.kind, self._contact_of(session))
-        ceiling = self._ceilings(caller.project, free=ways.parks or session.active).get(channel)
+        to = contact_of(session.kind, self._contact_of(session))
+        ceiling = self.reach.ceilings(caller.project, free=ways.parks or session.active).get(channel)
         toll = self._limiter.sends(caller, to, session.destination, proved=True, ceiling=ceiling)
         queued = self.store.queue(*order, toll, caller.actor)
         if _is_others(queued) and self._is_known(caller, session.destination, now):
@@ -472,13 +445,6 @@ class LocalGateway:
             self.bill.forget(caller.project)
             raise refusal_of(queued, now)
         return queued
-
-    def _ceilings(self, project: Project, *, free: bool) -> Ceilings:
-        """What sends count against; `free`: Telegram reaches this contact by its bot, if at all."""
-        ceilings = self.bill.ceilings(project)
-        if not free or Channel.TELEGRAM not in ceilings:
-            return ceilings
-        return {channel: limit for channel, limit in ceilings.items() if channel is not Channel.TELEGRAM}
 
     def _try(self, caller: Caller, session_id: str, macs: list[bytes]) -> Tried | None:
         limiter, project_id, now = self._limiter, caller.project.id, self.clock()
@@ -507,31 +473,6 @@ class LocalGateway:
             raise errors.SessionExpired from None  # nobody could send its code
 
     # What the verbs share
-
-    def numbers_of(self, session: SessionRow | Claimed) -> Numbers:
-        """The numbers of one tap. Raises `Unsealable` where SECRET_KEYS has lost the session's key."""
-        session_id = session.id if isinstance(session, SessionRow) else session.session_id
-        return derive_numbers(self.keyring.sealed_with(session.sealed).tap, session_id)
-
-    def _number(self, caller: Caller, session: SessionRow) -> int | None:
-        """What the session's own browser shows while a message with the numbers is there, or on its way."""
-        if not caller.browser_key or session.joined or session.state != "live":
-            return None
-        discreet = self._is_discreet(caller, session.kind)  # then it is shown as if there were a message
-        if not session.active and not discreet:
-            return None
-        if not caller.project.settings.one_tap or Channel.TELEGRAM.kind != session.kind:
-            return None
-        sent = _telegram(session)
-        if sent is None or not (discreet or sent.tap or sent.state in ("queued", "sending")):
-            return None
-        browser = self._destinations.browser(caller.project.id, caller.browser_key)
-        if not hmac.compare_digest(session.browser_mac, browser):
-            return None
-        try:
-            return self.numbers_of(session).right
-        except Unsealable:
-            return None
 
     def _new_session(self, caller: Caller, to: Contact, now: int, legacy: bool) -> NewSession:
         project, session_id = caller.project, new_ulid(now)
@@ -593,9 +534,9 @@ class LocalGateway:
         if opened.sent_to is None:
             self.store.set_code(caller.project.id, session.id, own, now)
             return opened
-        if self._rests_unseen(caller, session, opened.sent_to, now):
+        if self._faces.rests_unseen(caller, session, opened.sent_to, now):
             return opened
-        ways = self._ways(caller.project, self._contact(session))
+        ways = self.reach.ways_of(caller.project, session)
         queued = self._queue(caller, session, ways, opened.sent_to, own, now)
         return Opened(queued.session, opened.sent_to) if queued else opened
 
@@ -605,41 +546,8 @@ class LocalGateway:
             raise errors.SessionExpired
         return session
 
-    def _reachable(self, project: Project, kind: str | None = None) -> tuple[Channel, ...]:
-        """The project's channels that have a provider, in its order; for one kind of contact, if given."""
-        return tuple(
-            channel
-            for channel in project.settings.channels
-            if kind in (None, channel.kind)
-            and (channel in self._configured or (channel is Channel.TELEGRAM and self._has_bot(project)))
-        )
-
-    def _ways(self, project: Project, to: Contact | None) -> _Ways:
-        """How a contact can be reached just now, or, where it is None, anybody."""
-        reachable = self._reachable(project, to.kind if to else None)
-        barred = self.bill.barred(project, to)
-        if not barred:
-            return _Ways(reachable, barred, self._parks)
-        parks = self._parks or Channel.TELEGRAM in barred
-        bot = Channel.TELEGRAM if self._has_bot(project) else None  # free, whatever else is closed
-        return _Ways(tuple(one for one in reachable if one is bot or one not in barred), barred, parks)
-
-    def _some_ways(self, project: Project, to: Contact, wanted: Channel | None) -> _Ways:
-        """The same, to the channel that is wanted or, if none is, any. Raises the refusal where there is none."""
-        ways = self._ways(project, to)
-        if wanted in ways.open or (ways.open and not wanted):
-            return ways
-        reachable = self._reachable(project, to.kind)
-        if not reachable:
-            raise errors.NoChannels
-        if wanted:
-            self._must_reach(project, to.kind, wanted)
-            ways.must_take(wanted)
-        barred = [ways.barred[channel] for channel in reachable]
-        raise errors.PhoneNotAllowed if errors.CountryNotAllowed in barred else errors.AllUsedUp
-
     def _order(
-        self, caller: Caller, to: Contact, ways: _Ways, wanted: Channel | None, legacy: bool, *, hold: bool
+        self, caller: Caller, to: Contact, ways: Ways, wanted: Channel | None, legacy: bool, *, hold: bool
     ) -> Order:
         project = caller.project
         return Order(
@@ -650,55 +558,16 @@ class LocalGateway:
             legacy,
             hold=hold,
             parks=ways.parks,
-            ceilings=self._ceilings(project, free=ways.parks),
-            discreet=self._is_discreet(caller, to.kind),
+            ceilings=self.reach.ceilings(project, free=ways.parks),
+            discreet=is_discreet(caller, to.kind),
         )
 
-    def _must_be_allowed(self, project: Project, draft: Draft) -> None:
-        """What a server asks for costs money, too. Whether its ceiling is reached, the store will say."""
-        bot = draft.channel is Channel.TELEGRAM and self._has_bot(project) and draft.provider_id in (None, 1)
-        refusal = self.bill.barred(project, draft.to).get(draft.channel)
-        if refusal is errors.CountryNotAllowed and not bot:
-            raise errors.CountryNotAllowed
+    # What delivery asks
 
-    def _has_bot(self, project: Project) -> bool:
-        """Whether links can name the project's bot: its own, or the server's if that is the one configured now."""
-        chosen = project.settings
-        servers = str(chosen.bot_id) == self._config.telegram_bot_token.partition(":")[0]
-        return bool(chosen.bot_username and (chosen.bot_token or servers))
-
-    def instead(
-        self, sent: Claimed | Carried, failed: Channel, *, active: bool
-    ) -> tuple[tuple[Channel, ...], Ceilings]:
-        """The channels that may take over from one that failed, the project's first choice first, and ceilings.
-
-        `active`: the user's bot is, so that Telegram can deliver at once. In a discreet project Telegram neither
-        takes over nor is taken over from: that would tell whether it reaches the phone.
-        """
-        project = self.project(sent.project_id)
-        discreet = project is not None and project.settings.discreet
-        if project is None or (discreet and failed is Channel.TELEGRAM):
-            return (), {}
-        try:
-            to = _contact(failed.kind, self.keyring.open(sent.sealed, sent.session_id))
-        except Unsealable:
-            return (), {}
-        ways = self._ways(project, to)
-        telegram = (active or not ways.parks) and not discreet
-        instead = tuple(
-            channel
-            for channel in ways.open
-            if channel is not failed
-            and channel.kind == failed.kind
-            and (channel is not Channel.TELEGRAM or telegram)
-        )
-        return instead, self._ceilings(project, free=active)
-
-    def only_bot(self, claimed: Claimed) -> bool:
-        """Whether Telegram may reach this phone by the bot alone, as its other provider costs money."""
-        project = self.project(claimed.project_id)
-        to = _contact("phone", self.keyring.open(claimed.sealed, claimed.session_id))
-        return project is not None and Channel.TELEGRAM in self.bill.barred(project, to)
+    def numbers_of(self, session: SessionRow | Claimed) -> Numbers:
+        """The numbers of one tap. Raises `Unsealable` where SECRET_KEYS has lost the session's key."""
+        session_id = session.id if isinstance(session, SessionRow) else session.session_id
+        return numbers_of(self.keyring, session.sealed, session_id)
 
     def code_of(self, send: Claimed | EndedSend) -> str:
         """The code of a message's session. Raises `Unsealable` where SECRET_KEYS has lost its key."""
@@ -708,92 +577,6 @@ class LocalGateway:
         alphabet = project.settings.alphabet if project else codes.DIGITS
         key = self.keyring.sealed_with(send.sealed).code
         return codes.derive_code(key, send.session_id, alphabet, send.code_length)
-
-    def _must_reach(self, project: Project, kind: str, channel: Channel) -> None:
-        if channel not in self._reachable(project):
-            raise errors.NoChannel
-        if channel.kind != kind:
-            raise errors.ChannelCannotReach
-
-    # What a caller is told of a session
-
-    def _contact(self, session: SessionRow | None) -> Contact | None:
-        """Whom a session is for; None where there is none, or nobody can tell any more."""
-        if session is None:
-            return None
-        try:
-            return _contact(session.kind, self.keyring.open(session.sealed, session.id))
-        except Unsealable:
-            return _contact(session.kind, "")
-
-    def _is_discreet(self, caller: Caller, kind: str) -> bool:
-        """Whether this caller is not to learn what is known of a phone."""
-        return caller.project.settings.discreet and not caller.secret and kind == "phone"
-
-    def _rests_unseen(self, caller: Caller, session: SessionRow, channel: Channel, now: int) -> bool:
-        """Whether Telegram rests; a discreet caller must not learn whether it is parked, sent or failed."""
-        sent = _telegram(session) if channel is Channel.TELEGRAM else None
-        discreet = sent is not None and self._is_discreet(caller, session.kind)
-        return sent is not None and discreet and self._waits(sent, now, discreet=True) > 0
-
-    def _deliveries(self, caller: Caller, session: SessionRow) -> dict[Channel, Delivery]:
-        """To whom it must not be told, a Telegram message waits, until the session has shown more."""
-        states: dict[Channel, Delivery] = {send.channel: send.state for send in session.sends}
-        if Channel.TELEGRAM in states and self._is_discreet(caller, session.kind) and not _has_proved(session):
-            states[Channel.TELEGRAM] = "parked"
-        return states
-
-    def _faces_of(
-        self,
-        caller: Caller,
-        ways: _Ways,
-        channels: Iterable[Channel],
-        session: SessionRow | None,
-        now: int,
-    ) -> list[SessionChannel]:
-        discreet = session is not None and self._is_discreet(caller, session.kind)
-        sends = {send.channel: send for send in session.sends} if session else {}
-        answer = []
-        for channel in channels:
-            face, telegram = self._face(channel, caller.lang), channel is Channel.TELEGRAM
-            send = sends.get(channel)
-            waits = self._waits(send, now, discreet=discreet) if send else 0
-            active = True
-            if telegram and ways.parks:
-                active = session is not None and (_has_proved(session) if discreet else session.active)
-            answer.append(
-                SessionChannel(
-                    name=face.name,
-                    type=channel,
-                    is_active=active,
-                    timeout=_seconds(min(waits, self._cooldown)),  # another process' clock may be ahead
-                    image_url=face.image_url,
-                    link=self._deep_link(caller.project, session) if telegram else self._config.public_url,
-                    description=face.description,
-                )
-            )
-        return answer
-
-    def _waits(self, send: Send, now: int, *, discreet: bool) -> int:
-        """How many milliseconds its channel rests; a failed send does not count, but where it would tell."""
-        counts = send.state != "failed" or (discreet and send.channel is Channel.TELEGRAM)
-        return send.created_at + self._cooldown - now if counts else 0
-
-    def _face(self, channel: Channel, lang: str) -> _Face:
-        face = self._faces.get((channel, lang))
-        if face is None:
-            face = self._faces[channel, lang] = _Face(
-                NAMES[channel],
-                f"{self._config.public_url}/static/icons/{channel}.svg",
-                translate(lang, DESCRIPTIONS[channel]),
-            )
-        return face
-
-    def _deep_link(self, project: Project, session: SessionRow | None) -> str:
-        if not self._has_bot(project):
-            return self._config.public_url
-        bot = f"{self._config.telegram_link_url}/{project.settings.bot_username}"
-        return f"{bot}?start={write_payload(self.keyring, session.id)}" if session else bot
 
 
 def _pepper(store: Store, keyring: Keyring) -> bytes:
@@ -808,21 +591,6 @@ def _pepper(store: Store, keyring: Keyring) -> bytes:
     return bytes.fromhex(pepper)
 
 
-def _contact(kind: str, value: str) -> Contact:
-    return Contact("phone" if kind == "phone" else "email", value)
-
-
-def _telegram(session: SessionRow) -> Send | None:
-    return next((send for send in session.sends if send.channel is Channel.TELEGRAM), None)
-
-
-def _has_proved(session: SessionRow) -> bool:
-    """Whether the bot was activated during this very session, by whoever follows its link."""
-    sent = _telegram(session)
-    released = sent is not None and sent.began_parked and sent.state not in ("parked", "failed")
-    return released and session.active and not session.joined
-
-
 def _default(project: Project, reachable: tuple[Channel, ...], preferred: Channel | None) -> Channel:
     for channel in (preferred, project.settings.default_channel):
         if channel in reachable and channel:
@@ -835,8 +603,3 @@ def _is_others(answer: object) -> bool:
     return isinstance(answer, Paused) or (
         isinstance(answer, Refused) and answer.whose in ("destination", "guesses")
     )
-
-
-def _seconds(ms: int) -> int:
-    """Whole seconds to wait, rounded up."""
-    return max(0, -(-ms // 1000))

@@ -12,6 +12,7 @@ import re
 from typing import NamedTuple
 
 from gateway.keyed import keyed_hash
+from gateway.keyring import Keyring
 
 LOWEST, COUNT = 10, 90  # two digits, none of them a leading zero
 SHOWN = 3
@@ -34,6 +35,11 @@ def derive_numbers(key: bytes, session_id: str) -> Numbers:
         drawn, index = divmod(drawn, len(left))
         shown.append(left.pop(index))
     return Numbers(tuple(shown), shown[drawn % SHOWN])
+
+
+def numbers_of(keyring: Keyring, sealed: bytes, session_id: str) -> Numbers:
+    """Those of a session. Raises `Unsealable` where SECRET_KEYS has lost the key that sealed it."""
+    return derive_numbers(keyring.sealed_with(sealed).tap, session_id)
 
 
 class Press(NamedTuple):

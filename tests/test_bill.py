@@ -164,10 +164,10 @@ def fail_everywhere(world: World, to: str) -> dict[Channel, str]:
                 finish(store, [Outcome(claimed.id, "sent", f"R{claimed.id}")], world.clock())
                 carried = store.carried(claimed.channel, f"R{claimed.id}")
                 assert carried
-                instead, ceilings = world.gateway.instead(carried, claimed.channel, active=False)
+                instead, ceilings = world.gateway.reach.instead(carried, claimed.channel, active=False)
                 store.report(claimed.channel, f"R{claimed.id}", "failed", "", instead, world.clock(), ceilings)
             else:
-                instead, ceilings = world.gateway.instead(claimed, claimed.channel, active=False)
+                instead, ceilings = world.gateway.reach.instead(claimed, claimed.channel, active=False)
                 finish(store, [Outcome(claimed.id, "failed", instead=instead, ceilings=ceilings)], world.clock())
     return dict(world.gateway.progress(world.caller(), session_id).deliveries)
 
@@ -195,7 +195,7 @@ def test_telegram_by_another_provider_costs_money_and_the_bot_does_not(tmp_path:
     another = world.create(new_phone(), channel=Channel.TELEGRAM)
     assert not another.channels[0].is_active, "used up for today, but for the bot"
     claimed = claim(world.gateway.store, world.clock(), 1000, [Channel.TELEGRAM], 10)[-1]
-    assert world.gateway.only_bot(claimed)
+    assert world.gateway.reach.only_bot(claimed)
 
 
 class Refusing:

@@ -68,7 +68,9 @@ def deliver(world: World, *, fail: bool) -> None:
     """What the courier does: every message that can go out goes out, or fails for good."""
     store = world.gateway.store
     for claimed in claim(store, world.clock(), 1000, list(Channel), 10):
-        instead, ceilings = world.gateway.instead(claimed, claimed.channel, active=claimed.chat_id is not None)
+        instead, ceilings = world.gateway.reach.instead(
+            claimed, claimed.channel, active=claimed.chat_id is not None
+        )
         if fail and claimed.channel is Channel.TELEGRAM:
             outcome = Outcome(claimed.id, "failed", instead=instead, ceilings=ceilings)
             world.gateway.deactivate(BOT_ID, claimed.chat_id or 0)
@@ -213,7 +215,7 @@ def test_telegram_neither_takes_over_nor_is_taken_over_from(quiet: World) -> Non
     active(quiet, other)
     session_id = quiet.create(other, channel=Channel.SMS).session_id
     [claimed] = claim(quiet.gateway.store, quiet.clock(), 1000, [Channel.SMS], 10)
-    instead, _ = quiet.gateway.instead(claimed, Channel.SMS, active=True)
+    instead, _ = quiet.gateway.reach.instead(claimed, Channel.SMS, active=True)
     assert instead == (Channel.WHATSAPP, Channel.VIBER)
 
 

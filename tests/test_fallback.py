@@ -91,7 +91,7 @@ def fail(world: World, session_id: str, channel: Channel) -> None:
     store = world.gateway.store
     [claimed] = claim(store, world.clock(), 1000, [channel], 10)
     assert claimed.session_id == session_id
-    instead, ceilings = world.gateway.instead(claimed, channel, active=claimed.chat_id is not None)
+    instead, ceilings = world.gateway.reach.instead(claimed, channel, active=claimed.chat_id is not None)
     finish(store, [Outcome(claimed.id, "failed", error="no", instead=instead, ceilings=ceilings)], world.clock())
 
 
@@ -163,14 +163,14 @@ def test_telegram_without_its_bot_is_sent_at_once_where_a_provider_reaches_it(tm
 
 def report(world: World, reference: str, state: str, channel: Channel = Channel.SMS) -> bool:
     carried = world.gateway.store.carried(channel, reference)
-    instead, _ = world.gateway.instead(carried, channel, active=False) if carried else ((), {})
+    instead, _ = world.gateway.reach.instead(carried, channel, active=False) if carried else ((), {})
     return world.gateway.store.report(channel, reference, state, "", instead, world.clock())  # type: ignore[arg-type]
 
 
 def sent(world: World, reference: str) -> str:
     session_id = world.create(new_phone(), channel=Channel.SMS).session_id
     [claimed] = claim(world.gateway.store, world.clock(), 1000, [Channel.SMS], 10)
-    instead, _ = world.gateway.instead(claimed, Channel.SMS, active=False)
+    instead, _ = world.gateway.reach.instead(claimed, Channel.SMS, active=False)
     finish(world.gateway.store, [Outcome(claimed.id, "sent", reference, instead=instead)], world.clock())
     return session_id
 

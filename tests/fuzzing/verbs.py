@@ -360,7 +360,9 @@ class Verbs(RuleBasedStateMachine):
             assert self.gateway.code_of(claimed) == self.world.code_of(login.id)
             assert claimed.channel in login.sent
             self.handed_over.add(claimed.id)
-            instead, ceilings = self.gateway.instead(claimed, claimed.channel, active=claimed.chat_id is not None)
+            instead, ceilings = self.gateway.reach.instead(
+                claimed, claimed.channel, active=claimed.chat_id is not None
+            )
             taken_over = instead if state == "failed" else ()
             outcomes.append(
                 Outcome(claimed.id, state, due_at=self.now + 500, instead=taken_over, ceilings=ceilings)
