@@ -122,7 +122,7 @@ def read_in_vain(store: Store) -> None:
 @pytest.mark.parametrize("others", [0, 1, 3])
 @pytest.mark.parametrize("after", [0, 1])
 @pytest.mark.parametrize(
-    ("broken", "act"), [("_insert_session", write_in_vain), ("_find_session", read_in_vain)], ids=["write", "read"]
+    ("broken", "act"), [("insert", write_in_vain), ("find", read_in_vain)], ids=["write", "read"]
 )
 def test_where_sqlite_takes_all_back_none_is_said_to_be_done(
     store: SqliteStore,
@@ -139,7 +139,7 @@ def test_where_sqlite_takes_all_back_none_is_said_to_be_done(
             for number in range(others):
                 opened(store, new(bytes([number] * 16)), None)
             with monkeypatch.context() as disk:
-                disk.setattr(f"gateway.store.sqlite.{broken}", failing)
+                disk.setattr(f"gateway.store.sqlite_sessions.{broken}", failing)
                 with pytest.raises(Busy):
                     act(store)
             for _ in range(after):

@@ -5,26 +5,24 @@ a "used" among them; so sessions from before the machine's boot are void. Activa
 """
 
 import asyncio
-import hmac
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache, wraps
+from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import msgspec
 
 from gateway.channels import Channel
-from gateway.clock import AHEAD, Clock, machine_booted_at, system_clock, to_iso
+from gateway.clock import AHEAD, Clock, machine_booted_at
 from gateway.ids import lowest_ulid, made_at
-from gateway.projects import Project, ProjectSettings, changed_names
+from gateway.projects import Project, ProjectSettings
 from gateway.store import (
     ApiKey,
     Callback,
     Carried,
-    Claimed,
     Collected,
     EndedSend,
     Expected,
@@ -44,7 +42,6 @@ from gateway.store import (
     Queued,
     Refused,
     Round,
-    Send,
     SessionRow,
     Stop,
     StoreError,
@@ -52,12 +49,19 @@ from gateway.store import (
     Toll,
     Tried,
     Turnout,
+    sqlite_activation,
     sqlite_audit,
+    sqlite_codes,
+    sqlite_delivery,
+    sqlite_events,
     sqlite_fallback,
     sqlite_guard,
     sqlite_limits,
     sqlite_manual,
     sqlite_many,
+    sqlite_projects,
+    sqlite_sending,
+    sqlite_sessions,
     sqlite_tap,
 )
 from gateway.store.entries import By, Entry, Wanted
@@ -67,16 +71,6 @@ MIGRATIONS = Path(__file__).parent / "migrations" / "sqlite"
 EXPANDS = ".expands"  # ends the name of a migration beside which code from before goes on
 RESTART_PAGES = 4_000  # a log of 16 MiB is begun anew, for which writers wait a few milliseconds
 WATCH_EVERY = 0.010  # seconds between two looks at data_version: what a waiting message may cost
-
-_SESSION_BY_ID = """
-    SELECT s.id, s.project_id, s.destination, s.sealed, s.kind, s.lang, s.browser, s.code_length, s.state,
-    s.attempts_left, s.created_at, s.expires_at, s.browser_mac, s.place, s.joined, a.chat_id, a.active,
-    (SELECT channel FROM habit h WHERE h.project_id = s.project_id AND h.destination = s.destination
-     ORDER BY last_used_at DESC LIMIT 1)
-    FROM session s LEFT JOIN activation a ON a.project_id = s.project_id AND a.destination = s.destination
-    WHERE s.id = ?
-"""
-
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -163,7 +157,7 @@ class SqliteStore:
 
     def projects(self) -> list[Project]:
         rows = self._read("SELECT id, settings FROM project ORDER BY id")
-        return [Project(key, _settings(text)) for key, text in rows]
+        return [Project(key, sqlite_projects.read_settings(text)) for key, text in rows]
 
     def api_keys(self) -> list[ApiKey]:
         rows = self._read("SELECT hash, project_id, secret, code_key, expires_at FROM api_key")
@@ -171,12 +165,12 @@ class SqliteStore:
 
     def add_project(self, settings: ProjectSettings, now: int, by: By | None = None) -> Project:
         with Writing(self._connection) as db:
-            return Project(_add_project(db, settings, by or By("system", now)), settings)
+            return Project(sqlite_projects.add(db, settings, by or By("system", now)), settings)
 
     def change_project(self, project_id: int, settings: ProjectSettings, by: By | None = None) -> None:
         text = msgspec.json.encode(settings).decode()
         with Writing(self._connection) as db:
-            _note_changes(db, project_id, settings, by)
+            sqlite_projects.note_changes(db, project_id, settings, by)
             db.execute("UPDATE project SET settings = ? WHERE id = ?", (text, project_id))
             # A person's chat has the same id at every bot, but the new one may not write before they start it.
             db.execute(
@@ -190,11 +184,11 @@ class SqliteStore:
         with Writing(self._connection) as db:
             first = db.execute("SELECT min(id) FROM project").fetchone()[0]
             if first is None:
-                first = _add_project(db, settings, By("system", now))
+                first = sqlite_projects.add(db, settings, By("system", now))
             current = "SELECT hash FROM api_key WHERE project_id = ? AND expires_at IS NULL"
             if {digest for (digest,) in db.execute(current, (first,))} != {public, secret}:
-                _set_keys(db, first, public, secret, code_key, now)
-                _note_keys(db, first, now, By("system", now))
+                sqlite_projects.set_keys(db, first, public, secret, code_key, now)
+                sqlite_projects.note_keys(db, first, now, By("system", now))
 
     def set_keys(
         self,
@@ -206,8 +200,8 @@ class SqliteStore:
         by: By | None = None,
     ) -> None:
         with Writing(self._connection) as db:
-            _set_keys(db, project_id, public, secret, code_key, old_until)
-            _note_keys(db, project_id, old_until, by)
+            sqlite_projects.set_keys(db, project_id, public, secret, code_key, old_until)
+            sqlite_projects.note_keys(db, project_id, old_until, by)
 
     def reseal_key(self, digest: bytes, code_key: bytes) -> None:
         with Writing(self._connection) as db:
@@ -226,7 +220,7 @@ class SqliteStore:
         known = guesses is not None and guesses.known
         with Writing(self._connection) as db:
             guessed = sqlite_limits.guess_key(guesses, new.destination) if guesses else None
-            old, habits, used = _destination(db, new, guessed)
+            old, habits, used = sqlite_sessions.last_of(db, new, guessed)
             if guesses:
                 left_at = sqlite_limits.guesses_left_at(used, guesses, new.code_length)
                 if left_at > new.now:
@@ -237,22 +231,23 @@ class SqliteStore:
             if old.lives(new.now, self.void_before):
                 counts = False
                 if old.browser_mac and old.browser_mac != new.browser_mac and not old.joined:
+                    # The first browser's number is worth nothing from now on.
                     db.execute("UPDATE session SET joined = 1 WHERE id = ?", (old.id,))
-                    _announce(db, old.id, new.now)  # the first browser's number is worth nothing from now on
+                    sqlite_events.announce(db, old.id, new.now)
                     sqlite_audit.write(db, new.now, new.actor, "session.join", new.project_id, old.id)
-                session = _session(db, old.id)
+                session = sqlite_sessions.read(db, old.id)
             else:
-                _insert_session(db, new)
-                session = _fresh(new, habits)
+                sqlite_sessions.insert(db, new)
+                session = sqlite_sessions.fresh(new, habits)
             sent_to = None
             if order:
-                sent_to = _choose(db, order, session)
+                sent_to = sqlite_sending.choose(db, order, session)
                 if not order.hold:
-                    session, outcome = _queue(
+                    session, outcome = sqlite_sending.queue(
                         db, session, sent_to, new.now, order.cooldown, None, order.parks, order.discreet
                     )
-                    counts = counts or outcome in _SENT
-                    if outcome in _SENT and toll and not _is_free(session, sent_to):
+                    counts = counts or outcome in sqlite_sending.SENT
+                    if outcome in sqlite_sending.SENT and toll and not sqlite_sending.is_free(session, sent_to):
                         toll = toll.plus(order.ceilings.get(sent_to))
             if counts:
                 sqlite_limits.charge(db, toll, new.now)
@@ -263,7 +258,7 @@ class SqliteStore:
         return row if row and project_id in (None, row.project_id) else None
 
     def sessions(self, session_ids: Sequence[str]) -> dict[str, SessionRow]:
-        found = self._look(lambda db: [_find_session(db, session_id) for session_id in session_ids])
+        found = self._look(lambda db: [sqlite_sessions.find(db, session_id) for session_id in session_ids])
         return {row.id: row for row in found if row and row.created_at >= self.void_before}
 
     @_under_limits
@@ -280,13 +275,13 @@ class SqliteStore:
         actor: str = "system",
     ) -> Queued | None:
         with Writing(self._connection) as db:
-            session = _find_session(db, session_id)
+            session = sqlite_sessions.find(db, session_id)
             if session is None or session.project_id != project_id or session.created_at < self.void_before:
                 return None
             if session.state != "live" or session.is_over(now):
                 return None
-            session, outcome = _queue(db, session, channel, now, cooldown, own, parks)
-            if outcome in _SENT:
+            session, outcome = sqlite_sending.queue(db, session, channel, now, cooldown, own, parks)
+            if outcome in sqlite_sending.SENT:
                 sqlite_limits.charge(db, toll, now)
                 detail = f"{channel}: {outcome}"
                 sqlite_audit.write(db, now, actor, "session.send", project_id, session_id, detail=detail)
@@ -294,7 +289,7 @@ class SqliteStore:
 
     def set_code(self, project_id: int, session_id: str, own: OwnCode, now: int) -> bool:
         with Writing(self._connection) as db:
-            alive = f"{_OWN_CODE} AND project_id = ? AND state = 'live' AND expires_at > ?"
+            alive = f"{sqlite_sending.OWN_CODE} AND project_id = ? AND state = 'live' AND expires_at > ?"
             alive += " AND created_at BETWEEN ? AND ?"
             life = (now, self.void_before, now + AHEAD)
             values = (own.mac, own.sealed, own.length, session_id, project_id, *life)
@@ -314,16 +309,15 @@ class SqliteStore:
     ) -> Tried | Refused | None:
         known = guesses is not None and guesses.known
         with Writing(self._connection) as db:
-            row = db.execute(_TRIED, (session_id, project_id, now, self.void_before, now + AHEAD)).fetchone()
-            session = _Tried(*row) if row else None
+            session = sqlite_codes.candidate(db, project_id, session_id, now, self.void_before)
             if session is None or (session.paused_until > now and not known):
                 sqlite_limits.charge(db, toll, now)
                 return Refused("guesses", session.paused_until, 1) if session else None
             wrong = sqlite_limits.with_guesses(toll, guesses, session.destination, session.code_length)
             counted = sqlite_limits.look(db, wrong, now)  # right or wrong, lest the time that it takes tells which
-            outcome = _compared(session, macs, now, pause)
-            db.execute(_TRY, (*outcome, project_id, session.destination))
-            state, attempts_left, *_ = outcome
+            became = sqlite_codes.compared(session, macs, now, pause)
+            sqlite_codes.write(db, became, project_id, session.destination)
+            state, attempts_left, *_ = became
             right = state == "used"
             channel = Channel(session.channel) if session.channel and right else None
             if right:
@@ -331,9 +325,9 @@ class SqliteStore:
             else:
                 sqlite_limits.count(db, counted)
             if channel:
-                _note_habit(db, project_id, session.destination, channel, now)
+                sqlite_sessions.note_habit(db, project_id, session.destination, channel, now)
             if state != "live":
-                _announce(db, session_id, now)
+                sqlite_events.announce(db, session_id, now)
             reason, detail = ("", channel or "") if right else ("WrongCode", f"{attempts_left} left")
             sqlite_audit.write(db, now, actor, "session.check", project_id, session_id, None, reason, detail)
         return Tried(right, attempts_left, session.sealed, channel)
@@ -351,8 +345,8 @@ class SqliteStore:
                 return picked
             state, project_id, destination = picked
             if state == "approved":
-                _note_habit(db, project_id, destination, Channel.TELEGRAM, now)
-            _announce(db, session_id, now)
+                sqlite_sessions.note_habit(db, project_id, destination, Channel.TELEGRAM, now)
+            sqlite_events.announce(db, session_id, now)
             reason = "" if state == "approved" else "WrongNumber"
             sqlite_audit.write(db, now, "telegram", "tap.pick", project_id, session_id, reason=reason)
         return state
@@ -362,7 +356,7 @@ class SqliteStore:
             press = sqlite_tap.values(bot_id, chat_id, session_id, now, self.void_before, pause)
             project_id = sqlite_tap.deny(db, press)
             if project_id is not None:
-                _announce(db, session_id, now)
+                sqlite_events.announce(db, session_id, now)
                 sqlite_audit.write(db, now, "telegram", "tap.deny", project_id, session_id)
         return project_id is not None
 
@@ -372,7 +366,7 @@ class SqliteStore:
         with Writing(self._connection) as db:
             sealed = sqlite_tap.collect(db, project_id, session_id, browser_mac, now, self.void_before)
             if sealed is not None:
-                _announce(db, session_id, now)
+                sqlite_events.announce(db, session_id, now)
                 sqlite_audit.write(db, now, actor, "session.collect", project_id, session_id)
         return None if sealed is None else Collected(sealed)
 
@@ -406,7 +400,7 @@ class SqliteStore:
     @_under_limits
     def activate(self, link: Link, now: int, toll: Toll | None = None) -> tuple[bool, int]:
         with self._durably() as db:
-            changed, released = _activate(db, link, now)
+            changed, released = sqlite_activation.activate(db, link, now)
             if changed:
                 sqlite_limits.charge(db, toll, now)
         return changed, released
@@ -418,7 +412,7 @@ class SqliteStore:
                 " WHERE bot_id = ? AND chat_id = ?",
                 (bot_id, chat_id),
             ).fetchall()
-            released = sum(_activate(db, Link(*link), now)[1] for link in links)
+            released = sum(sqlite_activation.activate(db, Link(*link), now)[1] for link in links)
         return released if links else None
 
     def deactivate(self, bot_id: int, chat_id: int, now: int) -> bool:
@@ -429,7 +423,7 @@ class SqliteStore:
                 (now, bot_id, chat_id),
             ).fetchall()
             for project_id, destination in rows:
-                _announce_destination(db, project_id, destination, now)
+                sqlite_events.announce_destination(db, project_id, destination, now)
                 sqlite_audit.write(db, now, "telegram", "bot.stop", project_id, destination=destination)
         return bool(rows)
 
@@ -439,29 +433,14 @@ class SqliteStore:
         self, outcomes: Sequence[Outcome], now: int, lease: int, channels: Sequence[Channel], most: int
     ) -> Round:
         if not outcomes:  # a look that takes no lock: most wake-ups are for others
-            next_due = self._look(lambda db: _soonest(db, channels))
+            next_due = self._look(lambda db: sqlite_delivery.soonest(db, channels))
             if next_due is None or next_due > now or not most:
                 return Round([], next_due)
         with Writing(self._connection) as db:
             for outcome in outcomes:
-                _finish(db, outcome, now)
-            claimed = self._claim(db, now, lease, channels, most) if channels and most else []
-            return Round(claimed, _soonest(db, channels))
-
-    def _claim(
-        self, db: sqlite3.Connection, now: int, lease: int, channels: Sequence[Channel], most: int
-    ) -> list[Claimed]:
-        asked = (self.void_before, now + AHEAD, *channels, now, most)
-        rows = db.execute(_due(len(channels)), asked).fetchall()
-        alive = [row for row in rows if row[-2] == "live" and row[-1] > now]
-        for row in rows:
-            if row not in alive:
-                _finish(db, Outcome(row[0], "failed", error="the session was over"), now)
-        db.executemany(
-            "UPDATE message SET state = 'sending', attempts = attempts + 1, due_at = ? WHERE id = ?",
-            [(now + lease, row[0]) for row in alive],
-        )
-        return [_claimed(row) for row in alive]
+                sqlite_delivery.finish(db, outcome, now)
+            claimed = sqlite_delivery.claim(db, self.void_before, now, lease, channels, most)
+            return Round(claimed, sqlite_delivery.soonest(db, channels))
 
     def put_right(self, now: int, longest: int) -> int:
         with Writing(self._connection) as db:
@@ -576,7 +555,7 @@ class SqliteStore:
         return number
 
     def events_since(self, number: int, most: int, missing: Sequence[int] = ()) -> list[tuple[int, str]]:
-        return self._read(_events(len(missing)), *missing, number, most)
+        return self._look(lambda db: sqlite_events.since(db, number, most, missing))
 
     def hold(self, name: str, holder: str, now: int, lease: int) -> bool:
         with Writing(self._connection) as db:
@@ -722,438 +701,3 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
-
-
-# Projects
-
-
-def _add_project(db: sqlite3.Connection, settings: ProjectSettings, by: By) -> int:
-    text = msgspec.json.encode(settings).decode()
-    row = db.execute(
-        "INSERT INTO project (settings, created_at) VALUES (?, ?) RETURNING id", (text, by.now)
-    ).fetchone()
-    number: int = row[0]
-    sqlite_audit.write(db, by.now, by.actor, "project.create", number)
-    return number
-
-
-def _note_changes(db: sqlite3.Connection, project_id: int, settings: ProjectSettings, by: By | None) -> None:
-    row = db.execute("SELECT settings FROM project WHERE id = ?", (project_id,)).fetchone()
-    if row and (names := changed_names(row[0], settings)):
-        by = by or By("system", system_clock())
-        sqlite_audit.write(db, by.now, by.actor, "project.change", project_id, detail=names)
-
-
-def _note_keys(db: sqlite3.Connection, project_id: int, old_until: int, by: By | None) -> None:
-    by = by or By("system", system_clock())
-    end = f"the old ones end at {to_iso(max(old_until, by.now))}"
-    sqlite_audit.write(db, by.now, by.actor, "project.keys", project_id, detail=end)
-
-
-def _set_keys(
-    db: sqlite3.Connection, project_id: int, public: bytes, secret: bytes, code_key: bytes, old_until: int
-) -> None:
-    db.execute("DELETE FROM api_key WHERE project_id = ? AND expires_at IS NOT NULL", (project_id,))
-    taken = db.execute("SELECT 1 FROM api_key WHERE hash IN (?, ?)", (public, secret)).fetchone()
-    if taken or public == secret:
-        raise StoreError("one of these API keys is already in use")
-    db.execute("UPDATE api_key SET expires_at = ? WHERE project_id = ?", (old_until, project_id))
-    db.execute("INSERT INTO api_key (hash, project_id, secret) VALUES (?, ?, 0)", (public, project_id))
-    with_code = "INSERT INTO api_key (hash, project_id, secret, code_key) VALUES (?, ?, 1, ?)"
-    db.execute(with_code, (secret, project_id, code_key))
-
-
-# Rows
-
-
-@cache
-def _settings(text: str) -> ProjectSettings:
-    return msgspec.json.decode(text, type=ProjectSettings)
-
-
-def _row_to_session(row: Any, sends: tuple[Send, ...]) -> SessionRow:
-    known = Channel(row[17]) if row[17] else None
-    fields: list[Any] = [*row[:14], bool(row[14]), row[15], bool(row[16]), known, sends]
-    return SessionRow(*fields)
-
-
-def _find_session(db: sqlite3.Connection, session_id: str) -> SessionRow | None:
-    row = db.execute(_SESSION_BY_ID, (session_id,)).fetchone()
-    return _row_to_session(row, _sends(db, session_id)) if row else None
-
-
-def _session(db: sqlite3.Connection, session_id: str) -> SessionRow:
-    session = _find_session(db, session_id)
-    assert session is not None, "it was read in this transaction"  # noqa: S101
-    return session
-
-
-def _sends(db: sqlite3.Connection, session_id: str) -> tuple[Send, ...]:
-    newest = {
-        channel: Send(
-            Channel(channel), state, bool(parked), created_at, Channel(instead) if instead else None, bool(tap)
-        )
-        for channel, state, parked, created_at, instead, tap in db.execute(
-            "SELECT channel, state, began_parked, created_at, instead_of, tap FROM message WHERE session_id = ?"
-            " ORDER BY id",
-            (session_id,),
-        )
-    }
-    return tuple(newest.values())
-
-
-def _insert_session(db: sqlite3.Connection, new: NewSession) -> None:
-    db.execute(
-        "INSERT INTO session (project_id, destination, id, sealed, code_mac, code_length, kind, lang, browser,"
-        " state, attempts_left, strikes, paused_until, created_at, expires_at, browser_mac, place, prefix)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'live', ?, 0, 0, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (project_id, destination) DO UPDATE SET id = excluded.id, sealed = excluded.sealed,"
-        " code_mac = excluded.code_mac, code_length = excluded.code_length, own_code = NULL,"
-        " lang = excluded.lang, browser = excluded.browser, state = 'live',"
-        " attempts_left = excluded.attempts_left, created_at = excluded.created_at,"
-        " expires_at = excluded.expires_at, browser_mac = excluded.browser_mac, place = excluded.place,"
-        " joined = 0, prefix = excluded.prefix,"
-        " paused_until = iif(session.created_at > ?, 0, session.paused_until)",
-        (
-            new.project_id,
-            new.destination,
-            new.id,
-            new.sealed,
-            new.code_mac,
-            new.code_length,
-            new.kind,
-            new.lang,
-            new.browser,
-            new.attempts,
-            new.now,
-            new.expires_at,
-            new.browser_mac,
-            new.place,
-            new.prefix,
-            new.now + AHEAD,
-        ),
-    )
-
-
-class _Old(NamedTuple):
-    """The last session of a destination; of none before, nothing."""
-
-    state: str | None
-    expires_at: int
-    created_at: int
-    paused_until: int
-    id: str
-    browser_mac: bytes
-    joined: int
-
-    def lives(self, now: int, void_before: int) -> bool:
-        if self.state != "live" or self.expires_at <= now:
-            return False
-        return void_before <= self.created_at <= now + AHEAD
-
-
-class _Habits(NamedTuple):
-    """What a destination is known for."""
-
-    chat_id: int | None
-    active: int | None
-    last_channel: str | None
-
-
-_DESTINATION = """
-    SELECT s.state, s.expires_at, s.created_at, coalesce(s.paused_until, 0), s.id, s.browser_mac, s.joined,
-        a.chat_id, a.active, (SELECT channel FROM habit WHERE project_id = ?1 AND destination = ?2
-        ORDER BY last_used_at DESC LIMIT 1), coalesce(u.due, 0), coalesce(u.until, 0)
-    FROM (SELECT 1) LEFT JOIN session s ON s.project_id = ?1 AND s.destination = ?2
-    LEFT JOIN activation a ON a.project_id = ?1 AND a.destination = ?2
-    LEFT JOIN usage u ON u.key = ?3 AND u.at <= ?4
-"""
-
-
-def _destination(
-    db: sqlite3.Connection, new: NewSession, guessed: bytes | None
-) -> tuple[_Old, _Habits, tuple[int, int]]:
-    """All that is known of a new session's destination, by one look; last, what was guessed there."""
-    row = db.execute(_DESTINATION, (new.project_id, new.destination, guessed, new.now + AHEAD)).fetchone()
-    return _Old(*row[:7]), _Habits(*row[7:10]), row[10:]
-
-
-def _fresh(new: NewSession, habits: _Habits) -> SessionRow:
-    """The row just inserted, without reading it back."""
-    return SessionRow(
-        new.id,
-        new.project_id,
-        new.destination,
-        new.sealed,
-        new.kind,
-        new.lang,
-        new.browser,
-        new.code_length,
-        "live",
-        new.attempts,
-        new.now,
-        new.expires_at,
-        new.browser_mac,
-        new.place,
-        False,
-        habits.chat_id,
-        bool(habits.active),
-        Channel(habits.last_channel) if habits.last_channel else None,
-    )
-
-
-# Sending
-
-_SENT = ("queued", "parked")  # of what may become of a send, those that count
-_OWN_CODE = "UPDATE session SET code_mac = ?, own_code = ?, code_length = ? WHERE id = ?"
-
-
-def _choose(db: sqlite3.Connection, order: Order, session: SessionRow) -> Channel:
-    if order.wanted:
-        return order.wanted
-    carrying = [send for send in session.sends if send.channel in order.allowed]
-    if not order.discreet:
-        carrying = [send for send in carrying if send.state != "failed"]
-    if carrying:
-        return max(carrying, key=lambda send: send.created_at).channel
-    if order.discreet:
-        return order.default
-    known = _most_used(db, session) if order.most_used else session.last_channel
-    return known if known in order.allowed and known else order.default
-
-
-def _most_used(db: sqlite3.Connection, session: SessionRow) -> Channel | None:
-    row = db.execute(
-        "SELECT channel FROM habit WHERE project_id = ? AND destination = ? ORDER BY uses DESC, last_used_at DESC",
-        (session.project_id, session.destination),
-    ).fetchone()
-    return Channel(row[0]) if row else None
-
-
-def _queue(
-    db: sqlite3.Connection,
-    session: SessionRow,
-    channel: Channel,
-    now: int,
-    cooldown: int,
-    own: OwnCode | None,
-    parks: bool,
-    discreet: bool = False,
-) -> tuple[SessionRow, Any]:
-    newest = next((send for send in session.sends if send.channel is channel), None)
-    if newest and newest.state == "parked":
-        if newest.created_at + cooldown > now:
-            return session, "unchanged"
-        db.execute(
-            "UPDATE message SET created_at = ? WHERE session_id = ? AND state = 'parked'", (now, session.id)
-        )
-        return _session(db, session.id), "parked"
-    if newest and (newest.state != "failed" or discreet) and newest.created_at + cooldown > now:
-        return session, "unchanged" if newest.began_parked else "cooling"
-    if own:
-        db.execute(_OWN_CODE, (own.mac, own.sealed, own.length, session.id))
-    state = "parked" if channel is Channel.TELEGRAM and not session.active and parks else "queued"
-    db.execute(
-        "INSERT INTO message (session_id, channel, state, began_parked, created_at, due_at)"
-        " VALUES (?, ?, ?, ?, ?, 0)",
-        (session.id, channel, state, state == "parked", now),
-    )
-    others = tuple(send for send in session.sends if send.channel is not channel)
-    send = Send(channel, state, state == "parked", now)  # type: ignore[arg-type]
-    return msgspec.structs.replace(session, sends=(*others, send)), state
-
-
-def _is_free(session: SessionRow, channel: Channel) -> bool:
-    """By the bot."""
-    return channel is Channel.TELEGRAM and session.active
-
-
-@cache
-def _due(channels: int) -> str:
-    """Due messages, each with its session's or, for a server's own (manual/send), its order's part."""
-    return f"""
-        SELECT m.id, m.session_id, coalesce(s.project_id, o.project_id), m.channel, coalesce(s.lang, o.lang),
-            coalesce(s.sealed, o.sealed), coalesce(s.code_length, o.code_length),
-            coalesce(s.own_code, o.own_code), m.attempts, m.created_at, a.chat_id, m.given_up, o.provider,
-            coalesce(s.browser, ''), coalesce(s.place, ''), s.browser_mac <> x'' AND NOT s.joined,
-            iif(o.id IS NOT NULL, 'live', iif(s.created_at BETWEEN ? AND ?, s.state, 'void')),
-            coalesce(s.expires_at, o.expires_at)
-        FROM message m LEFT JOIN session s ON s.id = m.session_id LEFT JOIN manual o ON o.id = m.session_id
-        LEFT JOIN activation a ON a.project_id = coalesce(s.project_id, o.project_id)
-            AND a.destination = coalesce(s.destination, o.destination) AND a.active = 1
-        WHERE {_waiting(channels)} AND m.due_at <= ? ORDER BY m.due_at, m.id LIMIT ?
-    """  # noqa: S608 - marks only
-
-
-@cache
-def _events(missing: int) -> str:
-    """One search for each: asked as "either, or", SQLite reads the table from its beginning."""
-    later = "SELECT number, session_id FROM event WHERE number > ?"
-    if missing:
-        marks = ", ".join("?" * missing)
-        named = f"SELECT number, session_id FROM event WHERE number IN ({marks})"  # noqa: S608 - marks
-        later = f"{named} UNION ALL {later}"
-    return f"{later} ORDER BY number LIMIT ?"
-
-
-@cache
-def _next_due(channels: int) -> str:
-    return f"SELECT min(m.due_at) FROM message m WHERE {_waiting(channels)}"  # noqa: S608 - marks only
-
-
-def _soonest(db: sqlite3.Connection, channels: Sequence[Channel]) -> int | None:
-    if not channels:
-        return None
-    due: int | None = db.execute(_next_due(len(channels)), channels).fetchone()[0]
-    return due
-
-
-def _waiting(channels: int) -> str:
-    marks = ", ".join("?" * channels)
-    return f"m.channel IN ({marks}) AND m.state IN ('queued', 'sending')"
-
-
-def _claimed(row: Sequence[Any]) -> Claimed:
-    number, session_id, project_id, channel, lang, sealed, length, own, attempts, created_at, *more = row
-    chat_id, given_up, provider, browser, place, tap, _, end = more
-    return Claimed(
-        number,
-        session_id,
-        project_id,
-        Channel(channel),
-        lang,
-        sealed,
-        length,
-        own,
-        attempts + 1,
-        created_at,
-        end,
-        chat_id,
-        given_up,
-        provider,
-        browser,
-        place,
-        bool(tap),
-    )
-
-
-def _finish(db: sqlite3.Connection, outcome: Outcome, now: int) -> None:
-    finished = None if outcome.state == "queued" else now
-    row = db.execute(
-        "UPDATE message SET state = ?, reference = ?, error = ?, due_at = ?, finished_at = ?,"
-        " given_up = given_up | ?, tap = ?"
-        " WHERE id = ? AND state IN ('queued', 'sending') RETURNING session_id, channel",
-        (
-            outcome.state,
-            outcome.reference,
-            outcome.error,
-            outcome.due_at,
-            finished,
-            outcome.given_up,
-            outcome.tap,
-            outcome.message_id,
-        ),
-    ).fetchone()
-    if not row or not finished:
-        return
-    session_id, channel = row
-    if outcome.state == "failed" and outcome.instead:
-        sqlite_fallback.take_over(db, session_id, Channel(channel), outcome.instead, outcome.ceilings, now)
-    if outcome.reference:
-        sqlite_fallback.apply_early(db, Channel(channel), outcome, now)
-    _announce(db, session_id, now)
-    sqlite_manual.ended(db, outcome.message_id, now)
-
-
-# Codes
-
-
-class _Tried(NamedTuple):
-    """A session whose code is tried; `channel` is what last carried it."""
-
-    attempts_left: int
-    strikes: int
-    paused_until: int
-    code_mac: bytes
-    code_length: int
-    sealed: bytes
-    destination: bytes
-    channel: str | None
-
-
-_TRIED = """
-    SELECT attempts_left, strikes, paused_until, code_mac, code_length, sealed, destination,
-        (SELECT channel FROM message WHERE session_id = ?1 AND state NOT IN ('parked', 'failed')
-         ORDER BY id DESC LIMIT 1)
-    FROM session WHERE id = ?1 AND project_id = ?2 AND state = 'live' AND expires_at > ?3
-        AND created_at BETWEEN ?4 AND ?5
-"""
-_TRY = (
-    "UPDATE session SET state = ?, attempts_left = ?, strikes = ?, paused_until = ?"
-    " WHERE project_id = ? AND destination = ?"
-)
-
-
-def _compared(session: _Tried, macs: Sequence[bytes], now: int, pause: Pause) -> tuple[str, int, int, int]:
-    """What `_TRY` makes of the session: used up by the right code, or with an attempt less."""
-    equal = [hmac.compare_digest(session.code_mac, mac) for mac in macs]
-    if any(equal):
-        return "used", session.attempts_left, 0, 0
-    left, strikes = session.attempts_left - 1, session.strikes
-    if left:
-        return "live", left, strikes, session.paused_until
-    return "closed", 0, strikes + 1, now + min(pause.first << min(strikes, 20), pause.longest)
-
-
-def _note_habit(db: sqlite3.Connection, project_id: int, destination: bytes, channel: Channel, now: int) -> None:
-    db.execute(
-        "INSERT INTO habit (project_id, destination, channel, uses, last_used_at) VALUES (?, ?, ?, 1, ?)"
-        " ON CONFLICT (project_id, destination, channel)"
-        " DO UPDATE SET uses = uses + 1, last_used_at = excluded.last_used_at",
-        (project_id, destination, channel, now),
-    )
-
-
-# Activation and events
-
-
-def _activate(db: sqlite3.Connection, link: Link, now: int) -> tuple[bool, int]:
-    key = (link.project_id, link.destination)
-    old = db.execute(
-        "SELECT bot_id, chat_id, user_id, active FROM activation WHERE project_id = ? AND destination = ?",
-        key,
-    ).fetchone()
-    new = (link.bot_id, link.chat_id, link.user_id, 1)
-    if old != new:
-        # A Telegram account has one number: proving another one ends the link of the former.
-        db.execute(
-            "DELETE FROM activation WHERE bot_id = ? AND chat_id = ? AND project_id = ? AND destination <> ?",
-            (link.bot_id, link.chat_id, *key),
-        )
-        columns = "project_id, destination, bot_id, chat_id, user_id, active, changed_at"
-        linked = f"INSERT OR REPLACE INTO activation ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - our own
-        db.execute(linked, (*key, *new, now))
-    released = db.execute(
-        "UPDATE message SET state = 'queued', created_at = ?1, due_at = 0 WHERE state = 'parked' AND session_id ="
-        " (SELECT id FROM session WHERE project_id = ?2 AND destination = ?3 AND state = 'live'"
-        " AND expires_at > ?1)",
-        (now, *key),
-    ).rowcount
-    if old != new:
-        again = "again" if old and old[:3] == new[:3] else ""
-        sqlite_audit.write(db, now, "telegram", "bot.activate", link.project_id, "", link.destination, "", again)
-    if old != new or released:
-        _announce_destination(db, *key, now)
-    return old != new, released
-
-
-def _announce(db: sqlite3.Connection, session_id: str, now: int) -> None:
-    db.execute("INSERT INTO event (session_id, at) VALUES (?, ?)", (session_id, now))
-
-
-def _announce_destination(db: sqlite3.Connection, project_id: int, destination: bytes, now: int) -> None:
-    db.execute(
-        "INSERT INTO event (session_id, at) SELECT id, ?1 FROM session"
-        " WHERE project_id = ?2 AND destination = ?3 AND state = 'live' AND expires_at > ?1",
-        (now, project_id, destination),
-    )

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from gateway.channels import Channel
-from gateway.store import Carried, Limit, Outcome, Toll, sqlite_limits
+from gateway.store import Carried, Limit, Outcome, Toll, sqlite_events, sqlite_limits
 
 Ceilings = Mapping[Channel, Limit]
 
@@ -97,7 +97,7 @@ def _apply(
     session_id, channel = row
     if state == "failed":
         take_over(db, session_id, Channel(channel), instead, ceilings, now)
-    db.execute("INSERT INTO event (session_id, at) VALUES (?, ?)", (session_id, now))
+    sqlite_events.announce(db, session_id, now)
     return True
 
 
