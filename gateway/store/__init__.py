@@ -116,6 +116,32 @@ class NewSession(msgspec.Struct, frozen=True):
     prefix: str = ""
     """How a phone begins, for the bill guard to count by (gateway.limits.subjects)."""
 
+    def inserted(
+        self, chat_id: int | None, active: bool, last_channel: Channel | None, sends: tuple[Send, ...] = ()
+    ) -> SessionRow:
+        """The row, without reading it back."""
+        return SessionRow(
+            self.id,
+            self.project_id,
+            self.destination,
+            self.sealed,
+            self.kind,
+            self.lang,
+            self.browser,
+            self.code_length,
+            "live",
+            self.attempts,
+            self.now,
+            self.expires_at,
+            self.browser_mac,
+            self.place,
+            False,
+            chat_id,
+            active,
+            last_channel,
+            sends,
+        )
+
 
 class Order(msgspec.Struct, frozen=True):
     """Which channel shall carry the code: `wanted`, else the one that carries it already, else the one last

@@ -210,7 +210,7 @@ class PostgresStore:
             return Opened(_session(found), carrier)
         known = Channel(last_channel) if last_channel else None
         sends = (Send(carrier, sent, sent == "parked", new.now),) if carrier and sent else ()
-        return Opened(_fresh(new, chat_id, active, known, sends), carrier)
+        return Opened(new.inserted(chat_id, active, known, sends), carrier)
 
     def session(self, project_id: int | None, session_id: str) -> SessionRow | None:
         row = self.sessions((session_id,)).get(session_id)
@@ -563,33 +563,6 @@ def _ordered(order: Order | None, proved: bool) -> tuple[object, ...]:
         keys = [one.key for one in order.ceilings.values()]
         ceilings = (names(tuple(order.ceilings)), octets(keys), numbers(costs), numbers(most))
     return (True, names(order.allowed), wanted, order.default.value, *how, *ceilings)
-
-
-def _fresh(
-    new: NewSession, chat_id: int | None, active: bool, last_channel: Channel | None, sends: tuple[Send, ...]
-) -> SessionRow:
-    """The row just inserted, without reading it back."""
-    return SessionRow(
-        new.id,
-        new.project_id,
-        new.destination,
-        new.sealed,
-        new.kind,
-        new.lang,
-        new.browser,
-        new.code_length,
-        "live",
-        new.attempts,
-        new.now,
-        new.expires_at,
-        new.browser_mac,
-        new.place,
-        False,
-        chat_id,
-        active,
-        last_channel,
-        sends,
-    )
 
 
 def _session(found: str) -> SessionRow:

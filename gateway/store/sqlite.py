@@ -238,7 +238,7 @@ class SqliteStore:
                 session = sqlite_sessions.read(db, old.id)
             else:
                 sqlite_sessions.insert(db, new)
-                session = sqlite_sessions.fresh(new, habits)
+                session = new.inserted(*habits)
             sent_to = None
             if order:
                 sent_to = sqlite_sending.choose(db, order, session)

@@ -29,8 +29,8 @@ class Habits(NamedTuple):
     """What a destination is known for."""
 
     chat_id: int | None
-    active: int | None
-    last_channel: str | None
+    active: bool
+    last_channel: Channel | None
 
 
 def find(db: sqlite3.Connection, session_id: str) -> SessionRow | None:
@@ -83,31 +83,9 @@ def insert(db: sqlite3.Connection, new: NewSession) -> None:
 def last_of(db: sqlite3.Connection, new: NewSession, guessed: bytes | None) -> tuple[Old, Habits, tuple[int, int]]:
     """All that is known of a new session's destination, by one look; last, what was guessed there."""
     row = db.execute(_DESTINATION, (new.project_id, new.destination, guessed, new.now + AHEAD)).fetchone()
-    return Old(*row[:7]), Habits(*row[7:10]), row[10:]
-
-
-def fresh(new: NewSession, habits: Habits) -> SessionRow:
-    """The row just inserted, without reading it back."""
-    return SessionRow(
-        new.id,
-        new.project_id,
-        new.destination,
-        new.sealed,
-        new.kind,
-        new.lang,
-        new.browser,
-        new.code_length,
-        "live",
-        new.attempts,
-        new.now,
-        new.expires_at,
-        new.browser_mac,
-        new.place,
-        False,
-        habits.chat_id,
-        bool(habits.active),
-        Channel(habits.last_channel) if habits.last_channel else None,
-    )
+    chat_id, active, last_channel = row[7:10]
+    habits = Habits(chat_id, bool(active), Channel(last_channel) if last_channel else None)
+    return Old(*row[:7]), habits, row[10:]
 
 
 def note_habit(db: sqlite3.Connection, project_id: int, destination: bytes, channel: Channel, now: int) -> None:
