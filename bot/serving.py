@@ -131,5 +131,6 @@ async def listen(
     log.addFilter(_is_ours)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=config.shutdown_seconds * 0.8)
     await runner.setup()
-    await web.TCPSite(runner, config.host, port, backlog=BACKLOG).start()
+    host = None if config.host == "::" else config.host  # as web does; asyncio's own `::` leaves IPv4 out
+    await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
     return runner

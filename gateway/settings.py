@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     kodgate_env: Literal["development", "production"] = Field(
         "development", description="production refuses development secrets, the sandbox and LIMITS=off"
     )
-    host: str = Field("127.0.0.1", description="address that web, bot and sandbox listen on")
+    host: str = Field("127.0.0.1", description="address that web, bot and sandbox listen on; :: is all, IPv4 too")
     port: int = Field(8000, ge=1, le=65535, description="web's port")
     live_port: int = Field(8001, ge=1, le=65535, description="the bot process's port: live events, webhooks")
     worker_port: int = Field(8003, ge=1, le=65535, description="the worker's port: /healthz only")
@@ -308,7 +308,9 @@ class Settings(BaseSettings):
 
     @property
     def local_host(self) -> str:
-        return "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
+        """Where this machine reaches what listens on HOST, as URLs have it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"[{host}]" if ":" in host else host
 
 
 def load_settings() -> Settings:
@@ -336,7 +338,8 @@ def _fill(settings: Settings) -> None:
     else:
         default("public_url", f"http://localhost:{settings.port}")
         parts = urlsplit(settings.public_url)
-        default("live_url", f"{parts.scheme}://{parts.hostname}:{settings.live_port}")
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        default("live_url", f"{parts.scheme}://{host}:{settings.live_port}")
         default("secret_keys", (DEVELOPMENT_SECRET,))
         default("project_public_key", DEVELOPMENT_PUBLIC_KEY)
         default("project_secret_key", DEVELOPMENT_SECRET_KEY)

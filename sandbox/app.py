@@ -85,7 +85,7 @@ def main() -> None:
     log.info("http://%s:%d (state in %s)", settings.host, settings.port, settings.state)
     web.run_app(
         build(settings),
-        host=settings.host,
+        host=None if settings.host == "::" else settings.host,  # asyncio's own `::` leaves IPv4 out
         port=settings.port,
         shutdown_timeout=0.3,
         handler_cancellation=True,

@@ -1,5 +1,6 @@
 """`kodgate health` against real processes: well, not there, not well, and another program in their place."""
 
+import socket
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.processes import free_ports
+from tests.figures import Figure
 from tests.servers import Servers
 
 
@@ -27,6 +29,21 @@ def ask(servers: Servers, *arguments: str, **environment: str) -> tuple[int, str
 def test_all_that_listen_here_are_well(servers: Servers) -> None:
     status, said = ask(servers)
     assert (status, said.count("ok ")) == (0, 2), said
+
+
+def test_on_every_address_both_kinds_are_served(tmp_path: Path, figure: Figure) -> None:
+    """HOST=:: means IPv4 as well, whoever listens."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        figure("HOST=:: was not tried: there is no IPv6 here")
+        return
+    with Servers(tmp_path, HOST="::") as run:
+        for url in (run.web, run.live, run.sandbox):
+            for there in (url, url.replace("127.0.0.1", "[::1]")):
+                assert run.http.get(f"{there}/healthz").status_code == 200, there
+        status, said = ask(run)
+        assert (status, said.count("ok ")) == (0, 2), said
 
 
 @pytest.mark.parametrize("name", ["web", "bot"])

@@ -47,6 +47,15 @@ def test_development_needs_nothing_and_plays_in_the_sandbox(monkeypatch: pytest.
     assert (settings.public_url, settings.live_url) == ("http://localhost:8000", "http://localhost:8001")
 
 
+@pytest.mark.parametrize(("host", "local"), [("::1", "[::1]"), ("::", "[::1]"), ("127.0.0.2", "127.0.0.2")])
+def test_an_address_stands_in_a_url_as_urls_have_it(
+    monkeypatch: pytest.MonkeyPatch, host: str, local: str
+) -> None:
+    settings = load(monkeypatch, HOST=host, PUBLIC_URL="http://[2001:db8::1]:8000")
+    assert settings.telegram_api_url == f"http://{local}:8002"
+    assert settings.live_url == "http://[2001:db8::1]:8001"
+
+
 def test_a_bot_token_ends_the_play(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, TELEGRAM_BOT_TOKEN="42:real")
     assert not settings.sandbox
