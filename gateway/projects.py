@@ -11,6 +11,7 @@ from gateway import codes
 from gateway.bill.countries import ALL, read_countries
 from gateway.channels import Channel
 from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES
+from gateway.origins import AN_ORIGIN, read_origin
 
 ALL_CHANNELS = (Channel.TELEGRAM, Channel.WHATSAPP, Channel.VIBER, Channel.SMS, Channel.EMAIL)
 
@@ -115,7 +116,6 @@ _SPOKEN = {"yes": True, "on": True, "no": False, "off": False}
 _SET_ELSEWHERE = ("bot_id", "bot_username", "bot_token", "challenge_secret")  # by commands of their own
 _COUNTRIES = ("countries", "countries_telegram", "countries_whatsapp", "countries_viber", "countries_sms")
 _MAY_BE_EMPTY = ("challenge_site_key",)
-_ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?")
 
 
 def change_settings(settings: ProjectSettings, changes: Iterable[str]) -> ProjectSettings:
@@ -149,12 +149,14 @@ def change_settings(settings: ProjectSettings, changes: Iterable[str]) -> Projec
         raise ValueError(f"{unknown[0]!r} is no language of ours; there are {', '.join(LANGUAGES)}")
     if missing := missing_of_challenge(changed):
         raise ValueError(missing)
-    for origin in changed.origins:
-        if not _ORIGIN.fullmatch(origin):
-            raise ValueError(
-                f"{origin!r} is no origin; an example: https://shop.example.com or https://*.example.com"
-            )
-    return changed
+    return msgspec.structs.replace(changed, origins=tuple(map(_origin, changed.origins)))
+
+
+def _origin(text: str) -> str:
+    try:
+        return read_origin(text)
+    except ValueError:
+        raise ValueError(f"origins: {text!r} is no {AN_ORIGIN}") from None
 
 
 def _countries(field: str, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from gateway.bill.countries import ALL, read_countries
 from gateway.channels import Channel
 from gateway.limits.rate import Rate, read_rate
+from gateway.origins import AN_ORIGIN, read_address, read_origin
 from gateway.providers import WeightedUrl, WrongProviderUrl, check_provider_url, split_urls
 from gateway.store import POSTGRES
 
@@ -33,6 +34,7 @@ ADDRESSES = (
     *("turnstile_url", "turnstile_script_url", "smartcaptcha_url", "smartcaptcha_script_url"),
     *("recaptcha_url", "recaptcha_script_url"),
 )
+AN_ADDRESS = "an http(s) address, such as https://login.example.com"
 HOSTED_THREADS = 32  # a worker's, where every verb waits some 100 ms for the upstream: 300 verbs a second
 PROVIDER_SETTINGS = {
     Channel.TELEGRAM: "telegram_url",
@@ -331,6 +333,8 @@ def _fill(settings: Settings) -> None:
         if not getattr(settings, name):
             object.__setattr__(settings, name, value)
 
+    for name in ("public_url", "live_url"):
+        object.__setattr__(settings, name, _as_browsers_write(name, getattr(settings, name)))
     if settings.hosted:
         _fill_hosted(settings)
     if settings.production:
@@ -355,8 +359,27 @@ def _fill(settings: Settings) -> None:
         object.__setattr__(settings, name, getattr(settings, name).rstrip("/"))
 
 
+def _as_browsers_write(name: str, url: str) -> str:
+    """Pages are told by their origin, and policies name it."""
+    if not url:
+        return ""
+    try:
+        origin, path = read_address(url)
+    except ValueError:
+        raise ValueError(f"{name.upper()} must be {AN_ADDRESS}") from None
+    if name == "public_url" and path:
+        raise ValueError(
+            "PUBLIC_URL can have no path: Kodgate needs a host name of its own, https://login.example.com"
+        )
+    return f"{origin}{path}"
+
+
 def _fill_hosted(settings: Settings) -> None:
     """The account's keys are the site's, and verbs wait for the network: threads make up for that."""
+    try:
+        object.__setattr__(settings, "kodmobi_origins", tuple(map(read_origin, settings.kodmobi_origins)))
+    except ValueError:
+        raise ValueError(f"KODMOBI_ORIGINS: each must be an {AN_ORIGIN}") from None
     object.__setattr__(settings, "project_public_key", settings.kodmobi_public_key)
     object.__setattr__(settings, "project_secret_key", settings.kodmobi_secret_key)
     if "web_threads" not in settings.model_fields_set:
@@ -372,7 +395,7 @@ def _check(settings: Settings) -> None:
         url = getattr(settings, name)
         parts = urlsplit(url)
         if url and (parts.scheme not in ("http", "https") or not parts.hostname):
-            raise ValueError(f"{name.upper()} must be an http(s) address, such as https://login.example.com")
+            raise ValueError(f"{name.upper()} must be {AN_ADDRESS}")
     if not settings.database_url.startswith(("sqlite:///", *POSTGRES)):
         raise ValueError("DATABASE_URL must be sqlite:///path/to/file or postgresql://user:password@host/name")
     if settings.database_listen_url and not settings.database_listen_url.startswith(POSTGRES):

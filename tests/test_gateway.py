@@ -357,7 +357,7 @@ def test_a_wrong_project_setting_is_refused(changes: list[str]) -> None:
 def test_project_settings_are_read_as_an_operator_writes_them() -> None:
     changed = change_settings(
         ProjectSettings(name="Shop"),
-        ["name=Big shop", "channels=sms, email", "letters=yes", "code_length=4", "origins=https://*.example.com/"],
+        ["name=Big shop", "channels=sms, email", "letters=yes", "code_length=4", "origins=https://*.Example.com/"],
     )
     assert (changed.name, changed.channels, changed.letters) == ("Big shop", (Channel.SMS, Channel.EMAIL), True)
     assert (changed.code_length, changed.origins) == (4, ("https://*.example.com",))

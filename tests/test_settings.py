@@ -56,6 +56,51 @@ def test_an_address_stands_in_a_url_as_urls_have_it(
     assert settings.live_url == "http://[2001:db8::1]:8001"
 
 
+@pytest.mark.parametrize(
+    ("given", "public", "live"),
+    [
+        ("HTTPS://Login.Example.com:443/", "https://login.example.com", "https://login.example.com"),
+        ("https://пример.рф", "https://xn--e1afmkfd.xn--p1ai", "https://xn--e1afmkfd.xn--p1ai"),
+        ("http://[::1]:80", "http://[::1]", "http://[::1]"),
+    ],
+)
+def test_the_sites_address_is_spelt_as_browsers_do(
+    monkeypatch: pytest.MonkeyPatch, given: str, public: str, live: str
+) -> None:
+    """Else its own pages would be told from it by a letter, and a policy could not be sent at all."""
+    settings = load(monkeypatch, **{**PRODUCTION, "PUBLIC_URL": given})
+    assert (settings.public_url, settings.live_url) == (public, live)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "part"),
+    [
+        ("PUBLIC_URL", "https://example.com/login", "can have no path"),
+        ("PUBLIC_URL", "https://example.com/?a=1", "must be an http(s) address"),
+        ("PUBLIC_URL", "https://ann:pw@example.com", "must be an http(s) address"),
+        ("PUBLIC_URL", "https://exa mple.com", "must be an http(s) address"),
+        ("LIVE_URL", "wss://live.example.com", "must be an http(s) address"),
+    ],
+)
+def test_an_address_that_pages_cannot_have_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, part: str
+) -> None:
+    with pytest.raises(SettingsError, match=re.escape(f"{name} {part}")):
+        load(monkeypatch, **{**PRODUCTION, name: value})
+
+
+def test_the_accounts_origins_are_read_and_refused_likewise(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = {
+        "KODMOBI_URL": "https://api.example.com",
+        "KODMOBI_PUBLIC_KEY": "pk_account",
+        "KODMOBI_SECRET_KEY": "sk_account",
+    }
+    settings = load(monkeypatch, **account, KODMOBI_ORIGINS="https://Shop.example.com/, https://*.магазин.рф")
+    assert settings.kodmobi_origins == ("https://shop.example.com", "https://*.xn--80aairftm.xn--p1ai")
+    with pytest.raises(SettingsError, match="KODMOBI_ORIGINS: each must be an origin"):
+        load(monkeypatch, **account, KODMOBI_ORIGINS="shop.example.com")
+
+
 def test_a_bot_token_ends_the_play(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, TELEGRAM_BOT_TOKEN="42:real")
     assert not settings.sandbox

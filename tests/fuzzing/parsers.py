@@ -35,6 +35,7 @@ from gateway.keyring import Keyring
 from gateway.limits.rate import read_rate
 from gateway.local import _Proof
 from gateway.log import make_formatter
+from gateway.origins import read_address, read_origin
 from gateway.place import known_place, place_name
 from gateway.projects import Project, ProjectSettings, change_settings
 from gateway.providers import (
@@ -587,6 +588,27 @@ def theme(data: bytes) -> None:
 
 
 # What operators write
+
+
+@target(
+    "HTTPS://Пример.рф:443/login/".encode(),
+    b"https://*.Example.org:8443",
+    b"http://[::1]:80/",
+    b"https://a@b?c#d",
+    b"https://x'; script-src *",
+)
+def origin_as_written(data: bytes) -> None:
+    """What goes into headers and policies says one origin and nothing else, and reads as itself."""
+    text = as_text(data)
+    for read in (read_origin, lambda written: read_address(written).origin):
+        try:
+            said = read(text)
+        except ValueError:
+            continue
+        assert said.isascii()
+        assert not set(said) & set("\\?#@ \t\r\n'\";,<>%")
+        assert said.count("/") == 2
+        assert read(said) == said
 
 
 @target(b"8/7200", b" 40/86400 ", b"0/1", b"9999999999/9999999", "８/７".encode())
