@@ -161,7 +161,7 @@ class LocalGateway:
     def send(self, caller: Caller, session_id: str, channel: Channel, *, code: str | None = None) -> Sent:
         now = self.clock()
         session = self._live(caller, session_id, now)
-        self.reach.must_know(caller.project, session.kind, channel)
+        self.reach.must_reach(caller.project, session.kind, channel)
         own = self._own_code(caller, session_id, code) if code is not None else None
         ways = self.reach.ways_of(caller.project, session)
         ways.must_take(channel)
@@ -246,7 +246,7 @@ class LocalGateway:
     def manual_send(self, caller: Caller, draft: Draft) -> ManualSent:
         if not caller.secret:
             raise errors.AccessDenied
-        self.reach.must_know(caller.project, draft.to.kind, draft.channel)
+        self.reach.must_reach(caller.project, draft.to.kind, draft.channel)
         self.reach.must_allow(caller.project, draft)
         if draft.callback_url and not is_callable_url(draft.callback_url, self._config.callback_networks):
             raise errors.BadRequest("callback_url", N_("must be a public http(s) address"))
@@ -562,7 +562,7 @@ class LocalGateway:
             discreet=is_discreet(caller, to.kind),
         )
 
-    # What delivery asks
+    # Derived, never stored
 
     def numbers_of(self, session: SessionRow | Claimed) -> Numbers:
         """The numbers of one tap. Raises `Unsealable` where SECRET_KEYS has lost the session's key."""

@@ -82,13 +82,13 @@ class Reach:
         if not channels:
             raise errors.NoChannels
         if wanted:
-            self.must_know(project, to.kind, wanted)
+            self.must_reach(project, to.kind, wanted)
             ways.must_take(wanted)
         barred = [ways.barred[channel] for channel in channels]
         raise errors.PhoneNotAllowed if errors.CountryNotAllowed in barred else errors.AllUsedUp
 
-    def must_know(self, project: Project, kind: str, channel: Channel) -> None:
-        """Raises `NoChannel`, `ChannelCannotReach`."""
+    def must_reach(self, project: Project, kind: str, channel: Channel) -> None:
+        """Raises `NoChannel` where the project lacks it, `ChannelCannotReach` where it is for other contacts."""
         if channel not in self.channels(project):
             raise errors.NoChannel
         if channel.kind != kind:

@@ -1,6 +1,7 @@
 """What is PostgreSQL's own: how it starts, what it says when it can't, and what a lost server takes along."""
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import shutil
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import psycopg
 import pytest
@@ -22,10 +24,11 @@ from gateway.channels import Channel
 from gateway.events import Events
 from gateway.store import Busy, Link, Opened, Outcome, Store, StoreError, open_store
 from gateway.store.postgres import PostgresStore
-from gateway.store.postgres_connections import ANSWER_SECONDS, REST_WAIT_SECONDS, SILENT_SECONDS, WAIT_SECONDS
+from gateway.store.postgres_connections import REST_WAIT_SECONDS, WAIT_SECONDS, Connections
+from gateway.store.postgres_pool import ANSWER_SECONDS, SILENT_SECONDS, TRY_SECONDS, Pool, PooledConnection
 from tests.databases import execute, lose_power
 from tests.delivering import claim, finish
-from tests.faults.acts import children
+from tests.faults.acts import children, start_again
 from tests.postgres import PostgresServer, unprivileged
 from tests.servers import PUBLIC, Servers, until
 from tests.test_store import DAY, EVERY, HERE, RIGHT, guess, new, opened, order
@@ -291,6 +294,87 @@ def test_one_ended_connection_costs_one_answer(mortal: PostgresServer, store: St
         with pytest.raises(Busy):
             store.projects()
         assert store.projects() == []
+
+
+def test_who_waits_in_vain_leaves_nothing_behind(mortal: PostgresServer, store: Store) -> None:
+    """psycopg's own pool would keep them all, with what they were at, until the server is there again."""
+    assert isinstance(store, PostgresStore)
+    assert store.projects() == []
+    mortal.stop()
+    asked = [ref(_ask_in_vain(store)) for _ in range(20)]
+    gc.collect()
+    pool = store._connections._pool
+    assert pool
+    assert len(pool._waiting) == 0
+    assert [one() for one in asked] == [None] * len(asked)
+    mortal.start()
+    assert back(store.projects) == []
+
+
+class _Request:
+    """What a verb was asked with."""
+
+
+def _ask_in_vain(store: Store) -> _Request:
+    request = _Request()
+    with pytest.raises(Busy):
+        store.projects()
+    return request
+
+
+def test_a_server_that_comes_back_is_connected_to_though_nobody_asks(mortal: PostgresServer, store: Store) -> None:
+    assert isinstance(store, PostgresStore)
+    assert store.projects() == []
+    mortal.stop()
+    for _ in range(3):
+        with pytest.raises(Busy):
+            store.projects()
+    time.sleep(3 * TRY_SECONDS)
+    mortal.start()
+    pool = store._connections._pool
+    assert pool
+    until(lambda: pool.get_stats().get("pool_available", 0) > 0, "the pool has connected by itself")
+    assert store.projects() == []
+
+
+def test_what_breaks_late_takes_nothing_new_along(mortal: PostgresServer, store: Store) -> None:
+    """All connections of before are let go of once; one that is found broken later does not end the new ones."""
+    assert isinstance(store, PostgresStore)
+    connections = store._connections
+    (pool, early), (_, late) = connections._take(), connections._take()
+    mortal.stop(kill=True)
+    _give_back_broken(connections, pool, early)
+    start_again(mortal)
+    back(store.ping)
+    [(since,)] = connections.run("SELECT pg_backend_pid()")
+    _give_back_broken(connections, pool, late)
+    assert connections.run("SELECT count(*) FROM pg_stat_activity WHERE pid = %s", (since,)) == [(1,)]
+
+
+def _give_back_broken(connections: Connections, pool: Pool, connection: PooledConnection) -> None:
+    """As who used it does; the orphans of a killed server go on for a moment."""
+
+    def broken() -> Exception | None:
+        try:
+            connection.execute("SELECT 1")
+        except psycopg.OperationalError as problem:
+            return problem
+        return None
+
+    connections._note_loss(pool, connection, until(broken, "it breaks"))
+    pool.putconn(connection)
+
+
+def test_a_plan_from_before_a_migration_is_made_anew(store: Store) -> None:
+    assert isinstance(store, PostgresStore)
+    ask = "SELECT * FROM project"
+    for _ in range(3):
+        assert store._run(ask) == []  # prepared by now
+    execute(store._url, "ALTER TABLE project ADD COLUMN IF NOT EXISTS note text")
+    with pytest.raises(Busy, match="cached plan"):
+        store._run(ask)
+    assert back(lambda: store._run(ask)) == []
+    execute(store._url, "ALTER TABLE project DROP COLUMN note")
 
 
 def test_a_pool_that_closes_while_one_asks_is_none_that_is_busy(

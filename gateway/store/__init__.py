@@ -116,10 +116,10 @@ class NewSession(msgspec.Struct, frozen=True):
     prefix: str = ""
     """How a phone begins, for the bill guard to count by (gateway.limits.subjects)."""
 
-    def inserted(
+    def as_row(
         self, chat_id: int | None, active: bool, last_channel: Channel | None, sends: tuple[Send, ...] = ()
     ) -> SessionRow:
-        """The row, without reading it back."""
+        """What was just inserted, without reading it back."""
         return SessionRow(
             self.id,
             self.project_id,

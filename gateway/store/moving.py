@@ -16,7 +16,8 @@ import psycopg
 from psycopg import sql
 
 from gateway.store import POSTGRES, StoreError, open_store, without_password
-from gateway.store.postgres_connections import connect, one_line
+from gateway.store.postgres_connections import connect
+from gateway.store.postgres_pool import one_line
 
 BATCH = 1000  # rows at hand at a time: some 300 KiB
 # Audit before its floor, which must stay below the newest entry.

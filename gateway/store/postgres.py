@@ -210,7 +210,7 @@ class PostgresStore:
             return Opened(_session(found), carrier)
         known = Channel(last_channel) if last_channel else None
         sends = (Send(carrier, sent, sent == "parked", new.now),) if carrier and sent else ()
-        return Opened(new.inserted(chat_id, active, known, sends), carrier)
+        return Opened(new.as_row(chat_id, active, known, sends), carrier)
 
     def session(self, project_id: int | None, session_id: str) -> SessionRow | None:
         row = self.sessions((session_id,)).get(session_id)

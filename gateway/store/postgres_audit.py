@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import psycopg
 
 from gateway.store.entries import LASTING, Entry, Wanted
-from gateway.store.postgres_connections import Connections, Row, cleaned
+from gateway.store.postgres_connections import Connections, cleaned
+from gateway.store.postgres_pool import Row
 
 _COLUMNS = "at, actor, action, project_id, session_id, destination, reason, detail, times"
 _WRITE = f"INSERT INTO audit ({_COLUMNS}, lasting) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"  # noqa: S608

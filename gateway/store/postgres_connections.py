@@ -7,37 +7,31 @@ only prepared statements are, where none does.
 import atexit
 import logging
 import os
-import socket
-import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
 from psycopg import errors
-from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.types.numeric import Int8BinaryDumper
-from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+from psycopg_pool import PoolClosed, PoolTimeout
 
 from gateway.store import Busy, StoreError
+from gateway.store.postgres_pool import Pool, PooledConnection, Row, one_line
 
 log = logging.getLogger(__name__)
 
 OLDEST = 150_000  # of servers that the tests run on
 CONNECT_SECONDS = 5  # to a server that does not answer; as long as SQLite waits for its lock
+NEXT_SECONDS = 2  # the same where another may answer; libpq takes no less
 WAIT_SECONDS = 2.0  # for a connection; then the visitor is told to come back, and the thread serves others
 REST_SECONDS = 1.0  # after that, while which nobody else waits as long
 REST_WAIT_SECONDS = 0.05
-ANSWER_SECONDS = 2.0  # for a statement, which takes milliseconds: then the server gives it up, and it is undone
-SILENT_SECONDS = 2.5  # then we do: the server is stopped, or out of reach, and nobody knows whether it was done
-RECONNECT_SECONDS = 1.0  # between two tries to reach a server that is away; the pool's own would be ever rarer
+MOVE_SECONDS = 1.0  # between two looks for another server than one that takes no writes: there may be none
 CLOSE_SECONDS = 0.5  # that the pool's threads get to end: they may be waiting for a server that is away
 TRIES = 3  # of a statement that lost a deadlock; the locks have one order, so that already one is rare
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: at its end the kernel forgets what it has not delivered
-_LOOK_UP = 0.1  # seconds, while waiting, until a signal is noticed
 _PARAMETERS: dict[str, str | int] = {
     "connect_timeout": CONNECT_SECONDS,
     "application_name": "kodgate",
@@ -46,6 +40,7 @@ _PARAMETERS: dict[str, str | int] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,  # ms until what it does not acknowledge is given up
 }
+_OF_SEVERAL: dict[str, str | int] = {"target_session_attrs": "read-write", "connect_timeout": NEXT_SECONDS}
 _NOT_NOW = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
@@ -57,41 +52,11 @@ _NOT_NOW = (
     errors.FeatureNotSupported,
 )
 _ANOTHER_WOULD_DO = (
-    errors.ReadOnlySqlTransaction,  # the address leads to the primary by now, and this connection to who was it
+    errors.ReadOnlySqlTransaction,  # the address leads to the primary by now, this connection to the former
     errors.FeatureNotSupported,  # as a standby says it of an unlogged table; or a plan from before a migration
 )
 
-T = TypeVar("T")
-Row = tuple[Any, ...]
 Values = Sequence[object] | Mapping[str, object]
-
-
-class PooledConnection(psycopg.Connection[Row]):
-    """A connection with one cursor at hand: making one costs as much as a small statement.
-
-    Of its statements, none is waited for longer than `patience` seconds.
-    """
-
-    hand: psycopg.Cursor[Row]
-    patience: float | None = None
-
-    def wait(self, gen: PQGen[T], interval: float = _LOOK_UP, timeout: float | None = None) -> T:
-        if timeout is not None or self.patience is None:
-            return super().wait(gen, interval, timeout)
-        try:
-            return super().wait(gen, interval, self.patience)
-        except errors._WaitTimeout:
-            self._break_off()
-            raise psycopg.OperationalError(f"no answer from the server within {self.patience} s") from None
-
-    def _break_off(self) -> None:
-        """What is still to come answers nobody's question; what has not arrived yet shall not be done later."""
-        with socket.socket(fileno=os.dup(self.pgconn.socket)) as ours:
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.pgconn.finish()
-
-
-Pool = ConnectionPool[PooledConnection]
 
 
 class Connections:
@@ -103,7 +68,8 @@ class Connections:
         self._lock = Lock()
         self._pool: Pool | None = None
         self._rests_until = 0.0
-        self._stays_until = 0.0
+        self._let_go_at = 0.0  # of all connections
+        self._is_away = False
 
     def run(self, statement: str, values: Values = ()) -> list[Row]:
         """One statement, which is one transaction; its rows. Raises `Busy`."""
@@ -148,11 +114,14 @@ class Connections:
             pool.close(CLOSE_SECONDS)
 
     def _note_loss(self, pool: Pool, connection: PooledConnection, problem: Exception) -> None:
-        """What breaks one connection seldom breaks it alone: the others are made anew before anybody gets one."""
-        if connection.broken:
-            pool.drain()
-        elif isinstance(problem, _ANOTHER_WOULD_DO) and time.monotonic() > self._stays_until:
-            self._stays_until = time.monotonic() + RECONNECT_SECONDS  # there may be no other: not each time
+        """What breaks one connection, or leaves it at the wrong server, seldom happens to it alone: let go of all.
+
+        Not of those that were made since, when one of the former turns out to be broken, too.
+        """
+        now = time.monotonic()
+        moved = isinstance(problem, _ANOTHER_WOULD_DO) and now > self._let_go_at + MOVE_SECONDS
+        if connection.made_at > self._let_go_at and (connection.broken or moved):
+            self._let_go_at = now
             pool.drain()
 
     def _take(self) -> tuple[Pool, PooledConnection]:
@@ -160,30 +129,31 @@ class Connections:
             pool = self._pool or self._open()
             resting = time.monotonic() < self._rests_until
             try:
-                return pool, pool.getconn(REST_WAIT_SECONDS if resting else WAIT_SECONDS)
+                connection = pool.getconn(REST_WAIT_SECONDS if resting else WAIT_SECONDS)
             except PoolTimeout:
                 if pool.closed:
                     continue  # by another thread, between the pool's look at that and our waiting: nobody tells us
                 self._rests_until = time.monotonic() + REST_SECONDS
-                raise Busy("no connection to the database server") from None
+                raise Busy(self._why_none(pool)) from None
             except PoolClosed:
                 continue  # another thread has just let go of it: open the next
+            if self._is_away:
+                self._is_away = False
+                log.info("the database server is there again")
+            return pool, connection
+
+    def _why_none(self, pool: Pool) -> str:
+        if not pool.trouble:
+            return "no connection to the database server is free"
+        if not self._is_away:
+            self._is_away = True
+            log.warning("the database server is away: %s", pool.trouble)
+        return f"no connection to the database server: {pool.trouble}"
 
     def _open(self) -> Pool:
         with self._lock:
             if self._pool is None:
-                self._pool = ConnectionPool(
-                    self._url,
-                    connection_class=PooledConnection,
-                    kwargs={"autocommit": True},
-                    min_size=1,
-                    max_size=self._most,
-                    configure=_configure,
-                    num_workers=1,
-                    reconnect_timeout=RECONNECT_SECONDS,
-                    name="kodgate",
-                    open=True,
-                )
+                self._pool = Pool(self._url, self._most)
                 atexit.register(self.close)  # else its threads complain, of a command that just ends
             return self._pool
 
@@ -191,14 +161,22 @@ class Connections:
 def full_url(url: str) -> str:
     """With our ways of noticing that the server is gone, unless the URL has its own.
 
-    Of several servers, the one that takes writes is meant.
+    Of several servers, the one that takes writes is meant. (Those of a `service` are not seen here.)
     """
     try:
         given = conninfo_to_dict(url)
-        several = {"target_session_attrs": "read-write"} if "," in str(given.get("host")) else {}
-        return make_conninfo(url, **{**_PARAMETERS, **several, **given})
+        ours = _PARAMETERS | (_OF_SEVERAL if _names_several(given) else {})
+        if "PGTARGETSESSIONATTRS" in os.environ:
+            ours.pop("target_session_attrs", None)
+        return make_conninfo(url, **{**ours, **given})
     except psycopg.ProgrammingError as problem:
         raise StoreError(f"DATABASE_URL: {one_line(problem)}") from None
+
+
+def _names_several(given: Mapping[str, Any]) -> bool:
+    """Whether there is more than one host, by the URL or by libpq's environment."""
+    named = (given.get(name) or os.environ.get(f"PG{name.upper()}", "") for name in ("host", "hostaddr"))
+    return any("," in str(one) for one in named)
 
 
 def connect(url: str) -> PooledConnection:
@@ -218,37 +196,6 @@ def connect(url: str) -> PooledConnection:
             "createdb --encoding=UTF8 --template=template0"
         )
     return connection
-
-
-def _configure(connection: PooledConnection) -> None:
-    """Our own ways: a number is a `bigint`, and nobody waits for ever.
-
-    Where no pooler hides whose it is, statements are prepared, and the server gives up what takes too long; as a
-    plan may be older than most of its table, it goes by an index (as functions do anywhere, migration 0008).
-    """
-    connection.hand = connection.cursor(binary=True)
-    connection.adapters.register_dumper(int, Int8BinaryDumper)
-    connection.patience = SILENT_SECONDS
-    pooled = is_pooled(connection)
-    connection.prepare_threshold = None if pooled else 1
-    if not pooled:
-        connection.execute(
-            "SELECT set_config('statement_timeout', %s, false), set_config('enable_seqscan', 'off', false),"
-            " set_config('jit', 'off', false)",
-            (str(round(ANSWER_SECONDS * 1000)),),
-        )
-
-
-def is_pooled(connection: psycopg.Connection[Any]) -> bool:
-    """Whether a pooler stands in between: the server then runs under another number than the one we were told."""
-    row = connection.execute("SELECT pg_backend_pid()").fetchone()
-    return row is None or row[0] != connection.info.backend_pid
-
-
-def one_line(problem: BaseException) -> str:
-    """What the server or libpq says, without its hints and positions."""
-    lines = str(problem).strip().splitlines() or [type(problem).__name__]
-    return lines[0].strip()
 
 
 def cleaned(values: Sequence[object]) -> Row:

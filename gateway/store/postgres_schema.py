@@ -5,7 +5,7 @@ from pathlib import Path
 import psycopg
 
 from gateway.store import StoreError
-from gateway.store.postgres_connections import PooledConnection, one_line
+from gateway.store.postgres_pool import PooledConnection, one_line
 
 MIGRATIONS = Path(__file__).parent / "migrations" / "postgres"
 EXPANDS = ".expands"  # ends the name of a migration beside which code from before goes on

@@ -8,7 +8,8 @@ from typing import Any
 import psycopg
 
 from gateway.store import StoreError
-from gateway.store.postgres_connections import Connections, PooledConnection, connect, is_pooled
+from gateway.store.postgres_connections import Connections, connect
+from gateway.store.postgres_pool import PooledConnection, is_pooled
 
 log = logging.getLogger(__name__)
 

@@ -238,7 +238,7 @@ class SqliteStore:
                 session = sqlite_sessions.read(db, old.id)
             else:
                 sqlite_sessions.insert(db, new)
-                session = new.inserted(*habits)
+                session = new.as_row(habits.chat_id, habits.active, habits.last_channel)
             sent_to = None
             if order:
                 sent_to = sqlite_sending.choose(db, order, session)

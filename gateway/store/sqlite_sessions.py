@@ -1,4 +1,4 @@
-"""The part of the SQLite store that reads and begins sessions."""
+"""The part of the SQLite store that reads and begins sessions, and knows their destinations' habits."""
 
 import sqlite3
 from typing import Any, NamedTuple

@@ -1,7 +1,7 @@
-"""Bot API updates of every kind, whole and broken, through the real poller and dispatcher.
+"""Bot API updates of every kind, whole and broken, by polling or by webhook, through the real dispatcher.
 
 What must hold: the bot goes on, nobody's later update waits, no defect is logged, and nobody's phone is linked but
-by its owner's own contact in a private chat. The bot runs as a process and polls the sandbox's Bot API.
+by its owner's own contact in a private chat. The bot runs as a process; the sandbox is its Bot API.
 """
 
 import copy
