@@ -77,6 +77,14 @@ def back(act: Callable[[], Any]) -> Any:
     return until(ask, "the store is back", 30)[0]
 
 
+def is_busy(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except Busy:
+        return True
+    return False
+
+
 # At start
 
 
@@ -294,6 +302,25 @@ def test_one_ended_connection_costs_one_answer(mortal: PostgresServer, store: St
         with pytest.raises(Busy):
             store.projects()
         assert store.projects() == []
+
+
+def test_an_outage_is_told_of_once_and_its_reason_each_time(
+    mortal: PostgresServer, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    assert store.projects() == []
+    mortal.stop()
+    until(lambda: is_busy(store.ping), "it is away")
+    for _ in range(5):
+        with pytest.raises(Busy, match=r"no connection to the database server: .*refused"):
+            store.projects()
+    mortal.start()
+    assert back(store.projects) == []
+    told = [record.getMessage() for record in caplog.records]
+    assert [line.partition(":")[0] for line in told] == [
+        "the database server is away",
+        "the database server is there again",
+    ]
 
 
 def test_who_waits_in_vain_leaves_nothing_behind(mortal: PostgresServer, store: Store) -> None:

@@ -21,7 +21,7 @@ from tests.faults.acts import children, start_again
 from tests.postgres import PostgresServer, Standby
 from tests.servers import Servers, until
 from tests.test_bot import met
-from tests.test_postgres import back
+from tests.test_postgres import back, is_busy
 from tests.test_store import HERE, new, opened, order
 from tests.world import START, new_phone
 
@@ -65,14 +65,6 @@ def follows(standby: Standby, url: str, select: str) -> None:
     """Wait until what was committed is there, too."""
     here = same_at(standby, url)
     until(lambda: execute(here, select) == execute(url, select), "the standby follows")
-
-
-def is_busy(verb: Callable[[], object]) -> bool:
-    try:
-        verb()
-    except Busy:
-        return True
-    return False
 
 
 def test_what_a_standby_does_not_have_is_void_and_activations_stand(
