@@ -1,5 +1,6 @@
 """Wiring: from settings to a gateway that is ready to serve."""
 
+import logging
 import socket
 import sys
 from collections.abc import Iterable
@@ -7,6 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from gateway.clock import Clock, system_clock
+from gateway.errors import AccessDenied
 from gateway.keyring import Unsealable
 from gateway.local import LocalGateway
 from gateway.log import set_up_logging
@@ -15,9 +17,11 @@ from gateway.settings import SANDBOX_BOT, SANDBOX_TOKEN, Settings, SettingsError
 from gateway.store import Busy, Store, StoreError, open_store
 from gateway.verbs import Gateway
 
+log = logging.getLogger(__name__)
 
-def build_gateway(settings: Settings, clock: Clock = system_clock) -> LocalGateway:
-    """Open and migrate the store, make sure of the first project. Raises `StoreError`."""
+
+def build_gateway(settings: Settings, clock: Clock = system_clock, *, changes: bool = True) -> LocalGateway:
+    """Open and migrate the store; `changes`: make sure of the first project and its keys. Raises `StoreError`."""
     store = open_store(settings.database_url, settings.database_listen_url, settings.database_connections)
     store.migrate()
     try:
@@ -27,9 +31,22 @@ def build_gateway(settings: Settings, clock: Clock = system_clock) -> LocalGatew
         raise StoreError(
             "SECRET_KEYS holds none of the keys that this database was sealed with: add the old key behind the new"
         ) from None
-    gateway.projects.renew_seals()
-    _ensure_first_project(gateway, settings)
+    if changes:
+        gateway.projects.renew_seals()
+        _ensure_first_project(gateway, settings)
     return gateway
+
+
+def has_its_keys(gateway: LocalGateway, settings: Settings) -> bool:
+    """Whether PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY, where they are set, are the first project's by now."""
+    projects = gateway.store.projects()
+    if not settings.project_public_key or not projects:
+        return True
+    try:
+        found = [gateway.authenticate(key) for key in (settings.project_public_key, settings.project_secret_key)]
+    except AccessDenied:
+        return False
+    return [(project.id, secret) for project, secret in found] == [(projects[0].id, False), (projects[0].id, True)]
 
 
 def start_process(name: str) -> tuple[Settings, Gateway]:
@@ -67,6 +84,10 @@ def _ensure_first_project(gateway: LocalGateway, settings: Settings) -> None:
         keys = KeyPair(settings.project_public_key, settings.project_secret_key)
         _name_countries(gateway, settings)
         first = ProjectSettings(name=settings.project_name, countries=settings.project_countries)
+        if not has_its_keys(gateway, settings):
+            log.warning(
+                "the first project gets new keys, PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY; its old ones end"
+            )
         gateway.projects.ensure_first(first, keys)
     if settings.sandbox:
         others = [project for project in gateway.store.projects() if not project.settings.bot_token]

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from gateway.bill.commands import lines_of_ceilings, lines_of_stops
-from gateway.bootstrap import build_gateway
+from gateway.bootstrap import build_gateway, has_its_keys
 from gateway.channels import NAMES, PAID, Channel
 from gateway.errors import BadRequest, GatewayError, SessionExpired
 from gateway.lines import Line
@@ -78,17 +78,25 @@ def _upstream(settings: Settings) -> Finding:
 
 def _store(settings: Settings) -> Finding:
     try:
-        store = build_gateway(settings).store
-        store.ping()
+        gateway = build_gateway(settings, changes=False)
+        gateway.store.ping()
+        projects, ours = gateway.store.projects(), has_its_keys(gateway, settings)
     except (SettingsError, StoreError, Busy) as problem:
         return Finding("store", False, str(problem))
-    return Finding("store", True, f"{without_password(settings.database_url)}, {len(store.projects())} project(s)")
+    if not ours:
+        return Finding(
+            "store",
+            False,
+            "the first project has other keys than PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY; the next start of "
+            "web or bot gives it these, and sites that still use the others are refused",
+        )
+    return Finding("store", True, f"{without_password(settings.database_url)}, {len(projects)} project(s)")
 
 
 def _challenges(settings: Settings) -> Iterator[Finding]:
     """Where a CAPTCHA provider is asked, web's only thread would wait for it."""
     try:
-        projects = build_gateway(settings).store.projects()
+        projects = build_gateway(settings, changes=False).store.projects()
     except (SettingsError, StoreError, Busy):
         return  # said already
     for project in projects:
@@ -113,7 +121,7 @@ def _challenges(settings: Settings) -> Iterator[Finding]:
 def _bill(settings: Settings) -> Iterator[Finding]:
     """Whether somebody could run up the bill, or does."""
     try:
-        gateway = build_gateway(settings)
+        gateway = build_gateway(settings, changes=False)
         stops, full = lines_of_stops(gateway), lines_of_ceilings(gateway)
     except (SettingsError, StoreError, Busy):
         return  # said already

@@ -3,12 +3,15 @@
 import logging
 import re
 import sys
+import time
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import TextIO
 
 from gateway.later import Later
 
+RETOLD_SECONDS = 10.0
+_BUSY = "the store is busy"  # how those lines begin
 _LONGEST = 2000  # characters of a message: a path may have 60,000, and its end tells nobody anything
 _EMAIL = re.compile(r"(?<![\w.+-])([\w.+-])[\w.+-]*+(@[\w-])")  # each stretch of letters is walked once
 _BOT_TOKEN = re.compile(
@@ -55,6 +58,23 @@ def make_formatter(process: str) -> logging.Formatter:
 _later = Later()
 
 
+class _Seldom(logging.Filter):
+    """While the store is away, each loop says so at each of its turns, twice a second: told every ten seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._again_at: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not str(record.msg).startswith(_BUSY):
+            return True
+        what, now = (record.name, str(record.msg)), time.monotonic()
+        if now < self._again_at.get(what, 0.0):
+            return False
+        self._again_at[what] = now + RETOLD_SECONDS
+        return True
+
+
 class _Lines(logging.StreamHandler[TextIO]):
     """Standard error, which may be a pipe that nobody empties just now."""
 
@@ -71,6 +91,7 @@ def set_up_logging(process: str, level: str) -> None:
     """Log to standard error."""
     handler = _Lines(sys.stderr)
     handler.setFormatter(make_formatter(process))
+    handler.addFilter(_Seldom())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in ("aiogram", "aiohttp.access", "httpx", "_granian"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

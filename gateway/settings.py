@@ -321,7 +321,7 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as problem:
         error = problem.errors()[0]
-        name = "_".join(str(part) for part in error["loc"]).upper()
+        name = str(error["loc"][0]).upper() if error["loc"] else ""  # what follows is pydantic's own
         text = error["msg"].removeprefix("Value error, ")
         raise SettingsError(f"{name}: {text}" if name else text) from None
 

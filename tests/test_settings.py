@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.processes import free_ports
+from gateway.bootstrap import build_gateway
 from gateway.channels import Channel
 from gateway.cli import main
 from gateway.doctor import examine
@@ -70,6 +71,31 @@ def test_the_sites_address_is_spelt_as_browsers_do(
     """Else its own pages would be told from it by a letter, and a policy could not be sent at all."""
     settings = load(monkeypatch, **{**PRODUCTION, "PUBLIC_URL": given})
     assert (settings.public_url, settings.live_url) == (public, live)
+
+
+def test_doctor_changes_no_keys_and_says_what_a_start_would(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    site = {**PRODUCTION, "DATABASE_URL": f"sqlite:///{tmp_path}/k.sqlite3"}
+    build_gateway(load(monkeypatch, **site)).close()
+    others = {**site, "PROJECT_PUBLIC_KEY": "pk_other", "PROJECT_SECRET_KEY": "sk_other"}
+    [found] = [one for one in examine(load(monkeypatch, **others)) if one.subject == "store"]
+    assert not found.well
+    assert "the first project has other keys" in found.text
+    gateway = build_gateway(load(monkeypatch, **site), changes=False)
+    assert gateway.authenticate("pk_site")
+    gateway.close()
+    assert [one.well for one in examine(load(monkeypatch, **site)) if one.subject == "store"] == [True]
+
+
+def test_several_providers_have_spaces_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="SMS_URL: holds several URLs with commas"):
+        load(monkeypatch, SMS_URL="webhook+http://a.example/send,webhook+http://b.example/send")
+
+
+def test_a_wrong_network_is_told_by_its_settings_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match=r"^TRUSTED_PROXIES: "):
+        load(monkeypatch, TRUSTED_PROXIES="localhost")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ use. A provider raises `PermanentError` where trying again can't help (wrong num
 `TransientError` where it can.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Literal, Protocol, runtime_checkable
@@ -164,6 +165,7 @@ class Scheme(msgspec.Struct, frozen=True):
     needs_host: bool = True
 
 
+_SECOND_URL = re.compile(r",[a-zA-Z][a-zA-Z0-9+.-]*://")
 _WEBHOOK = Scheme("webhook", "webhook+https://sms.example.com/send", tuple(Channel))
 _SMTP = Scheme("smtp", "smtp://user:password@smtp.example.com:587/?from=login@example.com", (Channel.EMAIL,))
 SCHEMES = {  # a name that ends with a plus stands in front of any other scheme
@@ -207,6 +209,8 @@ def check_provider_url(url: str, channel: Channel) -> Scheme:
         host = parts.hostname
     except ValueError:
         raise WrongProviderUrl(f"is malformed; an example: {_WEBHOOK.example}") from None
+    if _SECOND_URL.search(url):
+        raise WrongProviderUrl("holds several URLs with commas between them; put spaces there")
     scheme = _scheme(parts.scheme)
     if scheme is None:
         # A URL without a scheme is not repeated: it may be the bare secret, or USER:PASSWORD, which parses as one.
