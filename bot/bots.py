@@ -53,7 +53,7 @@ class ServedBot:
         self.whose = ""  # for the operator: where the token comes from
         self._config = config
         self._on_introduced = on_introduced
-        dispatcher = Dispatcher()
+        dispatcher = Dispatcher(disable_fsm=True)  # whose states, of which we have none, keep everybody for ever
         dispatcher.include_routers(Conversations(gateway).router(), Taps(gateway).router())
         self.handling = Handling(self.bot, dispatcher, gateway.store, gateway.clock, config)
         self._webhook = Webhook(self.bot, gateway.keyring, config)
