@@ -56,8 +56,9 @@ def read_phone(text: str, region: str | None, field: str) -> str:
             raise BadRequest(field, N_("is not a phone number with a country code, such as +7 952 296-62-36"))
         number = _valid(text, None)
     else:
-        text = _plain(text)
-        number = next(filter(None, (_read(run, region) for run in _runs(text))), None)
+        text, *others = _readings(_plain(text))
+        runs = (run for reading in (text, *others) for run in _runs(reading))
+        number = next(filter(None, (_read(run, region) for run in runs)), None)
     if number is None:
         raise _explained(text, region, field)
     return phonenumbers.format_number(number, PhoneNumberFormat.E164)
@@ -76,7 +77,13 @@ def _plain(text: str) -> str:
     """With the digits of all scripts as 0 to 9, and what only looks like a plus or a space as one."""
     normal = unicodedata.normalize("NFKC", text)
     digits = "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in normal)
-    return re.sub(r"(?<!\d)00(?=[1-9])", "+", digits.strip(), count=1)
+    return digits.strip()
+
+
+def _readings(text: str) -> tuple[str, ...]:
+    """With a 00 as the plus that it stands for, but first as it is where digits stand before: +7 952 005-48-71."""
+    with_plus = re.sub(r"(?<!\d)00(?=[1-9])", "+", text, count=1)
+    return (with_plus,) if re.match(r"[^\d+]*00", text) else (text, with_plus)
 
 
 def _runs(text: str) -> list[str]:
