@@ -30,7 +30,7 @@ TELEGRAM_API = "https://api.telegram.org"
 SHORTEST_SECRET = 32
 _BOT_TOKEN = re.compile(r"\d{1,16}:[A-Za-z0-9_-]+", re.ASCII)
 ADDRESSES = (
-    *("public_url", "live_url", "telegram_api_url", "kodmobi_url"),
+    *("telegram_api_url", "kodmobi_url"),
     *("turnstile_url", "turnstile_script_url", "smartcaptcha_url", "smartcaptcha_script_url"),
     *("recaptcha_url", "recaptcha_script_url"),
 )
@@ -341,9 +341,8 @@ def _fill(settings: Settings) -> None:
         default("live_url", settings.public_url)
     else:
         default("public_url", f"http://localhost:{settings.port}")
-        parts = urlsplit(settings.public_url)
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-        default("live_url", f"{parts.scheme}://{host}:{settings.live_port}")
+        its_port = urlsplit(settings.public_url).port
+        default("live_url", f"{settings.public_url.removesuffix(f':{its_port}')}:{settings.live_port}")
         default("secret_keys", (DEVELOPMENT_SECRET,))
         default("project_public_key", DEVELOPMENT_PUBLIC_KEY)
         default("project_secret_key", DEVELOPMENT_SECRET_KEY)

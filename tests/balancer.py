@@ -4,8 +4,6 @@ Requests go round; where a connection is refused, nothing was sent, and the next
 breaks off later is an error: to send it again could do it twice.
 """
 
-import asyncio
-import threading
 from collections import Counter
 from collections.abc import Sequence
 
@@ -13,6 +11,7 @@ import aiohttp
 from aiohttp import web
 
 from bench.processes import free_ports
+from tests.looping import LoopThread
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
 
@@ -27,21 +26,18 @@ class Balancer:
         self.answered: Counter[str] = Counter()
         self.broken: list[str] = []
         self._turn = 0
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = LoopThread()
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
 
     def __enter__(self) -> "Balancer":
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(10)
+        self._thread.run(self._open())
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
+        self._thread.run(self._close())
+        self._thread.stop()
 
     async def _open(self) -> None:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, connect=5))

@@ -3,9 +3,7 @@
 import asyncio
 import gc
 import multiprocessing
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -28,7 +26,7 @@ from gateway.store.postgres_connections import REST_WAIT_SECONDS, WAIT_SECONDS, 
 from gateway.store.postgres_pool import ANSWER_SECONDS, SILENT_SECONDS, TRY_SECONDS, Pool, PooledConnection
 from tests.databases import execute, lose_power
 from tests.delivering import claim, finish
-from tests.faults.acts import children, start_again
+from tests.faults.acts import start_again, stopped
 from tests.postgres import PostgresServer, unprivileged
 from tests.servers import PUBLIC, Servers, until
 from tests.test_store import DAY, EVERY, HERE, RIGHT, guess, new, opened, order
@@ -265,18 +263,12 @@ def test_a_backend_that_is_killed_is_a_crash_too(mortal: PostgresServer, store: 
 def test_a_server_that_is_stopped_is_busy_in_time(mortal: PostgresServer, store: Store) -> None:
     """It answers nothing, and takes connections all the same. Once it goes on, so do we."""
     assert store.projects() == []
-    pids = [mortal.pid, *children(mortal.pid)]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with stopped(mortal):
         for most in (SILENT_SECONDS, WAIT_SECONDS, REST_WAIT_SECONDS):
             began = time.monotonic()
             with pytest.raises(Busy):
                 store.projects()
             assert time.monotonic() - began < most + 1
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
     assert back(store.projects) == []
 
 

@@ -1,9 +1,6 @@
 """A standby takes over from a PostgreSQL server that is gone: real streaming replication on loopback."""
 
 import asyncio
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +14,8 @@ from gateway.channels import Channel
 from gateway.store import Busy, Link, Store, StoreError, open_store
 from gateway.store.postgres_connections import full_url
 from tests.databases import execute
-from tests.faults.acts import children, start_again
+from tests.faults.acts import start_again, stopped
+from tests.looping import LoopThread
 from tests.postgres import PostgresServer, Standby
 from tests.servers import Servers, until
 from tests.test_bot import met
@@ -145,17 +143,11 @@ def test_a_primary_that_falls_silent_is_left_for_the_one_that_was_promoted(
     """Its machine is gone, say: nothing refuses a connection, nothing answers, and the URL names it first."""
     store = open_store(either(url, standby))
     store.ping()
-    pids = [primary.pid, *children(primary.pid)]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with stopped(primary):
         standby.promote()
         began = time.monotonic()
         back(store.ping)
         assert time.monotonic() - began < 15
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
     store.close()
 
 
@@ -240,21 +232,17 @@ class Relay:
     def __init__(self, to: int) -> None:
         [self.port] = free_ports(1)
         self.to = to
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread = LoopThread()
         self._server: asyncio.Server | None = None
 
     def __enter__(self) -> "Relay":
         self._thread.start()
-        listening = asyncio.start_server(self._lead, "127.0.0.1", self.port)
-        self._server = asyncio.run_coroutine_threadsafe(listening, self._loop).result(10)
+        self._server = self._thread.run(asyncio.start_server(self._lead, "127.0.0.1", self.port))
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
+        self._thread.run(self._end())
+        self._thread.stop()
 
     async def _end(self) -> None:
         assert self._server

@@ -208,12 +208,18 @@ def _restart(stage: Stage, number: signal.Signals) -> None:
 
 
 def _stop_postgres(stage: Stage) -> None:
-    """All of it: what is connected answers nothing, and nobody new is."""
-    pids = [_postgres(stage).pid, *children(_postgres(stage).pid)]
+    with stopped(_postgres(stage)):
+        time.sleep(stage.seconds)
+
+
+@contextmanager
+def stopped(server: Postgres) -> Iterator[None]:
+    """All of it: what is connected answers nothing, nor is anybody new, though nobody is refused a connection."""
+    pids = [server.pid, *children(server.pid)]
     for pid in pids:
         _signal(pid, signal.SIGSTOP)
     try:
-        time.sleep(stage.seconds)
+        yield
     finally:
         for pid in pids:
             _signal(pid, signal.SIGCONT)
