@@ -1,5 +1,6 @@
 """`kodgate run`: all processes in the foreground, started again when they fall over."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -32,16 +33,16 @@ def run_all(settings: Settings) -> int:
         signal.signal(number, lambda *_: stop.set())
     processes: Processes = {}
     for name in modules:
-        processes[name] = _start(name)
+        processes[name] = _start(name, settings)
         if name == "web":
             stop.wait(HEAD_START)
     threading.Thread(target=_greet, args=(settings, stop), daemon=True).start()
-    code = _look_after(processes, stop)
+    code = _look_after(processes, settings, stop)
     _end(processes)
     return code
 
 
-def _look_after(processes: Processes, stop: threading.Event) -> int:
+def _look_after(processes: Processes, settings: Settings, stop: threading.Event) -> int:
     while not stop.wait(0.2):
         for name, process in processes.items():
             code = process.poll()
@@ -51,13 +52,16 @@ def _look_after(processes: Processes, stop: threading.Event) -> int:
                 sys.stderr.write(f"kodgate: {name} ended with {code}, started again\n")
                 if stop.wait(RESTART_AFTER):
                     return 0
-                processes[name] = _start(name)
+                processes[name] = _start(name, settings)
     return 0
 
 
-def _start(name: str) -> subprocess.Popen[bytes]:
+def _start(name: str, settings: Settings) -> subprocess.Popen[bytes]:
     # Where we were started, whose .env is theirs as well; -P: what lies there is never taken for our modules.
-    return subprocess.Popen([sys.executable, "-P", "-m", name])
+    # The sandbox, which knows nothing of ours, reads its environment alone.
+    its = {"HOST": settings.host, "SANDBOX_PORT": str(settings.sandbox_port), "PUBLIC_URL": settings.public_url}
+    environment = os.environ | its if name == "sandbox" else None
+    return subprocess.Popen([sys.executable, "-P", "-m", name], env=environment)
 
 
 def _end(processes: Processes) -> None:
