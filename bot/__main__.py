@@ -20,7 +20,7 @@ def main() -> None:
         from bot import hosted
 
         gateway.close()  # its client blocks; the streams have one of their own
-        process = hosted.run(config)
+        process = hosted.run(config, gateway.metrics)
     from bot.serving import run_and_leave
 
     run_and_leave(process)

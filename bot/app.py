@@ -8,6 +8,7 @@ from bot.hooks import Hooks
 from bot.live import Live
 from bot.reports import Reports
 from bot.serving import Handler
+from bot.streams import STREAMS
 from bot.worker import Worker
 from gateway.local import LocalGateway
 from gateway.settings import Settings
@@ -22,6 +23,7 @@ class BotProcess(Worker):
     def __init__(self, config: Settings, gateway: LocalGateway) -> None:
         super().__init__(config, gateway)
         self._live = Live(gateway, config, self.events)
+        gateway.metrics.show(*STREAMS, lambda: {"": self._live.open})
         self._reports = Reports(gateway, self.lines)
         self._hooks = Hooks(self.bots.by_id, gateway.keyring, gateway.audit)
 

@@ -55,7 +55,7 @@ class ServedBot:
         self._on_introduced = on_introduced
         dispatcher = Dispatcher(disable_fsm=True)  # whose states, of which we have none, keep everybody for ever
         dispatcher.include_routers(Conversations(gateway).router(), Taps(gateway).router())
-        self.handling = Handling(self.bot, dispatcher, gateway.store, gateway.clock, config)
+        self.handling = Handling(self.bot, dispatcher, gateway, config)
         self._webhook = Webhook(self.bot, gateway.keyring, config)
         self._poller = Poller(self.bot, self.handling, config.poll_timeout_seconds)
         lease = f"poll {self.bot.id}"

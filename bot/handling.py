@@ -10,6 +10,7 @@ every handler can run twice, or beside any other, without harm.
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -20,9 +21,9 @@ from aiogram.types import Update
 from pydantic import ValidationError
 
 from bot.talk import do
-from gateway.clock import Clock
+from gateway.local import LocalGateway
 from gateway.settings import Settings
-from gateway.store import Busy, Store
+from gateway.store import Busy
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +41,13 @@ class Handled(msgspec.Struct, frozen=True):
 class Handling:
     """Takes updates, hands them to the dispatcher and writes down that they are handled."""
 
-    def __init__(self, bot: Bot, dispatcher: Dispatcher, store: Store, clock: Clock, settings: Settings) -> None:
+    def __init__(self, bot: Bot, dispatcher: Dispatcher, gateway: LocalGateway, settings: Settings) -> None:
         self._answers = settings.telegram_mode == "webhook"
         self._bot = bot
         self._feed = cast(Callable[[Bot, Update], Awaitable[Any]], dispatcher.feed_update)
-        self._store = store
-        self._clock = clock
+        self._store = gateway.store
+        self._clock = gateway.clock
+        self._metrics = gateway.metrics
         self._patience = settings.update_seconds
         self._lease = _lease(settings)
 
@@ -78,23 +80,24 @@ class Handling:
         return Handled() if taken == "done" else None
 
     async def _handle(self, update: Update) -> Handled | None:
-        handled = None
+        handled, outcome, began = None, "again", time.perf_counter()
         try:
             async with asyncio.timeout(self._patience):
                 result = await self._feed(self._bot, update)
                 last = result if isinstance(result, TelegramMethod) else None
                 if last and not self._answers:
                     await do(self._bot, last)
-            handled = Handled(last if self._answers else None)
+            handled, outcome = Handled(last if self._answers else None), "handled"
         except Busy as problem:
             log.warning("the store is busy, update %s waits: %s", update.update_id, problem)
         except TimeoutError:
             log.warning("update %s takes long, it is handled again", update.update_id)
         except Exception:
             log.exception("update %s: a defect of ours", update.update_id)
-            handled = Handled()
+            handled, outcome = Handled(), "defect"
         finally:  # a process that ends gives back what it was at
             self._end(update, done=handled is not None)
+            self._metrics.update(outcome, time.perf_counter() - began)
         return handled
 
     def _end(self, update: Update, *, done: bool) -> None:

@@ -10,14 +10,16 @@ import logging
 import httpx
 from aiohttp import web
 
-from bot.serving import listen, told_to_stop
-from bot.streams import Streams, health
+from bot.metrics import metrics_for
+from bot.serving import Handler, listen, told_to_stop
+from bot.streams import STREAMS, Streams, health
 from gateway.clock import Clock, system_clock
 from gateway.errors import GatewayError, SessionExpired, Unavailable
 from gateway.hosted import hosted_project
 from gateway.hosted.asks import channels, progress_of
 from gateway.hosted.upstream import LARGEST_ANSWER, Ask, Down, T, Upstream, down
 from gateway.keyring import Keyring
+from gateway.metrics import PATH, Metrics
 from gateway.settings import Settings
 from gateway.tokens import LiveClaim
 from gateway.verbs import Caller, Progress
@@ -152,14 +154,18 @@ def _matters(progress: Progress) -> object:
     return progress.state, progress.deliveries, [(one.type, one.is_active) for one in progress.channels]
 
 
-async def run(config: Settings) -> None:
+async def run(config: Settings, metrics: Metrics) -> None:
     """Serve the live streams until SIGTERM or SIGINT."""
     stop, live = told_to_stop(), HostedLive(config)
 
     async def healthy(_: web.Request) -> web.Response:
         return health({}, "bot")
 
-    runner = await listen(config, config.live_port, {"/healthz": healthy, "/live/{token}": live.stream})
+    gets: dict[str, Handler] = {"/healthz": healthy, "/live/{token}": live.stream}
+    if config.metrics_token:
+        metrics.show(*STREAMS, lambda: {"": live.open})
+        gets[PATH] = metrics_for(config.metrics_token, metrics)
+    runner = await listen(config, config.live_port, gets)
     log.info("ready on http://%s:%s", config.host, config.live_port)
     await stop.wait()
     await live.close()

@@ -14,6 +14,7 @@ from gateway.tokens import InvalidToken, LiveClaim, live_tokens
 from gateway.verbs import Progress
 
 RECONNECT_MS = 1000
+STREAMS = ("kodgate_live_streams", "Live streams open in this process", "")
 
 _EVENT = b"event: progress\nretry: %d\ndata: %%s\n\n" % RECONNECT_MS
 _HEADERS = {
@@ -34,7 +35,7 @@ class Streams(ABC):
         self._tokens = live_tokens(keyring, clock)
         self._most = config.live_streams
         self._most_of_one = config.live_streams_session
-        self._open = 0
+        self.open = 0
         self._of_session: Counter[str] = Counter()
         self.encode = msgspec.json.Encoder().encode
 
@@ -51,10 +52,10 @@ class Streams(ABC):
             raise web.HTTPTooManyRequests(
                 text="Too many live streams of this login.", headers={"retry-after": "5"}
             )
-        if self._open >= self._most:
+        if self.open >= self._most:
             raise web.HTTPServiceUnavailable(text="Too many live streams.", headers={"retry-after": "5"})
         response = web.StreamResponse(headers=_HEADERS)
-        self._open += 1
+        self.open += 1
         self._of_session[session_id] += 1
         try:
             await response.prepare(request)
@@ -62,7 +63,7 @@ class Streams(ABC):
         except ConnectionError:
             pass  # the page is gone
         finally:
-            self._open -= 1
+            self.open -= 1
             self._of_session[session_id] -= 1
             if not self._of_session[session_id]:
                 del self._of_session[session_id]

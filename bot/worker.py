@@ -14,6 +14,7 @@ from aiohttp import web
 
 from bot.bots import Bots
 from bot.endings import Endings
+from bot.metrics import metrics_for, show_waiting
 from bot.serving import Handler, listen, run_and_leave, told_to_stop
 from bot.streams import health
 from gateway.bill.watch import BillWatch
@@ -24,6 +25,7 @@ from gateway.delivery import Courier
 from gateway.events import Events
 from gateway.leases import Lease
 from gateway.local import LocalGateway
+from gateway.metrics import PATH
 from gateway.opening import open_lines
 from gateway.providers.telegram import TelegramProvider
 from gateway.settings import Settings, SettingsError
@@ -62,6 +64,7 @@ class Worker:
         self._to_be_put_right = True  # the store; at the start by what nobody saw
         self._lived = LivedTime(gateway.clock)
         self._purging = Lease(gateway.store, gateway.clock, "purge", PURGE_EVERY)
+        show_waiting(gateway)
 
     @property
     def port(self) -> int:
@@ -69,7 +72,9 @@ class Worker:
 
     def gets(self) -> Mapping[str, Handler]:
         """What is served to GET."""
-        return {"/healthz": self._health}
+        if not self.config.metrics_token:
+            return {"/healthz": self._health}
+        return {"/healthz": self._health, PATH: metrics_for(self.config.metrics_token, self.gateway.metrics)}
 
     def posts(self) -> Mapping[str, Handler]:
         """What is served to POST."""

@@ -19,6 +19,7 @@ from gateway.contact import Contact
 from gateway.errors import BadRequest, GatewayError
 from gateway.ids import is_ulid
 from gateway.later import Later
+from gateway.metrics import Metrics
 from gateway.store import Busy, Store
 from gateway.store.entries import Entry
 from gateway.verbs import Caller
@@ -36,8 +37,11 @@ Kind = tuple[str, str, int | None, str, bytes | None, str, str]
 class Ledger:
     """Counts refusals and writes them, by a thread of its own that begins with the first one."""
 
-    def __init__(self, store: Store, clock: Clock, seconds: float, detailed: int) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, seconds: float, detailed: int, metrics: Metrics | None = None
+    ) -> None:
         self._store = store
+        self._metrics = metrics or Metrics()
         self._clock = clock
         self._seconds = seconds
         self._detailed = detailed
@@ -66,6 +70,8 @@ class Ledger:
         detail: str = "",
     ) -> None:
         """Count one. A session's id that is none of ours is left out."""
+        if reason:
+            self._metrics.action(action, reason)
         kind: Kind = (actor, action, project_id, "", None, reason, detail)
         if destination or is_ulid(session_id):
             kind = (actor, action, project_id, session_id, destination, reason, detail)
@@ -148,6 +154,7 @@ class Ledger:
 
 class _Audited(Protocol):
     audit: Ledger
+    metrics: Metrics
 
     def hash_of(self, caller: Caller, to: Contact) -> bytes: ...
 
@@ -171,9 +178,11 @@ def audited(
         @wraps(verb)
         def asked(gateway: G, caller: Caller, subject: Any, /, *args: P.args, **options: P.kwargs) -> T:
             try:
-                return verb(gateway, caller, subject, *args, **options)
+                answer = verb(gateway, caller, subject, *args, **options)
             except GatewayError as refusal:
-                if not refusal.noted:
+                if refusal.noted:
+                    gateway.metrics.action(action, type(refusal).__name__)
+                else:
                     refusal.noted = True
                     whose = gateway.hash_of(caller, subject) if isinstance(subject, Contact) else None
                     session_id = subject if isinstance(subject, str) else ""
@@ -181,6 +190,8 @@ def audited(
                         caller.actor, action, caller.project.id, session_id, whose, *reason_of(refusal)
                     )
                 raise
+            gateway.metrics.action(action)
+            return answer
 
         return asked
 

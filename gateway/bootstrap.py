@@ -12,6 +12,7 @@ from gateway.errors import AccessDenied
 from gateway.keyring import Unsealable
 from gateway.local import LocalGateway
 from gateway.log import set_up_logging
+from gateway.metrics import Metrics, open_metrics
 from gateway.projects import KeyPair, Project, ProjectSettings
 from gateway.settings import SANDBOX_BOT, SANDBOX_TOKEN, Settings, SettingsError, load_settings
 from gateway.store import Busy, Store, StoreError, open_store
@@ -20,12 +21,14 @@ from gateway.verbs import Gateway
 log = logging.getLogger(__name__)
 
 
-def build_gateway(settings: Settings, clock: Clock = system_clock, *, changes: bool = True) -> LocalGateway:
+def build_gateway(
+    settings: Settings, clock: Clock = system_clock, *, changes: bool = True, metrics: Metrics | None = None
+) -> LocalGateway:
     """Open and migrate the store; `changes`: make sure of the first project and its keys. Raises `StoreError`."""
     store = open_store(settings.database_url, settings.database_listen_url, settings.database_connections)
     store.migrate()
     try:
-        gateway = LocalGateway(store, settings, clock)
+        gateway = LocalGateway(store, settings, clock, metrics)
     except Unsealable:
         store.close()
         raise StoreError(
@@ -49,19 +52,21 @@ def has_its_keys(gateway: LocalGateway, settings: Settings) -> bool:
     return [(project.id, secret) for project, secret in found] == [(projects[0].id, False), (projects[0].id, True)]
 
 
-def start_process(name: str) -> tuple[Settings, Gateway]:
+def start_process(name: str, *, counts: bool = True) -> tuple[Settings, Gateway]:
     """What web and bot begin with: on our own store, or on a kod.mobi account where KODMOBI_URL is set.
 
+    `counts`: it is this process whose metrics will be read.
     Whatever is wrong is one line on standard error and exit code 2.
     """
     try:
         settings = load_settings()
         set_up_logging(name, settings.log_level)
+        metrics = open_metrics(settings.metrics_token, name) if counts else None
         if settings.hosted:
             from gateway.hosted import HostedGateway  # httpx and all, which our own store never needs
 
-            return settings, HostedGateway(settings)
-        return settings, build_gateway(settings)
+            return settings, HostedGateway(settings, metrics=metrics)
+        return settings, build_gateway(settings, metrics=metrics)
     except (SettingsError, StoreError, Busy) as problem:
         sys.stderr.write(f"kodgate {name}: {problem}\n")
         raise SystemExit(2) from None

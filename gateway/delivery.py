@@ -7,6 +7,7 @@ after the provider took it and before that was committed.
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from functools import partial
 from urllib.parse import urlsplit
@@ -39,6 +40,7 @@ class Courier:
     def __init__(self, gateway: LocalGateway, lines: Mapping[Channel, Line], settings: Settings) -> None:
         self._gateway = gateway
         self._store = gateway.store
+        self._metrics = gateway.metrics
         self._lines = lines
         self._lease = round(settings.lease_seconds * 1000)
         self._timeout = settings.provider_timeout_seconds
@@ -130,15 +132,17 @@ class Courier:
             return self._failed(claimed, "the channel has no provider")
         place = place_in_turn(claimed.attempts, claimed.given_up, left)
         number = self._free(claimed.channel, left, place)
-        busy = self._busy[claimed.channel]
+        busy, began, outcome = self._busy[claimed.channel], time.perf_counter(), "later"
         busy[number] += 1
         try:
             message = self._message(claimed)
             async with asyncio.timeout(self._timeout):
                 receipt: Receipt = await line.providers[number].send(message)
+            outcome = "sent"
         except Unsealable:
             return self._failed(claimed, "SECRET_KEYS has lost the key that sealed it")
         except PermanentError as problem:
+            outcome = "refused"
             return self._refused(claimed, number, others=len(left) > 1, problem=problem)
         except TransientError as problem:
             return self._again(claimed, problem, others=place < len(left) - 1)
@@ -147,6 +151,9 @@ class Courier:
             return self._again(claimed, late, others=place < len(left) - 1)
         finally:
             busy[number] -= 1
+            spent = time.perf_counter() - began
+            self._metrics.attempt(claimed.channel, line.name(number), outcome, spent)
+        self._metrics.delivered(claimed.channel, max(0, self._gateway.clock() - claimed.created_at) / 1000)
         if not is_reference(receipt.reference):
             return Outcome(claimed.id, "sent", tap=receipt.tap)
         instead, ceilings = self._instead(claimed)  # for early reports
@@ -202,6 +209,7 @@ class Courier:
     def _failed(self, claimed: Claimed, reason: str, given_up: int = 0) -> Outcome:
         """The channel can't deliver it: the next one takes over."""
         log.warning("message %s by %s failed: %s", claimed.id, claimed.channel, reason)
+        self._metrics.failed(claimed.channel)
         instead, ceilings = self._instead(claimed)
         return Outcome(claimed.id, "failed", error=reason, given_up=given_up, instead=instead, ceilings=ceilings)
 

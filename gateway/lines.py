@@ -14,6 +14,11 @@ class Line(msgspec.Struct, frozen=True):
     providers: tuple[Provider, ...]
     weights: tuple[int, ...]
 
+    def name(self, number: int) -> str:
+        """A provider as `provider_id` counts it, and its kind: `1 smtp`."""
+        kind = type(self.providers[number]).__module__.rpartition(".")[2].removeprefix("through_")
+        return f"{number + 1} {kind}"
+
     def order(self, message_id: int) -> list[int]:
         """The providers' numbers in this message's own order, the same at every attempt.
 

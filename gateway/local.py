@@ -25,6 +25,7 @@ from gateway.limits.limiter import Limiter, refusal_of
 from gateway.limits.subjects import range_prefix
 from gateway.log import holding_lines
 from gateway.manual import ManualSends
+from gateway.metrics import Metrics
 from gateway.place import known_place
 from gateway.projects import Project
 from gateway.reach import Reach, Ways
@@ -86,11 +87,18 @@ class _Proof(msgspec.Struct, frozen=True, array_like=True):
 class LocalGateway:
     """Implements `gateway.verbs.BotGateway`; there each verb is described."""
 
-    def __init__(self, store: Store, settings: Settings, clock: Clock = system_clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        clock: Clock = system_clock,
+        metrics: Metrics | None = None,
+    ) -> None:
         self.store = store
+        self.metrics = metrics or Metrics()
         self.keyring = Keyring(settings.secret_keys)
         self.projects = ProjectBook(store, self.keyring, clock)
-        self.audit = Ledger(store, clock, settings.audit_flush_seconds, settings.audit_detailed)
+        self.audit = Ledger(store, clock, settings.audit_flush_seconds, settings.audit_detailed, self.metrics)
         self.clock = clock
         self._config = settings
         self._destinations = Destinations(_pepper(store, self.keyring))
@@ -193,6 +201,7 @@ class LocalGateway:
             refusal = errors.WrongCode(tried.attempts_left)
             refusal.noted = True  # in the transaction that counted it
             raise refusal
+        self.metrics.login(project.id, tried.channel or "none")
         proof = _Proof(project.id, session_id, tried.sealed, tried.channel, tried.era)
         return Checked(self._verify_tokens.sign(proof))
 
@@ -203,6 +212,7 @@ class LocalGateway:
         collected = self.store.collect(project.id, session_id, browser, self.clock(), caller.actor)
         if collected is None:
             raise errors.SessionExpired
+        self.metrics.login(project.id, Channel.TELEGRAM)
         proof = _Proof(project.id, session_id, collected.sealed, Channel.TELEGRAM, collected.era)
         return Checked(self._verify_tokens.sign(proof))
 
@@ -288,7 +298,7 @@ class LocalGateway:
 
     @contextmanager
     def _together(self, block: AbstractContextManager[None]) -> Iterator[None]:
-        with holding_lines(), self.audit.holding(), block:
+        with holding_lines(), self.audit.holding(), self.metrics.holding(), block:
             yield
 
     def ping(self) -> str | None:
@@ -353,15 +363,21 @@ class LocalGateway:
         toll = self._limiter.activations(project.id, destination, bot_id, chat_id)
         activated = self.store.activate(link, now, toll)
         if isinstance(activated, Refused):
-            raise refusal_of(activated, now)
+            refusal = refusal_of(activated, now)
+            self.metrics.action("bot.activate", type(refusal).__name__)
+            raise refusal
         changed, released = activated
+        self.metrics.action("bot.activate")
         return Activation(released, changed)
 
     def reactivate(self, bot_id: int, chat_id: int) -> int | None:
         return self.store.reactivate(bot_id, chat_id, self.clock())
 
     def deactivate(self, bot_id: int, chat_id: int) -> bool:
-        return self.store.deactivate(bot_id, chat_id, self.clock())
+        stopped = self.store.deactivate(bot_id, chat_id, self.clock())
+        if stopped:
+            self.metrics.action("bot.stop")
+        return stopped
 
     def pick(self, bot_id: int, chat_id: int, session_id: str, number: int) -> Picked:
         session = self.store.session(None, session_id)
@@ -378,11 +394,15 @@ class LocalGateway:
             return "approved"  # who presses twice is told nothing else
         if picked in (None, "joined"):
             self.audit.note("telegram", "tap.pick", session.project_id, session_id, reason=picked or "over")
+        else:
+            self.metrics.action("tap.pick", "done" if picked == "approved" else "WrongNumber")
         return "wrong" if picked == "closed" else picked or "over"
 
     def deny(self, bot_id: int, chat_id: int, session_id: str) -> bool:
         denied = self.store.deny(bot_id, chat_id, session_id, self.clock(), self._pause)
-        if not denied:
+        if denied:
+            self.metrics.action("tap.deny")
+        else:
             self.audit.note("telegram", "tap.deny", None, session_id, reason="over")
         return denied
 
@@ -504,6 +524,7 @@ class LocalGateway:
         if session_id != new.id:
             self.audit.note(actor, "session.create", project_id, session_id, detail="the one that lives")
             return
+        self.metrics.session(project_id, opened.sent_to or "none")
         detail = opened.sent_to or "not sent"
         self.audit.record(
             Entry(new.now, actor, "session.create", project_id, session_id, new.destination, "", detail)

@@ -28,6 +28,7 @@ SANDBOX_TOKEN = "1:sandbox"  # noqa: S105
 SANDBOX_BOT = "kodgate_sandbox_bot"
 TELEGRAM_API = "https://api.telegram.org"
 SHORTEST_SECRET = 32
+SHORTEST_METRICS_TOKEN = 16  # characters: whoever reads how many log in learns no more than that
 _BOT_TOKEN = re.compile(r"\d{1,16}:[A-Za-z0-9_-]+", re.ASCII)
 ADDRESSES = (
     *("telegram_api_url", "kodmobi_url"),
@@ -115,6 +116,7 @@ class Settings(BaseSettings):
     limits: Literal["on", "off"] = Field(
         "on", description="off drops cool-downs, pauses and limits, for tests only"
     )
+    metrics_token: str = Field("", description="opens /metrics of each process to Prometheus; none: there is none")
 
     # Each of these is a default with its reason; none needs setting.
     code_attempts: int = Field(5, ge=1, le=20, description="wrong codes a session takes: 5 in 10**6 guesses")
@@ -416,6 +418,8 @@ def _check(settings: Settings) -> None:
         raise ValueError("LIMIT_SENDS_ADDRESS_SOFT must be part of LIMIT_SENDS_ADDRESS, in the same seconds")
     if settings.lease_seconds <= settings.provider_timeout_seconds:
         raise ValueError("LEASE_SECONDS must be longer than PROVIDER_TIMEOUT_SECONDS, or messages double")
+    if 0 < len(settings.metrics_token) < SHORTEST_METRICS_TOKEN:
+        raise ValueError(f"METRICS_TOKEN needs at least {SHORTEST_METRICS_TOKEN} characters")
     _check_webhook(settings)
     if settings.production:
         _check_production(settings)

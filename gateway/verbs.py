@@ -14,6 +14,7 @@ from gateway.clock import Clock
 from gateway.contact import Contact
 from gateway.errors import GatewayError
 from gateway.keyring import Keyring
+from gateway.metrics import Metrics
 from gateway.projects import Project
 from gateway.store.entries import Actor
 
@@ -221,6 +222,7 @@ class Gateway(Protocol):
 
     keyring: Keyring
     clock: Clock
+    metrics: Metrics
 
     def authenticate(self, key: str | None) -> tuple[Project, bool]:
         """The project that an API key opens, and whether it is the secret one. Raises `AccessDenied`."""

@@ -15,7 +15,7 @@ from tests.databases import Database, current
 from tests.figures import Figure, figure_of, tell_figures
 from tests.leaks import Listener, leaks_below
 from tests.postgres import PostgresServer
-from tests.servers import Servers
+from tests.servers import METRICS_TOKEN, Servers
 from tests.turns import Turns
 from tests.world import World, make_world
 
@@ -128,5 +128,5 @@ def settings(world: World) -> Settings:
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """web (two workers), bot and sandbox as real processes, shared by the tests; each uses phones of its own."""
-    with Servers(tmp_path_factory.mktemp("servers"), WEB_WORKERS="2") as running:
+    with Servers(tmp_path_factory.mktemp("servers"), WEB_WORKERS="2", METRICS_TOKEN=METRICS_TOKEN) as running:
         yield running

@@ -39,7 +39,7 @@ from tests.misbehaving import (
     refuses,
     says,
 )
-from tests.servers import PUBLIC, SECRET, Servers, hosted_by, payload, until
+from tests.servers import METRICS_TOKEN, PUBLIC, SECRET, Servers, hosted_by, payload, until
 from tests.test_api import refused
 from tests.world import START, new_phone
 
@@ -54,7 +54,7 @@ CREATED = {
 
 @pytest.fixture(scope="module")
 def site(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    with hosted_by(servers, tmp_path_factory.mktemp("hosted")) as running:
+    with hosted_by(servers, tmp_path_factory.mktemp("hosted"), METRICS_TOKEN=METRICS_TOKEN) as running:
         yield running
 
 
@@ -513,6 +513,16 @@ def test_many_streams_of_a_session_ask_once(servers: Servers, tmp_path: Path) ->
             time.sleep(5)
             asked = sum("session_id=" in path for _, path, _, _ in counted.seen) - before
     assert 1 <= asked <= 4
+
+
+def test_a_hosted_site_counts_its_answers_and_streams(site: Servers) -> None:
+    session_id = site.create(new_phone())["session_id"]
+    keys = {"authorization": f"Bearer {METRICS_TOKEN}"}
+    with site.http.stream("GET", site.live_url(session_id)) as stream:
+        next(stream.iter_lines())
+        assert "\nkodgate_live_streams 1.0\n" in site.http.get(f"{site.live}/metrics", headers=keys).text
+    counted = site.http.get(f"{site.web}/metrics", headers=keys).text
+    assert 'kodgate_request_seconds_count{action="session.create",status="200"}' in counted
 
 
 # Settings

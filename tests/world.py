@@ -9,6 +9,7 @@ from gateway.bootstrap import build_gateway
 from gateway.codes import derive_code
 from gateway.contact import Contact, parse_contact
 from gateway.local import LocalGateway
+from gateway.metrics import Metrics
 from gateway.settings import Settings
 from gateway.verbs import Caller, Created
 from tests.databases import CURRENT
@@ -76,7 +77,9 @@ class World:
         return activation.released
 
 
-def make_world(folder: Path, clock: TestClock | None = None, **settings: Any) -> World:
+def make_world(
+    folder: Path, clock: TestClock | None = None, *, metrics: Metrics | None = None, **settings: Any
+) -> World:
     """Development settings on a database in `folder`."""
     clock = clock or TestClock()
     chosen = Settings(
@@ -84,6 +87,6 @@ def make_world(folder: Path, clock: TestClock | None = None, **settings: Any) ->
         database_url=CURRENT[-1].url(folder),
         **{**ONE_FOR_MANY, **settings},
     )
-    gateway = build_gateway(chosen, clock)
+    gateway = build_gateway(chosen, clock, metrics=metrics)
     CURRENT[-1].opened(gateway)
     return World(gateway, chosen, clock)

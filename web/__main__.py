@@ -1,5 +1,6 @@
 """`python -m web`: granian with our settings."""
 
+from contextlib import nullcontext
 from typing import Any
 
 from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
@@ -10,6 +11,7 @@ from granian.server.common import AbstractServer
 
 import web.orphan  # noqa: F401 - here, so that workers know who their master is
 from gateway.bootstrap import need_port, start_process
+from gateway.metrics import shared_folder
 
 BACKPRESSURE = 1024  # keep-alive connections a worker holds; more of them would wait unaccepted
 LONGEST_HEAD = 32 * 1024  # bytes of a request's address and headers; a widget's address has 3 KiB
@@ -40,16 +42,19 @@ def make_server(target: str, host: str, port: int, *, workers: int, factory: boo
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
-    config, gateway = start_process("web")  # here, so that what is wrong is said once, not by every worker
+    # here, so that what is wrong is said once, not by every worker
+    config, gateway = start_process("web", counts=False)
     gateway.close()
     need_port("web", config.host, config.port)
-    make_server(
+    server = make_server(
         "web.wsgi:make_door",
         config.host,
         config.port,
         workers=config.web_workers,
         factory=True,
-    ).serve()
+    )
+    with shared_folder() if config.metrics_token else nullcontext():
+        server.serve()
 
 
 if __name__ == "__main__":

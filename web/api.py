@@ -96,6 +96,10 @@ VERBS: dict[str, Verbs] = {
 }
 _QUICK = frozenset(prefix + name for prefix in PREFIXES for name in ("create", "send", "check", "verify"))
 ALL_PREFIXES = (*PREFIXES, "/manual/", *legacy.PREFIXES)
+_ACTIONS = {
+    path: f"{'manual' if path.startswith('/manual/') else 'session'}.{path.rpartition('/')[2]}" for path in VERBS
+}
+OTHER = "request"
 
 
 class Api:
@@ -163,7 +167,7 @@ class Api:
     ) -> tuple[int, bytes]:
         project, secret = environ.get("kodgate.key", (None, False))
         actor: Actor = "unknown" if project is None else "secret key" if secret else "public key"
-        self._gateway.refused(actor, _action(environ["PATH_INFO"]), refusal, project)
+        self._gateway.refused(actor, action_of(environ["PATH_INFO"]), refusal, project)
         lang = environ.get("kodgate.lang") or pick_language(environ.get("HTTP_ACCEPT_LANGUAGE"))
         log.info("%s %s: %s", request_id, environ["PATH_INFO"], refusal.sys_message)
         if refusal.status == 401 and (origin := environ.get("HTTP_ORIGIN")):
@@ -223,13 +227,11 @@ def _preflight(environ: Environ, verbs: Verbs, headers: Headers, start_response:
     return []
 
 
-def _action(path: str) -> str:
+def action_of(path: str) -> str:
     """What was asked for, as the audit log names it: `session.create` under any of its paths."""
-    if path.startswith(manual.MESSAGES):
-        return "manual.status"
-    if path not in VERBS:
-        return "request"
-    return f"{'manual' if path.startswith('/manual/') else 'session'}.{path.rpartition('/')[2]}"
+    if known := _ACTIONS.get(path):
+        return known
+    return "manual.status" if path.startswith(manual.MESSAGES) else OTHER
 
 
 def _text_or_none(value: object) -> str | None:

@@ -9,6 +9,7 @@ import asyncio
 import io
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -17,7 +18,8 @@ from wsgiref.types import WSGIApplication
 from gateway.headers import security_headers
 from gateway.settings import Settings
 from gateway.verbs import Gateway
-from web.api import is_quick
+from web.api import OTHER, action_of, is_quick
+from web.assets import PREFIX as ASSETS
 from web.cors import Headers
 from web.fields import Environ
 
@@ -76,6 +78,7 @@ class Door:
     def __init__(self, application: WSGIApplication, config: Settings, gateway: Gateway) -> None:
         self._application = application
         self._gateway = gateway
+        self._metrics = gateway.metrics
         self._limit = config.body_limit
         self._seconds = config.body_seconds
         self._pool = ThreadPoolExecutor(config.web_threads) if config.web_threads > 1 else None
@@ -94,20 +97,23 @@ class Door:
         self._gateway.close()
 
     async def __rsgi__(self, scope: Scope, transport: Transport) -> None:
+        began = time.perf_counter()
+        answer = await self._answer_to(scope, transport)
+        transport.response_bytes(*answer)
+        self._metrics.request(_what(scope.path), answer[0], time.perf_counter() - began)
+
+    async def _answer_to(self, scope: Scope, transport: Transport) -> Answer:
         environ = environ_of(scope)
         if scope.method not in _WITHOUT_BODY:
             try:
                 environ["wsgi.input"] = io.BytesIO(await self._body(environ, transport))
             except Slow:
-                transport.response_bytes(408, self._too_slow, b"")
-                return
+                return 408, self._too_slow, b""
         if self._pool:
-            answer = await self._loop.run_in_executor(self._pool, self._answer, environ)
-        elif self._shares and is_quick(environ):
-            answer = await self._with_others(environ)
-        else:
-            answer = self._answer(environ)
-        transport.response_bytes(*answer)
+            return await self._loop.run_in_executor(self._pool, self._answer, environ)
+        if self._shares and is_quick(environ):
+            return await self._with_others(environ)
+        return self._answer(environ)
 
     def _with_others(self, environ: Environ) -> asyncio.Future[Answer]:
         if not self._waiting:
@@ -186,6 +192,14 @@ class Door:
             if until < now:
                 task.cancel()
         self._loop.call_later(_LOOK_EVERY, self._end_slow_ones)
+
+
+def _what(path: str) -> str:
+    """What was asked for, in few words: addresses are endless."""
+    action = action_of(path)
+    if action != OTHER:
+        return action
+    return "asset" if path.startswith(ASSETS) else "page"
 
 
 def _joined(chunks: Iterable[bytes]) -> bytes:

@@ -14,6 +14,8 @@ from werkzeug.exceptions import HTTPException
 
 from gateway import errors
 from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES, catalogue, direction, wished_language
+from gateway.metrics import NOT_SHOWN, may_read
+from gateway.metrics import PATH as METRICS
 from gateway.settings import ROOT, Settings
 from gateway.store import Busy
 from gateway.verbs import Gateway
@@ -88,6 +90,16 @@ def make_site(gateway: Gateway, config: Settings, assets: Assets) -> Flask:
     app.register_error_handler(HTTPException, _http_error)
     if not config.production:
         app.config["TEMPLATES_AUTO_RELOAD"] = True
+
+    if config.metrics_token:
+
+        @app.get(METRICS)
+        def metrics() -> Response:
+            """For Prometheus: what all of this web's workers counted."""
+            if not may_read(config.metrics_token, request.headers.get("Authorization", "")):
+                return Response(status=401, headers=NOT_SHOWN)
+            body, kind = gateway.metrics.page()
+            return Response(body, content_type=kind)
 
     @app.get("/healthz")
     def healthz() -> Any:

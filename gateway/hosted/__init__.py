@@ -17,6 +17,7 @@ from gateway.contact import Contact
 from gateway.hosted import asks
 from gateway.hosted.upstream import LARGEST_ANSWER, Ask, Down, Upstream, down
 from gateway.keyring import Keyring
+from gateway.metrics import Metrics
 from gateway.projects import Project, ProjectSettings
 from gateway.settings import Settings
 from gateway.store.entries import Actor
@@ -51,8 +52,9 @@ class HostedGateway:
     or `UpstreamRefusal` (an error that only the upstream has).
     """
 
-    def __init__(self, settings: Settings, clock: Clock = system_clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock = system_clock, *, metrics: Metrics | None = None) -> None:
         self.clock = clock
+        self.metrics = metrics or Metrics()
         self.keyring = Keyring(settings.secret_keys)
         self._public, self._secret = settings.kodmobi_public_key, settings.kodmobi_secret_key
         self._upstream = Upstream(settings)

@@ -290,6 +290,14 @@ class Claimed(msgspec.Struct, frozen=True):
     """Whether the session can be approved by one tap."""
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """How many messages of a channel wait, and since when the oldest does."""
+
+    channel: Channel
+    messages: int
+    oldest_at: int
+
+
 class EndedSend(msgspec.Struct, frozen=True):
     """A message that a provider took for a session that is over: its code was entered (`used`), or won't be."""
 
@@ -679,6 +687,9 @@ class Store(Protocol):
 
     def tell_full(self, ceiling: Limit, entry: Entry) -> bool:
         """Write into the audit log that a ceiling is reached, once for its day; whether this was the time."""
+
+    def backlog(self) -> list[Waiting]:
+        """What waits for a provider, or is with one, by channel; what is parked waits for a person."""
 
     def last_event(self) -> int:
         """The newest event's number, of those that can be seen."""

@@ -48,6 +48,7 @@ from gateway.store import (
     Toll,
     Tried,
     Turnout,
+    Waiting,
     postgres_audit,
     postgres_guard,
     postgres_limits,
@@ -394,6 +395,13 @@ class PostgresStore:
             (session_id,),
         )
         return [EndedSend(Channel(channel), *more) for channel, *more in rows]
+
+    def backlog(self) -> list[Waiting]:
+        rows = self._run(
+            "SELECT channel, count(*), min(created_at) FROM message WHERE state IN ('queued', 'sending')"
+            " GROUP BY channel"
+        )
+        return [Waiting(Channel(channel), *more) for channel, *more in rows]
 
     # A server's own messages
 

@@ -49,6 +49,7 @@ from gateway.store import (
     Toll,
     Tried,
     Turnout,
+    Waiting,
     sqlite_activation,
     sqlite_audit,
     sqlite_codes,
@@ -488,6 +489,13 @@ class SqliteStore:
             session_id,
         )
         return [EndedSend(Channel(channel), *more) for channel, *more in rows]
+
+    def backlog(self) -> list[Waiting]:
+        rows = self._read(
+            "SELECT channel, count(*), min(created_at) FROM message INDEXED BY message_due"
+            " WHERE state IN ('queued', 'sending') GROUP BY channel"
+        )
+        return [Waiting(Channel(channel), *more) for channel, *more in rows]
 
     # A server's own messages
 

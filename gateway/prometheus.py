@@ -1,0 +1,169 @@
+"""`PrometheusMetrics`: what a process counts, as Prometheus reads it (OpenMetrics, too).
+
+Of web's workers each counts for itself, in files of a folder that they share (`shared_folder`), and whichever is
+asked adds them up. A folder's gauges and the machine's figures need one process
+alone, so that only the bot and the worker show any.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from functools import partial
+from importlib.metadata import version
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from gateway.channels import Channel
+from gateway.later import Later
+from gateway.metrics import FOLDER, Look, Metrics
+from gateway.store import Busy
+
+WEB = "web"  # which delivers nothing
+_REQUEST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_CALL = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # PROVIDER_TIMEOUT_SECONDS is the last
+_DELIVERY = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 180.0)  # and a session's life here
+_LEVELS = {logging.WARNING: "warning", logging.ERROR: "error", logging.CRITICAL: "error"}
+
+
+disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each, which hardly anybody reads
+
+
+class PrometheusMetrics(Metrics):
+    """Implements `gateway.metrics.Metrics`, where each is described."""
+
+    def __init__(self, process: str) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._shared = FOLDER in os.environ
+        self._later = Later()
+        self._requests = Histogram(
+            "kodgate_request_seconds", "Web's answers", ("action", "status"), buckets=_REQUEST, registry=registry
+        )
+        self._actions = Counter(
+            "kodgate_actions", "What was done, or refused and why", ("action", "outcome"), registry=registry
+        )
+        self._sessions = Counter("kodgate_sessions", "Sessions begun", ("project", "channel"), registry=registry)
+        self._logins = Counter("kodgate_logins", "Contacts proved", ("project", "channel"), registry=registry)
+        self._attempts = Histogram(
+            "kodgate_provider_seconds",
+            "Calls to providers",
+            ("channel", "provider", "outcome"),
+            buckets=_CALL,
+            registry=registry,
+        )
+        self._deliveries = Histogram(
+            "kodgate_delivery_seconds",
+            "From a message's being asked for to its provider's taking it",
+            ("channel",),
+            buckets=_DELIVERY,
+            registry=registry,
+        )
+        self._failures = Counter(
+            "kodgate_messages_failed", "Messages given up on their channel", ("channel",), registry=registry
+        )
+        self._updates = Histogram(
+            "kodgate_update_seconds", "Updates of the Bot API", ("outcome",), buckets=_REQUEST, registry=registry
+        )
+        self._lines = Counter("kodgate_log_lines", "Lines logged", ("level",), registry=registry)
+        info = Gauge(
+            "kodgate_info", "What runs here", ("version", "process"), registry=registry, multiprocess_mode="max"
+        )
+        info.labels(version("kodgate"), process).set(1)
+        for level in _LEVELS.values():  # there from the beginning, so that the first one is a rise
+            self._lines.labels(level)
+        if process != WEB:
+            for channel in Channel:
+                self._deliveries.labels(channel)
+                self._failures.labels(channel)
+        logging.getLogger().addHandler(_Counting(self._lines))
+        if not self._shared:
+            ProcessCollector(registry=registry)
+
+    def request(self, action: str, status: int, seconds: float) -> None:
+        self._requests.labels(action, str(status)).observe(seconds)
+
+    def action(self, action: str, outcome: str = "done") -> None:
+        self._later.do(partial(_count, self._actions, action, outcome))
+
+    def session(self, project_id: int, sent_to: str) -> None:
+        self._later.do(partial(_count, self._sessions, str(project_id), sent_to))
+
+    def login(self, project_id: int, channel: str) -> None:
+        self._later.do(partial(_count, self._logins, str(project_id), channel))
+
+    def attempt(self, channel: str, provider: str, outcome: str, seconds: float) -> None:
+        self._attempts.labels(channel, provider, outcome).observe(seconds)
+
+    def delivered(self, channel: str, seconds: float) -> None:
+        self._deliveries.labels(channel).observe(seconds)
+
+    def failed(self, channel: str) -> None:
+        self._failures.labels(channel).inc()
+
+    def update(self, outcome: str, seconds: float) -> None:
+        self._updates.labels(outcome).observe(seconds)
+
+    def show(self, name: str, meaning: str, label: str, look: Look) -> None:
+        self._registry.register(_Shown(name, meaning, label, look))
+
+    def holding(self) -> AbstractContextManager[None]:
+        return self._later.holding(even_if_it_fails=False)
+
+    def page(self) -> tuple[bytes, str]:
+        registry = self._registry
+        if self._shared:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
+
+
+class _Shown(Collector):
+    """A gauge whose values are looked up when somebody reads."""
+
+    def __init__(self, name: str, meaning: str, label: str, look: Look) -> None:
+        self._what = (name, meaning, label)
+        self._look = look
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return [self._family()]
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = self._family()
+        try:
+            values = self._look()
+        except Busy:
+            return  # shown again once the store can tell
+        for value_of, value in values.items():
+            family.add_metric([value_of] if value_of else [], value)
+        yield family
+
+    def _family(self) -> GaugeMetricFamily:
+        name, meaning, label = self._what
+        return GaugeMetricFamily(name, meaning, labels=[label] if label else [])
+
+
+class _Counting(logging.Handler):
+    """Counts warnings and errors, whoever logs them."""
+
+    def __init__(self, lines: Counter) -> None:
+        super().__init__(logging.WARNING)
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if level := _LEVELS.get(record.levelno):
+            self._lines.labels(level).inc()
+
+
+def _count(counter: Counter, *labels: str) -> None:
+    counter.labels(*labels).inc()
