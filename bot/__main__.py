@@ -4,11 +4,13 @@ import gc
 
 from gateway.bootstrap import need_port, start_process
 from gateway.local import LocalGateway
+from gateway.misspelt import warn_of_misspelt
 
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     config, gateway = start_process("bot")
+    warn_of_misspelt()
     need_port("bot", config.host, config.live_port)
     if isinstance(gateway, LocalGateway):
         gc.disable()  # what aiogram makes stays, and looking at it is an eighth of the start

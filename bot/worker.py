@@ -26,6 +26,7 @@ from gateway.events import Events
 from gateway.leases import Lease
 from gateway.local import LocalGateway
 from gateway.metrics import PATH
+from gateway.misspelt import warn_of_misspelt
 from gateway.opening import open_lines
 from gateway.providers.telegram import TelegramProvider
 from gateway.settings import Settings, SettingsError
@@ -230,6 +231,7 @@ def main() -> None:
     if not isinstance(gateway, LocalGateway):
         sys.stderr.write("kodgate worker: KODMOBI_URL is set: the upstream delivers, a worker has nothing to do\n")
         raise SystemExit(2)
+    warn_of_misspelt()
     need_port("worker", config.host, config.worker_port)
     run_and_leave(run(Worker, config, gateway))
 

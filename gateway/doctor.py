@@ -15,14 +15,16 @@ from gateway.bootstrap import build_gateway, has_its_keys
 from gateway.channels import NAMES, PAID, Channel
 from gateway.errors import BadRequest, GatewayError, SessionExpired
 from gateway.lines import Line
+from gateway.misspelt import misspelt
 from gateway.opening import open_lines
 from gateway.projects import missing_of_challenge
 from gateway.providers import Provider, SendError, TransientError
 from gateway.settings import Settings, SettingsError
-from gateway.store import Busy, StoreError, without_password
+from gateway.store import Busy, StoreError, is_there, without_password
 from gateway.verbs import Caller
 
 PATIENCE = 5.0  # seconds for the Bot API's answer
+LOOPBACK = ("127.0.0.1", "localhost", "::1")  # where nobody but this machine's own proxy comes from
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,20 @@ class Finding:
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at one thing after the other."""
     yield Finding("settings", True, f"{settings.kodgate_env}, {settings.public_url}")
+    for line in misspelt():
+        yield Finding("settings", False, line)
     yield _public_url(settings)
     if settings.hosted:
         yield _upstream(settings)
         return
-    yield _store(settings)
-    yield from _challenges(settings)
-    yield from _bill(settings)
+    yield _proxies(settings)
+    if is_there(settings.database_url):
+        yield _store(settings)
+        yield from _challenges(settings)
+        yield from _bill(settings)
+    else:
+        where = f"there is none yet at {settings.database_url}: kodgate migrate, or the first start, makes it"
+        yield Finding("store", True, where)
     yield from _telegram(settings)
     try:
         lines = open_lines(settings, None)
@@ -144,6 +153,21 @@ def _public_url(settings: Settings) -> Finding:
     if settings.production and not secure:
         return Finding("PUBLIC_URL", False, "is not https: codes and cookies would travel in the open")
     return Finding("PUBLIC_URL", True, settings.public_url)
+
+
+def _proxies(settings: Settings) -> Finding:
+    """Limits count by address: where a proxy's is taken for everybody's, a few visitors shut out all."""
+    if settings.trusted_proxies:
+        believed = ", ".join(map(str, settings.trusted_proxies))
+        return Finding("TRUSTED_PROXIES", True, f"{settings.address_header} is believed from {believed}")
+    if settings.production and settings.host in LOOPBACK:
+        return Finding(
+            "TRUSTED_PROXIES",
+            False,
+            f"is empty, but on HOST={settings.host} visitors come through a proxy, whose address would be taken "
+            "for everybody's, so that all share one visitor's limits: set TRUSTED_PROXIES=127.0.0.1",
+        )
+    return Finding("TRUSTED_PROXIES", True, "none: whoever connects is taken for the visitor")
 
 
 def _telegram(settings: Settings) -> Iterator[Finding]:

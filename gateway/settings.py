@@ -20,6 +20,7 @@ from gateway.providers import WeightedUrl, WrongProviderUrl, check_provider_url,
 from gateway.store import POSTGRES
 
 ROOT = Path(__file__).resolve().parent.parent
+ENV_FILE = ".env"  # in the folder that one starts from
 
 DEVELOPMENT_SECRET = "development-only-secret-never-use-it-in-production"  # noqa: S105
 DEVELOPMENT_PUBLIC_KEY = "pk_development"
@@ -56,7 +57,7 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """The settings; each name in capitals is the environment variable."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_file=ENV_FILE, extra="ignore", frozen=True, env_ignore_empty=True)
 
     kodgate_env: Literal["development", "production"] = Field(
         "development", description="production refuses development secrets, the sandbox and LIMITS=off"

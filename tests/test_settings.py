@@ -2,6 +2,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -13,6 +15,7 @@ from gateway.bootstrap import build_gateway
 from gateway.channels import Channel
 from gateway.cli import main
 from gateway.doctor import examine
+from gateway.misspelt import misspelt
 from gateway.providers import WeightedUrl
 from gateway.settings import Settings, SettingsError, load_settings
 from tests.servers import ROOT, until
@@ -302,6 +305,27 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
         assert f"| `{name.upper()}` | {default} | {setting.description} |" in readme
 
 
+@contextmanager
+def run_there(folder: Path, settings: Mapping[str, object]) -> Iterator[Path]:
+    """`kodgate run` in a folder whose .env alone has the settings; its log."""
+    (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    log = folder / "log"
+    with log.open("wb") as lines:
+        running = subprocess.Popen(
+            [sys.executable, "-m", "gateway.cli", "run"],
+            cwd=folder,
+            env={"PYTHONPATH": str(ROOT), **kept},
+            stderr=lines,
+            stdout=subprocess.DEVNULL,
+        )
+    try:
+        yield log
+    finally:
+        running.terminate()
+        running.wait(15)
+
+
 def test_every_process_reads_the_env_file_of_the_folder_it_is_started_in(tmp_path: Path) -> None:
     """Started elsewhere, a production site must never come up with the development keys that everybody knows."""
     port, live_port = free_ports(2)
@@ -312,15 +336,6 @@ def test_every_process_reads_the_env_file_of_the_folder_it_is_started_in(tmp_pat
         "DATABASE_URL": f"sqlite:///{tmp_path}/site.sqlite3",
         "SMS_URL": "webhook+http://127.0.0.1:9/",
     }
-    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    running = subprocess.Popen(
-        [sys.executable, "-m", "gateway.cli", "run"],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), **kept},
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
 
     def asked(key: str) -> int | None:
         try:
@@ -329,13 +344,70 @@ def test_every_process_reads_the_env_file_of_the_folder_it_is_started_in(tmp_pat
             return None
         return answer.status_code
 
-    try:
+    with run_there(tmp_path, settings):
         assert until(lambda: asked(PRODUCTION["PROJECT_PUBLIC_KEY"]), "web answers", 30) == 200
         assert asked("pk_development") == 401
         assert (tmp_path / "site.sqlite3").exists()
-    finally:
-        running.terminate()
-        running.wait(15)
+
+
+def test_the_sandbox_is_where_the_env_file_says_and_each_process_tells_of_misspelt_names(tmp_path: Path) -> None:
+    port, live_port, sandbox_port = free_ports(3)
+    settings = {
+        "PORT": port,
+        "LIVE_PORT": live_port,
+        "SANDBOX_PORT": sandbox_port,
+        "SMS_ULR": "log://",
+        "SITE": "x",
+    }
+    with run_there(tmp_path, settings) as log:
+        until(lambda: log.read_text().count("ready on http") == 2, "web and bot are ready", 60)
+        assert httpx.get(f"http://127.0.0.1:{sandbox_port}/healthz").status_code == 200
+    lines = log.read_text().splitlines()
+    for process in ("web", "bot"):
+        [told] = [line for line in lines if f"{process} WARNING gateway.misspelt" in line]
+        assert told.endswith("SMS_ULR is no setting, and nobody reads it; SMS_URL is one")
+
+
+@pytest.mark.parametrize("name", ["TELEGRAM_BOT_TOKE", "SECRET_KEY", "trusted_proxy", "SMS_ULR"])
+def test_doctor_finds_a_name_that_looks_like_a_settings(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "x")
+    assert misspelt() == [found.text for found in examine(load(monkeypatch)) if not found.well]
+    [line] = misspelt()
+    assert line.startswith(f"{name.upper()} is no setting")
+
+
+@pytest.mark.parametrize("name", ["HOSTNAME", "PATH", "POSTGRES_PASSWORD", "SITE", "WEB", "REPORT", "HTTP_PROXY"])
+def test_what_other_programs_read_is_not_meant(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "x")
+    assert misspelt() == []
+
+
+def test_doctor_makes_no_database(tmp_path: Path) -> None:
+    """A path that is mistyped would look well."""
+    path = tmp_path / "var" / "kodgate.sqlite3"
+    settings = Settings(_env_file=None, database_url=f"sqlite:///{path}")
+    [store] = [found for found in examine(settings) if found.subject == "store"]
+    assert store.well
+    assert f"none yet at sqlite:///{path}" in store.text
+    assert not path.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "well"),
+    [
+        ({}, False),
+        ({"HOST": "::1"}, False),
+        ({"HOST": "0.0.0.0"}, True),  # noqa: S104
+        ({"TRUSTED_PROXIES": "127.0.0.1"}, True),
+        ({"KODGATE_ENV": "development"}, True),
+    ],
+)
+def test_doctor_tells_where_a_proxy_would_be_taken_for_everybody(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], well: bool
+) -> None:
+    settings = load(monkeypatch, **{**PRODUCTION, **given})
+    [found] = [found for found in examine(settings) if found.subject == "TRUSTED_PROXIES"]
+    assert found.well == well, found.text
 
 
 def test_doctor_says_that_without_a_channel_nobody_can_log_in(tmp_path: Path) -> None:
@@ -345,6 +417,7 @@ def test_doctor_says_that_without_a_channel_nobody_can_log_in(tmp_path: Path) ->
         public_url="https://login.example.com",
         secret_keys="a" * 40,
         database_url=f"sqlite:///{tmp_path}/k.sqlite3",
+        trusted_proxies="127.0.0.1",
     )
     wrong = [finding.text for finding in examine(settings) if not finding.well]
     assert len(wrong) == 1

@@ -12,6 +12,7 @@ from granian.server.common import AbstractServer
 import web.orphan  # noqa: F401 - here, so that workers know who their master is
 from gateway.bootstrap import need_port, start_process
 from gateway.metrics import shared_folder
+from gateway.misspelt import warn_of_misspelt
 
 BACKPRESSURE = 1024  # keep-alive connections a worker holds; more of them would wait unaccepted
 LONGEST_HEAD = 32 * 1024  # bytes of a request's address and headers; a widget's address has 3 KiB
@@ -45,6 +46,7 @@ def main() -> None:
     # here, so that what is wrong is said once, not by every worker
     config, gateway = start_process("web", counts=False)
     gateway.close()
+    warn_of_misspelt()
     need_port("web", config.host, config.port)
     server = make_server(
         "web.wsgi:make_door",

@@ -79,6 +79,7 @@ class Door:
         self._application = application
         self._gateway = gateway
         self._metrics = gateway.metrics
+        self._address = (config.host, config.port)
         self._limit = config.body_limit
         self._seconds = config.body_seconds
         self._pool = ThreadPoolExecutor(config.web_threads) if config.web_threads > 1 else None
@@ -88,6 +89,7 @@ class Door:
         self._too_slow = [("connection", "close"), *security_headers(config.public_url)]
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        log.info("ready on http://%s:%s", *self._address)
         self._loop = loop
         loop.call_later(_LOOK_EVERY, self._end_slow_ones)
 

@@ -6,6 +6,7 @@ contact itself, encrypted. `tests/test_store.py` is the conformance suite: every
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
@@ -775,6 +776,11 @@ def open_store(url: str, listen_url: str = "", connections: int = 8) -> Store:
     from gateway.store.sqlite import SqliteStore
 
     return SqliteStore(url.removeprefix("sqlite:///"))
+
+
+def is_there(url: str) -> bool:
+    """Whether there is a database: of a server, as far as one knows without asking; of SQLite, the file."""
+    return url.startswith(POSTGRES) or Path(url.removeprefix("sqlite:///")).exists()
 
 
 def without_password(url: str) -> str:
