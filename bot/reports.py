@@ -55,9 +55,11 @@ class Reports:
         gateway = self._gateway
         carried = gateway.store.carried(channel, report.reference) if report.state == "failed" else None
         instead, ceilings = gateway.reach.instead(carried, channel, active=False) if carried else ((), {})
-        gateway.store.report(
+        noted = gateway.store.report(
             channel, report.reference, report.state, report.error, instead, gateway.clock(), ceilings
         )
+        if noted and report.state == "failed":
+            gateway.metrics.failed(channel)
 
     def _provider(self, request: web.Request) -> tuple[Channel, Reporting]:
         name, number = request.match_info["channel"], request.match_info["number"]

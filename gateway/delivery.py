@@ -132,10 +132,11 @@ class Courier:
             return self._failed(claimed, "the channel has no provider")
         place = place_in_turn(claimed.attempts, claimed.given_up, left)
         number = self._free(claimed.channel, left, place)
-        busy, began, outcome = self._busy[claimed.channel], time.perf_counter(), "later"
+        busy, outcome = self._busy[claimed.channel], ""
         busy[number] += 1
         try:
             message = self._message(claimed)
+            began, outcome = time.perf_counter(), "later"
             async with asyncio.timeout(self._timeout):
                 receipt: Receipt = await line.providers[number].send(message)
             outcome = "sent"
@@ -151,8 +152,9 @@ class Courier:
             return self._again(claimed, late, others=place < len(left) - 1)
         finally:
             busy[number] -= 1
-            spent = time.perf_counter() - began
-            self._metrics.attempt(claimed.channel, line.name(number), outcome, spent)
+            if outcome:  # it was asked
+                spent = time.perf_counter() - began
+                self._metrics.attempt(claimed.channel, line.name(number), outcome, spent)
         self._metrics.delivered(claimed.channel, max(0, self._gateway.clock() - claimed.created_at) / 1000)
         if not is_reference(receipt.reference):
             return Outcome(claimed.id, "sent", tap=receipt.tap)

@@ -4,17 +4,22 @@ Nothing here names a person: labels are actions, outcomes, channels, providers a
 """
 
 import hmac
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+log = logging.getLogger(__name__)
+
 PATH = "/metrics"
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the library's own name
 NOT_SHOWN = {"www-authenticate": "Bearer"}  # with 401 (RFC 6750, 3)
+_MEMORY = "/dev/shm"  # noqa: S108 - where it is, no disk that others fill
+_ROOM = 16 * 2**20  # bytes: a worker takes three files of a mebibyte each
 
 Look = Callable[[], Mapping[str, float]]
-"""What a gauge shows, by its label; of one without a label, by "". It may raise `Busy`: then it shows nothing."""
+"""What a gauge shows, by its label; of one without a label, by "". May raise `Busy`: then it shows nothing."""
 
 
 class Metrics:
@@ -39,7 +44,7 @@ class Metrics:
         """A provider took a message, so long after it had been asked for."""
 
     def failed(self, channel: str) -> None:
-        """A message is given up on its channel."""
+        """A message is given up on its channel, or its provider reports that it did not arrive."""
 
     def update(self, outcome: str, seconds: float) -> None:
         """An update of the Bot API was `handled`, comes `again`, or met a `defect` of ours."""
@@ -57,9 +62,14 @@ class Metrics:
 
 
 @contextmanager
-def shared_folder() -> Iterator[None]:
-    """For what the workers of a process count together, until it ends; they find it in their environment."""
-    with tempfile.TemporaryDirectory(prefix="kodgate-metrics-") as folder:
+def shared_folder(workers: int) -> Iterator[None]:
+    """For what several workers count together, until it ends; they find it in their environment."""
+    os.environ.pop(FOLDER, None)
+    if workers == 1:
+        yield
+        return
+    place = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="kodgate-metrics-", dir=place) as folder:
         os.environ[FOLDER] = folder
         yield
 
@@ -74,6 +84,14 @@ def open_metrics(token: str, process: str) -> Metrics:
     """What this process counts: nothing, where nobody could read it."""
     if not token:
         return Metrics()
-    from gateway.prometheus import PrometheusMetrics  # 30 ms that only who counts pays
+    try:
+        if folder := os.environ.get(FOLDER):
+            space = os.statvfs(folder)
+            if space.f_bavail * space.f_frsize < _ROOM:
+                raise OSError(f"no room in {folder}")  # noqa: TRY301
+        from gateway.prometheus import PrometheusMetrics  # 30 ms that only who counts pays
 
-    return PrometheusMetrics(process)
+        return PrometheusMetrics(process)
+    except OSError as problem:
+        log.warning("metrics are not counted: %s", problem)
+        return Metrics()

@@ -17,10 +17,9 @@ def misspelt() -> list[str]:
     """What to say of each."""
     known = [name.upper() for name in Settings.model_fields]
     written = {name.upper() for name in (*dotenv_values(ENV_FILE), *os.environ)}
-    alike = {name: get_close_matches(name, known, 1, _ALIKE) for name in sorted(written.difference(known))}
-    return [
-        f"{name} is no setting, and nobody reads it; {meant[0]} is one" for name, meant in alike.items() if meant
-    ]
+    unset = [name for name in known if name not in written]  # what is like one that is set, is another program's
+    alike = {name: get_close_matches(name, unset, 1, _ALIKE) for name in sorted(written.difference(known))}
+    return [f"{name} is no setting, and nobody reads it; {meant[0]} is" for name, meant in alike.items() if meant]
 
 
 def warn_of_misspelt() -> None:

@@ -1,16 +1,20 @@
-"""`PrometheusMetrics`: what a process counts, as Prometheus reads it (OpenMetrics, too).
+"""`PrometheusMetrics`: what a process counts, as Prometheus reads it.
 
-Of web's workers each counts for itself, in files of a folder that they share (`shared_folder`), and whichever is
-asked adds them up. A folder's gauges and the machine's figures need one process
-alone, so that only the bot and the worker show any.
+Several workers of one web each count for themselves, in files of a folder that they share (`shared_folder`), and
+whichever is asked adds them up. Gauges and the machine's figures need one process alone: bot and worker show them.
+
+Counting may fail, and then nothing else does: what is counted has been done by then.
 """
 
 import logging
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from functools import partial
+from functools import partial, wraps
 from importlib.metadata import version
+from pathlib import Path
+from typing import Concatenate, ParamSpec
 
 from prometheus_client import (
     CollectorRegistry,
@@ -28,7 +32,9 @@ from prometheus_client.registry import Collector
 from gateway.channels import Channel
 from gateway.later import Later
 from gateway.metrics import FOLDER, Look, Metrics
-from gateway.store import Busy
+from gateway.store import Busy, StoreError
+
+log = logging.getLogger(__name__)
 
 WEB = "web"  # which delivers nothing
 _REQUEST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -36,8 +42,22 @@ _CALL = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # PROVIDER_TIMEOUT_S
 _DELIVERY = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 180.0)  # and a session's life here
 _LEVELS = {logging.WARNING: "warning", logging.ERROR: "error", logging.CRITICAL: "error"}
 
+P = ParamSpec("P")
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each, which hardly anybody reads
+
+
+def _harmless(
+    count: Callable[Concatenate["PrometheusMetrics", P], None],
+) -> Callable[Concatenate["PrometheusMetrics", P], None]:
+    @wraps(count)
+    def counted(metrics: "PrometheusMetrics", /, *args: P.args, **options: P.kwargs) -> None:
+        try:
+            count(metrics, *args, **options)
+        except Exception:
+            log.exception("metrics: a defect of ours, this is not counted")
+
+    return counted
 
 
 class PrometheusMetrics(Metrics):
@@ -76,6 +96,7 @@ class PrometheusMetrics(Metrics):
             "kodgate_update_seconds", "Updates of the Bot API", ("outcome",), buckets=_REQUEST, registry=registry
         )
         self._lines = Counter("kodgate_log_lines", "Lines logged", ("level",), registry=registry)
+        self._counting = _Counting()
         info = Gauge(
             "kodgate_info", "What runs here", ("version", "process"), registry=registry, multiprocess_mode="max"
         )
@@ -86,31 +107,39 @@ class PrometheusMetrics(Metrics):
             for channel in Channel:
                 self._deliveries.labels(channel)
                 self._failures.labels(channel)
-        logging.getLogger().addHandler(_Counting(self._lines))
-        if not self._shared:
+        if self._shared:
+            _take_whole(Path(os.environ[FOLDER]))
+        else:
             ProcessCollector(registry=registry)
+        logging.getLogger().addHandler(self._counting)
 
+    @_harmless
     def request(self, action: str, status: int, seconds: float) -> None:
         self._requests.labels(action, str(status)).observe(seconds)
+        self._count_lines()
 
     def action(self, action: str, outcome: str = "done") -> None:
-        self._later.do(partial(_count, self._actions, action, outcome))
+        self._once_done(self._actions, action, outcome)
 
     def session(self, project_id: int, sent_to: str) -> None:
-        self._later.do(partial(_count, self._sessions, str(project_id), sent_to))
+        self._once_done(self._sessions, str(project_id), sent_to)
 
     def login(self, project_id: int, channel: str) -> None:
-        self._later.do(partial(_count, self._logins, str(project_id), channel))
+        self._once_done(self._logins, str(project_id), channel)
 
+    @_harmless
     def attempt(self, channel: str, provider: str, outcome: str, seconds: float) -> None:
         self._attempts.labels(channel, provider, outcome).observe(seconds)
 
+    @_harmless
     def delivered(self, channel: str, seconds: float) -> None:
         self._deliveries.labels(channel).observe(seconds)
 
+    @_harmless
     def failed(self, channel: str) -> None:
         self._failures.labels(channel).inc()
 
+    @_harmless
     def update(self, outcome: str, seconds: float) -> None:
         self._updates.labels(outcome).observe(seconds)
 
@@ -121,11 +150,26 @@ class PrometheusMetrics(Metrics):
         return self._later.holding(even_if_it_fails=False)
 
     def page(self) -> tuple[bytes, str]:
+        self._count_lines()
         registry = self._registry
         if self._shared:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
+
+    def _once_done(self, counter: Counter, *labels: str) -> None:
+        self._later.do(partial(self._count, counter, *labels))
+
+    @_harmless
+    def _count(self, counter: Counter, *labels: str) -> None:
+        counter.labels(*labels).inc()
+        if counter is self._sessions:  # a series that begins at one is no rise to Prometheus
+            self._logins.labels(*labels)
+
+    def _count_lines(self) -> None:
+        seen = self._counting.seen
+        while seen:
+            self._lines.labels(seen.popleft()).inc()
 
 
 class _Shown(Collector):
@@ -142,7 +186,7 @@ class _Shown(Collector):
         family = self._family()
         try:
             values = self._look()
-        except Busy:
+        except (Busy, StoreError):
             return  # shown again once the store can tell
         for value_of, value in values.items():
             family.add_metric([value_of] if value_of else [], value)
@@ -154,16 +198,22 @@ class _Shown(Collector):
 
 
 class _Counting(logging.Handler):
-    """Counts warnings and errors, whoever logs them."""
+    """Notes warnings and errors, whoever logs them, and wherever: even while something is being counted."""
 
-    def __init__(self, lines: Counter) -> None:
+    def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._lines = lines
+        self.seen: deque[str] = deque()
 
     def emit(self, record: logging.LogRecord) -> None:
         if level := _LEVELS.get(record.levelno):
-            self._lines.labels(level).inc()
+            self.seen.append(level)
 
 
-def _count(counter: Counter, *labels: str) -> None:
-    counter.labels(*labels).inc()
+def _take_whole(folder: Path) -> None:
+    """Have the disk give all of this process's files now: a part that it can't give later would end the process.
+
+    Raises `OSError`.
+    """
+    for file in folder.glob(f"*_{os.getpid()}.db"):
+        with file.open("r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)

@@ -13,9 +13,9 @@ from gateway.local import LocalGateway
 from gateway.settings import Settings
 from tests.databases import Database, current
 from tests.figures import Figure, figure_of, tell_figures
-from tests.leaks import Listener, leaks_below
+from tests.leaks import METRICS_TOKEN, Listener, leaks_below
 from tests.postgres import PostgresServer
-from tests.servers import METRICS_TOKEN, Servers
+from tests.servers import Servers
 from tests.turns import Turns
 from tests.world import World, make_world
 

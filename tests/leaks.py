@@ -12,6 +12,7 @@ from pathlib import Path
 from gateway.log import make_formatter
 from gateway.settings import DEVELOPMENT_SECRET
 
+METRICS_TOKEN = "metrics-of-the-tests"
 FORMS = {
     "a phone": re.compile(r"(?<![\w.])\+?\d{9,15}(?![\w.])"),
     "an email": re.compile(r"[\w.+-]{2,}@[\w-]+\.\w"),
@@ -22,6 +23,7 @@ FORMS = {
     "an encrypted code": re.compile(r"aes256:[0-9a-f]{32}:|aes_256_cbc_[0-9a-f]{32}"),
     "a password in a URL": re.compile(r"://[^/\s:@]*:[^/\s@]+@"),
     "the secret of development": re.compile(re.escape(DEVELOPMENT_SECRET)),
+    "what opens the metrics": re.compile(re.escape(METRICS_TOKEN)),
 }
 _SIX_DIGITS = re.compile(r"(?<![\w:.,+-])\d{6}(?![\w:.-])")
 

@@ -27,7 +27,6 @@ START_WITHIN = 60.0
 STOP_WITHIN = 6.0
 NAMES = ("web", "bot", "sandbox")
 PORTS = {"web": "PORT", "bot": "LIVE_PORT", "bot.worker": "WORKER_PORT"}
-METRICS_TOKEN = "metrics-of-the-tests"
 PUBLIC = {"x-api-key": "pk_development"}
 SECRET = {"x-api-key": "sk_development"}
 

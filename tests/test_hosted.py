@@ -23,6 +23,7 @@ from gateway.hosted.breaker import Breaker
 from gateway.hosted.upstream import UpstreamRefusal
 from gateway.settings import Settings
 from gateway.verbs import Caller, Draft
+from tests.leaks import METRICS_TOKEN
 from tests.misbehaving import (
     SESSION_ID,
     SMS,
@@ -39,7 +40,7 @@ from tests.misbehaving import (
     refuses,
     says,
 )
-from tests.servers import METRICS_TOKEN, PUBLIC, SECRET, Servers, hosted_by, payload, until
+from tests.servers import PUBLIC, SECRET, Servers, hosted_by, payload, until
 from tests.test_api import refused
 from tests.world import START, new_phone
 

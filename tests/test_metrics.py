@@ -14,7 +14,8 @@ from gateway.channels import Channel
 from gateway.prometheus import PrometheusMetrics
 from gateway.settings import ROOT
 from gateway.store import Busy
-from tests.servers import METRICS_TOKEN, Servers, until
+from tests.leaks import METRICS_TOKEN
+from tests.servers import Servers, until
 from tests.world import World, make_world, new_phone
 
 Values = dict[tuple[str, str], float]

@@ -55,7 +55,7 @@ def main() -> None:
         workers=config.web_workers,
         factory=True,
     )
-    with shared_folder() if config.metrics_token else nullcontext():
+    with shared_folder(config.web_workers) if config.metrics_token else nullcontext():
         server.serve()
 
 

@@ -102,7 +102,7 @@ class Door:
         began = time.perf_counter()
         answer = await self._answer_to(scope, transport)
         transport.response_bytes(*answer)
-        self._metrics.request(_what(scope.path), answer[0], time.perf_counter() - began)
+        self._metrics.request(_what(scope), answer[0], time.perf_counter() - began)
 
     async def _answer_to(self, scope: Scope, transport: Transport) -> Answer:
         environ = environ_of(scope)
@@ -196,12 +196,12 @@ class Door:
         self._loop.call_later(_LOOK_EVERY, self._end_slow_ones)
 
 
-def _what(path: str) -> str:
+def _what(scope: Scope) -> str:
     """What was asked for, in few words: addresses are endless."""
-    action = action_of(path)
+    action = action_of(scope.path)
     if action != OTHER:
-        return action
-    return "asset" if path.startswith(ASSETS) else "page"
+        return action if scope.method != "OPTIONS" else "preflight"
+    return "asset" if scope.path.startswith(ASSETS) else "page"
 
 
 def _joined(chunks: Iterable[bytes]) -> bytes:
