@@ -15,7 +15,7 @@ def render(figures: Figures) -> str:
     """The document."""
     sections = {name: tables.section(figures, name) for name in SECTIONS}
     text = Template(TEMPLATE.read_text(encoding="utf-8"))
-    return text.substitute(sections, budgets=tables.budgets(figures))
+    return text.substitute(sections, budgets=tables.budgets(figures), short=tables.in_short(figures))
 
 
 def write(figures: Figures) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 FILE = Path(__file__).parent / "figures.json"
+DELIVERED = "create to the sender"  # one of a steady load's spreads
 
 
 class Taken(msgspec.Struct, frozen=True):

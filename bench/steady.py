@@ -8,7 +8,7 @@ import msgspec
 
 from bench import crowd
 from bench.botapi import TOKEN
-from bench.figures import Steady, spread
+from bench.figures import DELIVERED, Steady, spread
 from bench.kinds import BenchStore
 from bench.machine import taken
 from bench.processes import free_ports
@@ -43,7 +43,7 @@ def measure(store: BenchStore, folder: Path, size: Size) -> Steady:
         "create": spread(told.create),
         "check": spread(told.check),
         "stream opened, first event": spread(told.opened),
-        "create to the sender": spread(told.delivered),
+        DELIVERED: spread(told.delivered),
         "check to the stream": spread(told.used),
     }
     cpu = {name: round((after[name] - before[name]) / logins * 1000, 4) for name in after}

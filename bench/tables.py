@@ -5,6 +5,7 @@ from typing import Any
 
 from bench.budgets import NAMES, verdicts
 from bench.figures import (
+    DELIVERED,
     Figures,
     Growth,
     HalfRow,
@@ -40,6 +41,29 @@ def budgets(figures: Figures) -> str:
         for one in verdicts(figures)
     ]
     return _table(["", "budget", "measured", "× the floor", ""], rows)
+
+
+def in_short(figures: Figures) -> str:
+    """What somebody who chooses wants to know, store beside store."""
+    stores = [store for store in NAMES if store in figures.logins and store in figures.steady]
+    sent = {store: [row for row in figures.logins[store].rows if row.sent] for store in stores}
+    steady = {store: figures.steady[store] for store in stores}
+    rows: list[Sequence[object]] = [
+        [
+            "logins a second, at most, each code sent",
+            *(f"{max(r.a_second for r in sent[s]):,.0f}" for s in stores),
+        ],
+        ["CPU ms of such a login", *(f"{min(row.cpu for row in sent[s]):.2f}" for s in stores)],
+        ["at 500 a second, everything on: errors", *(steady[s].errors for s in stores)],
+        ["create, p50 / p99 ms", *(_two(steady[s].spreads["create"]) for s in stores)],
+        ["a code at its provider, p50 / p99 ms", *(_two(steady[s].spreads[DELIVERED]) for s in stores)],
+        ["peak memory, MiB", *(_each(figures.logins[s].peak_mib, ".0f") for s in stores)],
+    ]
+    return _table(["", *(NAMES[store] for store in stores)], rows)
+
+
+def _two(spread: Spread) -> str:
+    return f"{spread.p50:.0f} / {spread.p99:.0f}"
 
 
 def _logins(logins: Logins) -> str:

@@ -70,6 +70,5 @@ def test_a_budget_that_is_exceeded_is_called_so() -> None:
     ]
     assert found == [
         ("0.25", "0.290", "2.9", False),
-        ("0.30", "0.290", "2.9", True),
         ("0.45", "0.290", "2.9", True),
     ]
