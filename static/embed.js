@@ -22,10 +22,10 @@
   }
 
   function address(options, more) {
-    const { key, returnTo, state, flow, lang, theme, accent, radius, font } = options;
+    const { key, returnTo, state, flow, lang, theme, accent, radius, font, to } = options;
     const tz = Intl.DateTimeFormat().resolvedOptions().timeZone;
     const back = returnTo && new URL(returnTo, location).href;
-    const given = { key, return_to: back, state, flow, lang, theme, accent, radius, font, tz, ...more };
+    const given = { key, return_to: back, state, flow, lang, theme, accent, radius, font, to, tz, ...more };
     const url = new URL("/widget/", home);
     for (const [name, value] of Object.entries(given)) if (value) url.searchParams.set(name, value);
     return url.href;
@@ -55,7 +55,7 @@
 
   const failure = (name) => Object.assign(new Error(name), { name });
 
-  // A frame, which may be late. `done` hears {verify_token, state}, `blocked` whether it is silent for too long.
+  // A frame. `done` hears {verify_token, state}, `blocked` whether it is late.
   function show(options, place, done, blocked) {
     const label = words(options.lang)[0];
     const frame = make("iframe", "display:block;width:100%;height:27rem;border:0", {

@@ -1,5 +1,6 @@
 """The widget's pages as a partner's address asks for them: whose frame, which language, and the way back."""
 
+import base64
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -186,3 +187,57 @@ def test_a_state_comes_back_whole_or_is_refused(site: Servers) -> None:
     answer = opens(site, return_to="https://shop.test/", state=whole + "!")
     assert answer.status_code == 400
     assert "is too long" in answer.text
+
+
+# The contact that a partner knows already
+
+
+@pytest.mark.parametrize(
+    ("given", "shown", "kind"),
+    [
+        ("+7 952 296-62-36", "+79522966236", "tel"),
+        ("+4915123456789", "+4915123456789", "tel"),
+        ("Ann@Example.com", "ann@example.com", "email"),
+    ],
+)
+@pytest.mark.parametrize("flow", ["sending-first", "channel-first"])
+def test_a_contact_that_the_partner_knows_stands_in_the_field(
+    site: Servers, given: str, shown: str, kind: str, flow: str
+) -> None:
+    with httpx.Client(base_url=site.web, follow_redirects=True) as browser:
+        page = browser.get("/widget/", params={"key": "pk_development", "to": given, "flow": flow})
+        if flow == "channel-first":
+            chosen = "email" if kind == "email" else "sms"
+            page = browser.post("/widget/channels", data={"w": token(page.text), "type": chosen})
+        field = page.text.split('<input id="to"')[1].split(">")[0]
+        assert f'type="{kind}"' in field
+        assert f'value="{shown}"' in field
+        other = browser.get(
+            "/widget/", params={"w": token(page.text), "by": "phone" if kind == "email" else "email"}
+        )
+        if flow == "sending-first":
+            assert 'value=""' in other.text.split('<input id="to"')[1].split(">")[0], "it is for the other field"
+
+
+def test_once_the_code_is_sent_no_address_holds_the_contact(site: Servers) -> None:
+    phone = new_phone()
+    with httpx.Client(base_url=site.web, follow_redirects=True) as browser:
+        page = browser.get("/widget/", params={"key": "pk_development", "to": phone})
+        assert phone.encode() in _body_of(token(page.text))
+        page = browser.post("/widget/start", data={"w": token(page.text), "to": phone, "by": "phone"})
+        assert phone.encode() not in _body_of(token(page.text))
+
+
+def _body_of(signed: str) -> bytes:
+    body = signed.split(".")[0]
+    return base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+
+
+@pytest.mark.parametrize("given", ["12", "+7952", "ann@", "<b>", "+" + "9" * 300])
+def test_a_contact_that_nobody_could_log_in_with_is_left_out_and_the_developer_told(
+    site: Servers, given: str
+) -> None:
+    page = opens(site, to=given)
+    assert page.status_code == 200
+    assert 'value=""' in page.text.split('<input id="to"')[1].split(">")[0]
+    assert 'data-complaints="to ' in page.text

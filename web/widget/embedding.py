@@ -9,6 +9,7 @@ from flask import g
 from werkzeug.urls import iri_to_uri
 
 from gateway import errors
+from gateway.contact import parse_contact
 from gateway.i18n import N_, wished_language
 from gateway.projects import Flow, Project
 from web.cors import is_listed
@@ -27,7 +28,7 @@ _LOOPBACK_ANCESTORS = tuple(
 def first_state(args: Mapping[str, str]) -> tuple[WidgetState, Project]:
     """The state that a partner's address asks for. Raises `UnknownKey`, `ForeignOrigin`, `BadRequest`.
 
-    `key`, and as they like `return_to`, `state`, `origin`, `flow`, `lang`, `tz`, and those of `read_theme`.
+    `key`, and as they like `return_to`, `state`, `origin`, `flow`, `lang`, `tz`, `to`, and those of `read_theme`.
     """
     try:
         project, secret = this_widget().gateway.authenticate(args.get("key"))
@@ -54,9 +55,21 @@ def first_state(args: Mapping[str, str]) -> tuple[WidgetState, Project]:
         flow=flow or project.settings.flow,
         theme=theme,
         time_zone=args.get("tz", "")[:LONGEST_ZONE],
+        to=_read_to(args.get("to", "")),
     )
     enter(state, project)
     return state, project
+
+
+def _read_to(given: str) -> str:
+    """The contact to begin with; one that nobody could log in with is left out, for the visitor to type theirs."""
+    if not given:
+        return ""
+    try:
+        return parse_contact(given).value
+    except errors.BadRequest as refusal:
+        g.complaints.append(f"to {refusal.why('en')}")
+        return ""
 
 
 def is_ours(project: Project, origin: str) -> bool:

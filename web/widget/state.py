@@ -21,7 +21,8 @@ class WidgetState(msgspec.Struct, frozen=True, array_like=True):
     """Who embeds the widget, how it looks and where it returns to; then whose session it is.
 
     `origin` is the page that shows the frame (`https://shop.example.com`), empty for a page of its own. All of
-    this may be in an address, so none of it proves which browser it is (see web.widget.browser).
+    this may be in an address, so none of it proves which browser it is (see web.widget.browser). `to` is the
+    contact that the page which embeds it knows already, until the visitor has said theirs.
     """
 
     project_id: int
@@ -36,6 +37,7 @@ class WidgetState(msgspec.Struct, frozen=True, array_like=True):
     flow: str = ""
     theme: Theme = Theme()
     time_zone: str = ""
+    to: str = ""
 
     @property
     def fresh(self) -> "WidgetState":

@@ -50,7 +50,7 @@ def entry() -> Any:
         state, project = first_state(request.args)
         if state.flow == CHANNEL_FIRST:
             return _channels_page(state, project)
-    return _entry_page(state, project, by=request.args.get("by", ""))
+    return _entry_page(state, project, by=request.args.get("by") or _kind_of(state.to))
 
 
 @widget.get("/channels")
@@ -97,7 +97,7 @@ def start() -> Any:
     return _go(
         "widget.code",
         msgspec.structs.replace(
-            state, session_id=created.session_id, mask=contact.mask, kind=contact.kind, channel=sent_to
+            state, session_id=created.session_id, mask=contact.mask, kind=contact.kind, channel=sent_to, to=""
         ),
     )
 
@@ -209,6 +209,8 @@ def _entry_page(
         kinds = {state.kind}
     if by not in kinds:
         by = "phone" if "phone" in kinds else "email"
+    if not typed and by == _kind_of(state.to):
+        typed = state.to
     page = render_template(
         "widget/entry.html",
         w=this_widget().sign(state),
@@ -338,6 +340,11 @@ def _address(view: str, state: WidgetState) -> str:
 def _beginning(state: WidgetState) -> str:
     """Where a new login begins, for the same partner."""
     return _address("widget.channels" if state.flow == CHANNEL_FIRST else "widget.entry", state.fresh)
+
+
+def _kind_of(to: str) -> str:
+    """`phone` or `email`, empty for none."""
+    return ("email" if "@" in to else "phone") if to else ""
 
 
 def _read_contact(typed: str, by: str) -> Contact:
