@@ -65,7 +65,7 @@ def audit(
 
 def _destinations(gateway: LocalGateway, to: str) -> tuple[bytes, ...]:
     try:
-        return gateway.hashes_of(parse_contact(to))
+        return tuple(gateway.hashes_of(parse_contact(to)).values())
     except BadRequest as refusal:
         raise click.ClickException(f"--to {refusal.why('en')}") from None
 

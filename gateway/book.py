@@ -115,10 +115,14 @@ class ProjectBook:
             if renewed:
                 self._store.change_project(project.id, msgspec.structs.replace(project.settings, **renewed))
 
-    def ensure_first(self, settings: ProjectSettings, keys: KeyPair) -> None:
-        """The first project exists and has these keys. Raises `StoreError` where another one has them."""
+    def ensure_first(self, settings: ProjectSettings, keys: KeyPair, keep_seconds: int) -> None:
+        """The first project exists and has these keys; others that it had work for `keep_seconds` more.
+
+        Raises `StoreError` where another one has them.
+        """
         public, secret, sealed = self._hashed(keys)
-        self._store.ensure_first_project(settings, public, secret, sealed, self._clock())
+        now = self._clock()
+        self._store.ensure_first_project(settings, public, secret, sealed, now, now + keep_seconds * 1000)
         for key in self._store.api_keys():
             if key.hash == secret and not (key.code_key and self._opened(key.code_key)):
                 self._store.reseal_key(secret, sealed)  # its old seal is lost, but here is the key itself

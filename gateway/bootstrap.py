@@ -14,7 +14,14 @@ from gateway.local import LocalGateway
 from gateway.log import set_up_logging
 from gateway.metrics import Metrics, open_metrics
 from gateway.projects import KeyPair, Project, ProjectSettings
-from gateway.settings import SANDBOX_BOT, SANDBOX_TOKEN, Settings, SettingsError, load_settings
+from gateway.settings import (
+    DEVELOPMENT_PUBLIC_KEY,
+    SANDBOX_BOT,
+    SANDBOX_TOKEN,
+    Settings,
+    SettingsError,
+    load_settings,
+)
 from gateway.store import Busy, Store, StoreError, open_store
 from gateway.verbs import Gateway
 
@@ -24,9 +31,17 @@ log = logging.getLogger(__name__)
 def build_gateway(
     settings: Settings, clock: Clock = system_clock, *, changes: bool = True, metrics: Metrics | None = None
 ) -> LocalGateway:
-    """Open and migrate the store; `changes`: make sure of the first project and its keys. Raises `StoreError`."""
+    """Open and migrate the store, and make sure of the first project and its keys. Raises `StoreError`.
+
+    Without `changes`, the store must be up to date, and stays as it is.
+    """
     store = open_store(settings.database_url, settings.database_listen_url, settings.database_connections)
-    store.migrate()
+    if changes:
+        store.migrate()
+    elif behind := store.behind():
+        raise StoreError(
+            f"{behind} migrations are to come: the next start of web or bot runs them, or kodgate migrate"
+        )
     try:
         gateway = LocalGateway(store, settings, clock, metrics)
     except Unsealable:
@@ -87,34 +102,53 @@ def _ensure_first_project(gateway: LocalGateway, settings: Settings) -> None:
     """The first project follows PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY where those are set."""
     if settings.project_public_key:
         keys = KeyPair(settings.project_public_key, settings.project_secret_key)
-        _name_countries(gateway, settings)
-        first = ProjectSettings(name=settings.project_name, countries=settings.project_countries)
+        _complete_first_project(gateway, settings)
+        first = ProjectSettings(
+            name=settings.project_name, countries=settings.project_countries, origins=settings.project_origins
+        )
+        keep = 0 if _has_keys_of_development(gateway) else settings.project_keys_overlap_seconds
         if not has_its_keys(gateway, settings):
             log.warning(
-                "the first project gets new keys, PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY; its old ones end"
+                "the first project gets PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY; its old keys end in %s s",
+                keep,
             )
-        gateway.projects.ensure_first(first, keys)
+        gateway.projects.ensure_first(first, keys, keep)
     if settings.sandbox:
         others = [project for project in gateway.store.projects() if not project.settings.bot_token]
         introduce_bot(gateway.store, others, int(SANDBOX_TOKEN.partition(":")[0]), SANDBOX_BOT)
     gateway.projects.forget()
 
 
-def _name_countries(gateway: LocalGateway, settings: Settings) -> None:
-    """A first project is not made before somebody has said where it sends; one from before has them as soon.
+def _has_keys_of_development(gateway: LocalGateway) -> bool:
+    """Whether it was begun in development, with keys that everybody knows."""
+    try:
+        gateway.authenticate(DEVELOPMENT_PUBLIC_KEY)
+    except AccessDenied:
+        return False
+    return True
+
+
+def _complete_first_project(gateway: LocalGateway, settings: Settings) -> None:
+    """A first project is not made before somebody has said where it sends. Where it has no countries or origins
+    yet, it gets those of the settings; what was chosen since, stays.
 
     Raises `SettingsError`.
     """
-    projects, named = gateway.store.projects(), settings.project_countries
-    if not projects and not named:
+    projects = gateway.store.projects()
+    if not projects and not settings.project_countries:
         raise SettingsError(
             "PROJECT_COUNTRIES is needed to create the first project: the countries that SMS, WhatsApp and Viber "
             "go to, such as RU,KZ,+44, or all, to which anybody may then run up your bill"
         )
-    if projects and named and not projects[0].settings.countries:
-        gateway.store.change_project(
-            projects[0].id, msgspec.structs.replace(projects[0].settings, countries=named)
+    if projects:
+        chosen = projects[0].settings
+        complete = msgspec.structs.replace(
+            chosen,
+            countries=chosen.countries or settings.project_countries,
+            origins=chosen.origins or settings.project_origins,
         )
+        if complete != chosen:
+            gateway.store.change_project(projects[0].id, complete)
 
 
 def introduce_bot(store: Store, projects: Iterable[Project], bot_id: int, username: str) -> None:

@@ -16,6 +16,7 @@ from gateway.channels import Channel
 from gateway.contact import Contact, parse_contact
 from gateway.doctor import Finding, examine
 from gateway.errors import BadRequest
+from gateway.forgetting import forget
 from gateway.health import PORTS, ask_health
 from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES
 from gateway.local import LocalGateway
@@ -314,6 +315,7 @@ def _become(module: str) -> None:
 
 
 main.add_command(audit)
+main.add_command(forget)
 main.add_command(guard)
 
 if __name__ == "__main__":

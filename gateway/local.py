@@ -367,7 +367,8 @@ class LocalGateway:
             self.metrics.action("bot.activate", type(refusal).__name__)
             raise refusal
         changed, released = activated
-        self.metrics.action("bot.activate")
+        if changed:
+            self.metrics.action("bot.activate")
         return Activation(released, changed)
 
     def reactivate(self, bot_id: int, chat_id: int) -> int | None:
@@ -410,9 +411,9 @@ class LocalGateway:
         """What stands for a contact in the store."""
         return self._destinations.hash(caller.project.id, to.value)
 
-    def hashes_of(self, to: Contact) -> tuple[bytes, ...]:
-        """The same in every project."""
-        return tuple(self._destinations.hash(project.id, to.value) for project in self.store.projects())
+    def hashes_of(self, to: Contact) -> dict[int, bytes]:
+        """The same, in every project by its number."""
+        return {project.id: self._destinations.hash(project.id, to.value) for project in self.store.projects()}
 
     # Under limits: as anybody first, and where the destination takes no more of those, as one it knows
 

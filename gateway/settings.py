@@ -79,12 +79,15 @@ class Settings(BaseSettings):
     secret_keys: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="comma-separated; the first signs and seals, all verify and open"
     )
-    project_name: str = Field("Kodgate", description="the first project's name, as visitors read it")
+    project_name: str = Field("Kodgate", description="the first project's when it is created, as visitors read it")
     project_public_key: str = Field("", description="the first project's public key")
     project_secret_key: str = Field("", description="the first project's secret key")
     project_countries: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="where the first project's paid channels send: RU,KZ,+44, or all; named before it is created",
+    )
+    project_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="until it has its own: the sites that use it in browsers, such as https://shop.example.com"
     )
     telegram_bot_token: str = Field("", description="from @BotFather; none: the sandbox, in development")
     telegram_api_url: str = Field(TELEGRAM_API, description="the Bot API server")
@@ -120,6 +123,11 @@ class Settings(BaseSettings):
     metrics_token: str = Field("", description="opens /metrics of each process to Prometheus; none: there is none")
 
     # Each of these is a default with its reason; none needs setting.
+    project_keys_overlap_seconds: int = Field(
+        3600,
+        ge=0,
+        description="of those that PROJECT_…_KEY replace, while sites change over; 0 where one has leaked",
+    )
     code_attempts: int = Field(5, ge=1, le=20, description="wrong codes a session takes: 5 in 10**6 guesses")
     cooldown_seconds: int = Field(60, ge=0, le=60, description="between two sends on a channel (contract)")
     pause_seconds: int = Field(30, ge=0, description="first rest after a session's last wrong code; doubles")
@@ -257,7 +265,7 @@ class Settings(BaseSettings):
         40, ge=1, le=100, description="updates that Telegram sends at once, a bot (Bot API: max_connections)"
     )
     live_heartbeat_seconds: float = Field(15, gt=0, description="keeps proxies from closing a live stream")
-    live_streams: int = Field(20_000, ge=1, description="open at once; 12 KiB each")
+    live_streams: int = Field(20_000, ge=1, description="open at once; 14 KiB each")
     live_streams_session: int = Field(
         20, ge=1, description="of those a session's: some tabs, and some not yet seen to be gone"
     )
@@ -267,7 +275,14 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        *("secret_keys", "callback_networks", "kodmobi_origins", "trusted_proxies", "project_countries"),
+        *(
+            "secret_keys",
+            "callback_networks",
+            "kodmobi_origins",
+            "trusted_proxies",
+            "project_countries",
+            "project_origins",
+        ),
         mode="before",
     )
     @classmethod
@@ -338,6 +353,8 @@ def _fill(settings: Settings) -> None:
 
     for name in ("public_url", "live_url"):
         object.__setattr__(settings, name, _as_browsers_write(name, getattr(settings, name)))
+    for name in ("project_origins", "kodmobi_origins"):
+        object.__setattr__(settings, name, _as_origins(name, getattr(settings, name)))
     if settings.hosted:
         _fill_hosted(settings)
     if settings.production:
@@ -376,12 +393,15 @@ def _as_browsers_write(name: str, url: str) -> str:
     return f"{origin}{path}"
 
 
+def _as_origins(name: str, given: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(map(read_origin, given))
+    except ValueError:
+        raise ValueError(f"{name.upper()}: each must be an {AN_ORIGIN}") from None
+
+
 def _fill_hosted(settings: Settings) -> None:
     """The account's keys are the site's, and verbs wait for the network: threads make up for that."""
-    try:
-        object.__setattr__(settings, "kodmobi_origins", tuple(map(read_origin, settings.kodmobi_origins)))
-    except ValueError:
-        raise ValueError(f"KODMOBI_ORIGINS: each must be an {AN_ORIGIN}") from None
     object.__setattr__(settings, "project_public_key", settings.kodmobi_public_key)
     object.__setattr__(settings, "project_secret_key", settings.kodmobi_secret_key)
     if "web_threads" not in settings.model_fields_set:

@@ -1,9 +1,10 @@
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,7 @@ from gateway.bootstrap import build_gateway
 from gateway.channels import Channel
 from gateway.cli import main
 from gateway.doctor import examine
+from gateway.errors import AccessDenied
 from gateway.misspelt import misspelt
 from gateway.providers import WeightedUrl
 from gateway.settings import Settings, SettingsError, load_settings
@@ -89,6 +91,73 @@ def test_doctor_changes_no_keys_and_says_what_a_start_would(
     assert gateway.authenticate("pk_site")
     gateway.close()
     assert [one.well for one in examine(load(monkeypatch, **site)) if one.subject == "store"] == [True]
+
+
+def test_doctor_runs_no_migration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """New code may be looked at before the processes of the old are stopped."""
+    site = {**PRODUCTION, "DATABASE_URL": f"sqlite:///{tmp_path}/k.sqlite3"}
+    build_gateway(load(monkeypatch, **site)).close()
+    with closing(sqlite3.connect(tmp_path / "k.sqlite3", isolation_level=None)) as database:
+        database.execute("DELETE FROM migration WHERE number = (SELECT max(number) FROM migration)")
+        before = database.execute("SELECT * FROM migration").fetchall()
+        [found] = [one for one in examine(load(monkeypatch, **site)) if one.subject == "store"]
+        assert (found.well, found.text) == (
+            False,
+            "1 migrations are to come: the next start of web or bot runs them, or kodgate migrate",
+        )
+        assert database.execute("SELECT * FROM migration").fetchall() == before
+
+
+def test_keys_that_are_replaced_work_on_for_a_while(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    now = [4_000_000_000_000]
+    site = {**PRODUCTION, "DATABASE_URL": f"sqlite:///{tmp_path}/k.sqlite3"}
+    others = {**site, "PROJECT_PUBLIC_KEY": "pk_other", "PROJECT_SECRET_KEY": "sk_other"}
+    build_gateway(load(monkeypatch, **site), lambda: now[0]).close()
+    gateway = build_gateway(load(monkeypatch, **others), lambda: now[0])
+    now[0] += 3599_000
+    assert gateway.authenticate("sk_site") == gateway.authenticate("sk_other")
+    now[0] += 1000
+    with pytest.raises(AccessDenied):
+        gateway.authenticate("sk_site")
+    gateway.close()
+    third = {"PROJECT_PUBLIC_KEY": "pk_3", "PROJECT_SECRET_KEY": "sk_3", "PROJECT_KEYS_OVERLAP_SECONDS": "0"}
+    gateway = build_gateway(load(monkeypatch, **{**site, **third}), lambda: now[0])
+    with pytest.raises(AccessDenied):
+        gateway.authenticate("sk_other")
+    gateway.close()
+
+
+def test_the_keys_of_development_end_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Everybody knows them."""
+    tried = {"DATABASE_URL": f"sqlite:///{tmp_path}/k.sqlite3", "SECRET_KEYS": PRODUCTION["SECRET_KEYS"]}
+    build_gateway(load(monkeypatch, **tried)).close()
+    gateway = build_gateway(load(monkeypatch, **{**PRODUCTION, **tried}))
+    assert gateway.authenticate("pk_site")
+    for key in ("pk_development", "sk_development"):
+        with pytest.raises(AccessDenied):
+            gateway.authenticate(key)
+    gateway.close()
+
+
+def test_the_first_project_has_the_origins_that_are_set_until_it_has_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    site = {**PRODUCTION, "DATABASE_URL": f"sqlite:///{tmp_path}/k.sqlite3"}
+
+    def origins(given: str) -> tuple[str, ...]:
+        gateway = build_gateway(load(monkeypatch, **{**site, "PROJECT_ORIGINS": given}))
+        [project] = gateway.store.projects()
+        gateway.close()
+        return project.settings.origins
+
+    assert origins("") == ()
+    assert origins("https://Shop.example.com/, https://*.example.org") == (
+        "https://shop.example.com",
+        "https://*.example.org",
+    )
+    assert origins("https://other.example.com") == ("https://shop.example.com", "https://*.example.org")
+    with pytest.raises(SettingsError, match="PROJECT_ORIGINS: each must be an origin"):
+        load(monkeypatch, **{**site, "PROJECT_ORIGINS": "shop.example.com"})
 
 
 def test_several_providers_have_spaces_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,7 +434,7 @@ def test_the_sandbox_is_where_the_env_file_says_and_each_process_tells_of_misspe
     lines = log.read_text().splitlines()
     for process in ("web", "bot"):
         [told] = [line for line in lines if f"{process} WARNING gateway.misspelt" in line]
-        assert told.endswith("SMS_ULR is no setting, and nobody reads it; SMS_URL is one")
+        assert told.endswith("SMS_ULR is no setting, and nobody reads it; SMS_URL is")
 
 
 @pytest.mark.parametrize("name", ["TELEGRAM_BOT_TOKE", "SECRET_KEY", "trusted_proxy", "SMS_ULR"])

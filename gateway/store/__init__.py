@@ -461,6 +461,9 @@ class Store(Protocol):
         goes on, and starts, beside it. Any other that it does not know is a `StoreError`.
         """
 
+    def behind(self) -> int:
+        """How many migrations are still to run, which changes nothing. Raises `StoreError` as `migrate` does."""
+
     def close(self) -> None:
         """Let go of this thread's connection, or of the process's; the next verb connects again."""
 
@@ -494,7 +497,13 @@ class Store(Protocol):
         """New settings for a project; where its bot changes, its chats wait to be reactivated at the new one."""
 
     def ensure_first_project(
-        self, settings: ProjectSettings, public: bytes, secret: bytes, code_key: bytes, now: int
+        self,
+        settings: ProjectSettings,
+        public: bytes,
+        secret: bytes,
+        code_key: bytes,
+        now: int,
+        old_until: int = 0,
     ) -> None:
         """Add a first project if there is none, and give it these keys. Raises `StoreError` as `set_keys`."""
 
@@ -725,6 +734,9 @@ class Store(Protocol):
     def expected(self, bot_id: int, chat_id: int) -> Expected | None:
         """What was last expected of the chat."""
 
+    def forget(self, project_id: int, destination: bytes, by: By) -> dict[str, int]:
+        """Delete what is kept of a person in a project, and note that somebody was; how many rows, by kind."""
+
     def purge(self, before: int, most: int) -> int:
         """Forget up to `most` sessions, messages, tokens, events and updates from `before`; how many rows went.
 
@@ -780,7 +792,10 @@ def open_store(url: str, listen_url: str = "", connections: int = 8) -> Store:
 
 def is_there(url: str) -> bool:
     """Whether there is a database: of a server, as far as one knows without asking; of SQLite, the file."""
-    return url.startswith(POSTGRES) or Path(url.removeprefix("sqlite:///")).exists()
+    try:
+        return url.startswith(POSTGRES) or Path(url.removeprefix("sqlite:///")).exists()
+    except PermissionError:
+        return True  # who opens it is told so
 
 
 def without_password(url: str) -> str:

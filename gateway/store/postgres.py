@@ -6,7 +6,9 @@ dies, but a crash of the server can take the last commits, a "used" among them; 
 crash are void. Activations, keys and projects are on the disk before anybody is answered.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from functools import cache
 from typing import Any, Literal
 
@@ -49,6 +51,7 @@ from gateway.store import (
     Tried,
     Turnout,
     Waiting,
+    forgetting,
     postgres_audit,
     postgres_guard,
     postgres_limits,
@@ -75,6 +78,7 @@ _DELIVER = _call("deliver_1", 5)
 _EVENTS = _call("events_1", 3)
 _COLLECT = _call("collect_1", 5)
 _SPEND = _call("spend_1", 10)
+_NAMED = re.compile(r"(?<!:):(\w+)")  # as forgetting.py names values
 _NO_ORDER = (False, None, None, None, 0, False, False, True, False, None, None, None, None)
 
 
@@ -93,11 +97,12 @@ class PostgresStore:
     # Schema
 
     def migrate(self) -> int:
-        connection = connect(self._url)
-        try:
+        with closing(connect(self._url)) as connection:
             return postgres_schema.migrate(connection)
-        finally:
-            connection.close()
+
+    def behind(self) -> int:
+        with closing(connect(self._url)) as connection:
+            return postgres_schema.behind(connection)
 
     def close(self) -> None:
         self._connections.close()
@@ -154,7 +159,13 @@ class PostgresStore:
             )
 
     def ensure_first_project(
-        self, settings: ProjectSettings, public: bytes, secret: bytes, code_key: bytes, now: int
+        self,
+        settings: ProjectSettings,
+        public: bytes,
+        secret: bytes,
+        code_key: bytes,
+        now: int,
+        old_until: int = 0,
     ) -> None:
         with self._connections.transaction() as db:
             db.execute("LOCK TABLE project, api_key IN SHARE ROW EXCLUSIVE MODE")
@@ -164,8 +175,9 @@ class PostgresStore:
                 first = _add_project(db, settings, By("system", now))
             current = db.execute("SELECT hash FROM api_key WHERE project_id = %s AND expires_at IS NULL", (first,))
             if {digest for (digest,) in current} != {public, secret}:
-                _set_keys(db, first, public, secret, code_key, now)
-                _note_keys(db, first, now, By("system", now))
+                old_until = max(old_until, now)
+                _set_keys(db, first, public, secret, code_key, old_until)
+                _note_keys(db, first, old_until, By("system", now))
 
     def set_keys(
         self,
@@ -475,6 +487,18 @@ class PostgresStore:
 
     def expected(self, bot_id: int, chat_id: int) -> Expected | None:
         return postgres_many.expected(self._connections, bot_id, chat_id)
+
+    def forget(self, project_id: int, destination: bytes, by: By) -> dict[str, int]:
+        theirs = {"project": project_id, "destination": destination}
+        with self._connections.transaction() as db:
+            gone = {
+                kind: db.execute(_NAMED.sub(r"%(\1)s", sql), theirs).rowcount
+                for kind, sql in forgetting.STATEMENTS.items()
+            }
+            counted = _NAMED.sub(r"%(\1)s", forgetting.COUNTED)
+            gone["counts"] = sum(db.execute(counted, keys).rowcount for keys in forgetting.counted_of(destination))
+            postgres_audit.write(db, Entry(by.now, by.actor, "person.forget", project_id))
+        return gone
 
     def purge(self, before: int, most: int) -> int:
         [(gone,)] = self._run("SELECT purge_1(%s, %s, %s)", (lowest_ulid(before), before, most))

@@ -14,7 +14,7 @@ _LOCK = "SELECT pg_advisory_xact_lock(1802462055, 1)"  # "kodg" in ASCII, which 
 
 def migrate(connection: PooledConnection) -> int:
     """Bring the schema up to date; how many migrations ran. Raises `StoreError`."""
-    files = {int(file.name[:4]): file for file in sorted(MIGRATIONS.glob("*.sql"))}
+    files = _migrations()
     if _done(connection).keys() == files.keys():
         _refuse_read_only(connection)
         return 0
@@ -25,17 +25,10 @@ def migrate(connection: PooledConnection) -> int:
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS migration (number bigint PRIMARY KEY, name text NOT NULL)"
             )
-            done = _done(connection)
-            unknown = done.keys() - files.keys()
-            if unknown := {number for number in unknown if not done[number].endswith(EXPANDS)}:
-                raise StoreError(
-                    f"DATABASE_URL: this database was written by a newer Kodgate (migration {max(unknown)}): "
-                    "start that version, or restore an older copy"
-                )
-            todo = [number for number in files if number not in done]
-            for number in todo:
-                connection.execute(files[number].read_bytes())
-                connection.execute("INSERT INTO migration VALUES (%s, %s)", (number, files[number].stem))
+            todo = _to_run(_done(connection), files)
+            for number, file in todo.items():
+                connection.execute(file.read_bytes())
+                connection.execute("INSERT INTO migration VALUES (%s, %s)", (number, file.stem))
     except psycopg.errors.ReadOnlySqlTransaction:
         raise StoreError(f"DATABASE_URL: {READ_ONLY}") from None
     except psycopg.Error as problem:
@@ -43,7 +36,27 @@ def migrate(connection: PooledConnection) -> int:
     return len(todo)
 
 
+def behind(connection: PooledConnection) -> int:
+    """How many migrations are still to run. Raises `StoreError`."""
+    todo = _to_run(_done(connection), _migrations())
+    _refuse_read_only(connection)
+    return len(todo)
+
+
 READ_ONLY = "this server is read-only: a standby, perhaps; name the primary, or both (host1,host2)"
+
+
+def _migrations() -> dict[int, Path]:
+    return {int(file.name[:4]): file for file in sorted(MIGRATIONS.glob("*.sql"))}
+
+
+def _to_run(done: dict[int, str], files: dict[int, Path]) -> dict[int, Path]:
+    if unknown := {number for number in done if number not in files and not done[number].endswith(EXPANDS)}:
+        raise StoreError(
+            f"DATABASE_URL: this database was written by a newer Kodgate (migration {max(unknown)}): "
+            "start that version, or restore an older copy"
+        )
+    return {number: file for number, file in files.items() if number not in done}
 
 
 def _done(connection: PooledConnection) -> dict[int, str]:

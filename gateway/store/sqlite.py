@@ -50,6 +50,7 @@ from gateway.store import (
     Tried,
     Turnout,
     Waiting,
+    forgetting,
     sqlite_activation,
     sqlite_audit,
     sqlite_codes,
@@ -120,20 +121,25 @@ class SqliteStore:
             create(self._path)
         with Writing(self._connection) as db:
             db.execute("CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL)")
-            done = dict(db.execute("SELECT number, name FROM migration"))
-            files = {int(file.name[:4]): file for file in sorted(MIGRATIONS.glob("*.sql"))}
-            unknown = done.keys() - files.keys()
-            if unknown := {number for number in unknown if not done[number].endswith(EXPANDS)}:
-                raise StoreError(
-                    f"{self._path} was written by a newer Kodgate (migration {max(unknown)}): "
-                    "start that version, or restore an older copy"
-                )
-            todo = [number for number in files if number not in done]
-            for number in todo:
-                for statement in _statements(files[number].read_text(encoding="utf-8")):
+            todo = self._to_run(db)
+            for number, file in todo.items():
+                for statement in _statements(file.read_text(encoding="utf-8")):
                     db.execute(statement)
-                db.execute("INSERT INTO migration VALUES (?, ?)", (number, files[number].stem))
+                db.execute("INSERT INTO migration VALUES (?, ?)", (number, file.stem))
         return len(todo)
+
+    def behind(self) -> int:
+        there = self._read("SELECT 1 FROM sqlite_schema WHERE name = 'migration'")
+        return len(self._look(self._to_run) if there else _migrations())
+
+    def _to_run(self, db: sqlite3.Connection) -> dict[int, Path]:
+        done, files = dict(db.execute("SELECT number, name FROM migration")), _migrations()
+        if unknown := {number for number in done if number not in files and not done[number].endswith(EXPANDS)}:
+            raise StoreError(
+                f"{self._path} was written by a newer Kodgate (migration {max(unknown)}): "
+                "start that version, or restore an older copy"
+            )
+        return {number: file for number, file in files.items() if number not in done}
 
     def close(self) -> None:
         if connection := getattr(self._local, "connection", None):
@@ -180,7 +186,13 @@ class SqliteStore:
             )
 
     def ensure_first_project(
-        self, settings: ProjectSettings, public: bytes, secret: bytes, code_key: bytes, now: int
+        self,
+        settings: ProjectSettings,
+        public: bytes,
+        secret: bytes,
+        code_key: bytes,
+        now: int,
+        old_until: int = 0,
     ) -> None:
         with Writing(self._connection) as db:
             first = db.execute("SELECT min(id) FROM project").fetchone()[0]
@@ -188,8 +200,9 @@ class SqliteStore:
                 first = sqlite_projects.add(db, settings, By("system", now))
             current = "SELECT hash FROM api_key WHERE project_id = ? AND expires_at IS NULL"
             if {digest for (digest,) in db.execute(current, (first,))} != {public, secret}:
-                sqlite_projects.set_keys(db, first, public, secret, code_key, now)
-                sqlite_projects.note_keys(db, first, now, By("system", now))
+                old_until = max(old_until, now)
+                sqlite_projects.set_keys(db, first, public, secret, code_key, old_until)
+                sqlite_projects.note_keys(db, first, old_until, By("system", now))
 
     def set_keys(
         self,
@@ -588,6 +601,16 @@ class SqliteStore:
     def expected(self, bot_id: int, chat_id: int) -> Expected | None:
         return self._look(lambda db: sqlite_many.expected(db, bot_id, chat_id))
 
+    def forget(self, project_id: int, destination: bytes, by: By) -> dict[str, int]:
+        theirs = {"project": project_id, "destination": destination}
+        with Writing(self._connection) as db:
+            gone = {kind: db.execute(sql, theirs).rowcount for kind, sql in forgetting.STATEMENTS.items()}
+            gone["counts"] = sum(
+                db.execute(forgetting.COUNTED, keys).rowcount for keys in forgetting.counted_of(destination)
+            )
+            sqlite_audit.write(db, by.now, by.actor, "person.forget", project_id)
+        return gone
+
     def purge(self, before: int, most: int) -> int:
         oldest = lowest_ulid(before)
         gone = 0
@@ -700,6 +723,10 @@ class SqliteWatch:
 
 
 # Schema
+
+
+def _migrations() -> dict[int, Path]:
+    return {int(file.name[:4]): file for file in sorted(MIGRATIONS.glob("*.sql"))}
 
 
 def _statements(script: str) -> Iterator[str]:
