@@ -2,7 +2,7 @@
 
 `{to}` in the URL stands for the destination: a phone's digits, or the email. Without it the destination is
 appended as the last element of the path, where most of Apprise's services take it. What is posted is Apprise's
-affair. Source: Apprise's documented URLs and its `Apprise.notify`. It is an extra, and loaded only here.
+affair. Source: Apprise's documented URLs and its `Apprise.notify`. It is loaded only here.
 """
 
 import asyncio
@@ -98,18 +98,15 @@ def _addressed(template: str, to: str) -> str:
 
 
 def _load() -> ModuleType:
-    """Apprise with all its plugins. Raises `WrongProviderUrl` where it isn't installed."""
+    """Apprise with all its plugins: some 40 MiB, for who names one."""
     for name in ("apprise", "urllib3", "oauthlib", "requests_oauthlib"):
         # Their lines hold destinations and, at DEBUG, codes and keys.
         logger = logging.getLogger(name)
         logger.handlers = [logging.NullHandler()]
         logger.propagate = False
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # what its plugins import is not our affair
-            import apprise
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # what its plugins import is not our affair
+        import apprise
 
-            apprise.Apprise.instantiate("json://localhost")  # the first URL loads the plugins
-    except ImportError:
-        raise WrongProviderUrl("needs Apprise, which is not installed: .venv/bin/pip install apprise") from None
+        apprise.Apprise.instantiate("json://localhost")  # the first URL loads the plugins
     return apprise

@@ -153,12 +153,6 @@ def test_telegram_has_a_bot_instead() -> None:
         check_provider_url("apprise+tgram://1:x/2", Channel.TELEGRAM)
 
 
-def test_where_it_is_missing_the_one_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "apprise", None)
-    with pytest.raises(WrongProviderUrl, match=r"\.venv/bin/pip install apprise"):
-        make_provider("apprise+json://localhost", Channel.SMS, options())
-
-
 def test_it_is_loaded_by_nothing_else() -> None:
     urls = {"SMS_URL": f"apprise+twilio://{SID}:{TOKEN}@12025550100", "KODGATE_ENV": "development"}
     code = (
