@@ -10,6 +10,8 @@ import msgspec
 from gateway import codes
 from gateway.bill.countries import ALL, read_countries
 from gateway.channels import Channel
+from gateway.contact import parse_contact
+from gateway.errors import BadRequest
 from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES
 from gateway.origins import AN_ORIGIN, read_origin
 
@@ -50,6 +52,7 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     ceiling_whatsapp: Ceiling = None
     ceiling_viber: Ceiling = None
     ceiling_sms: Ceiling = None
+    test_codes: tuple[str, ...] = ()  # +79520000000=000000: contacts that are sent nothing, and their one code
     discreet: bool = False  # nobody but the site's server can tell a phone that is known from one that is not
     challenge: Literal["off", "suspicious", "always"] = "suspicious"
     challenge_provider: Literal["altcha", "turnstile", "smartcaptcha", "recaptcha"] = "altcha"
@@ -66,6 +69,14 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
         """The channel's own ceiling."""
         ceiling: int | None = getattr(self, f"ceiling_{channel}", None)
         return ceiling
+
+    def test_code(self, contact: str) -> str:
+        """The code of a contact that is for tests alone; empty for everybody else's."""
+        for one in self.test_codes:
+            to, _, code = one.rpartition("=")
+            if to == contact:
+                return code
+        return ""
 
     @property
     def alphabet(self) -> str:
@@ -149,7 +160,22 @@ def change_settings(settings: ProjectSettings, changes: Iterable[str]) -> Projec
         raise ValueError(f"{unknown[0]!r} is no language of ours; there are {', '.join(LANGUAGES)}")
     if missing := missing_of_challenge(changed):
         raise ValueError(missing)
-    return msgspec.structs.replace(changed, origins=tuple(map(_origin, changed.origins)))
+    return msgspec.structs.replace(
+        changed,
+        origins=tuple(map(_origin, changed.origins)),
+        test_codes=tuple(_test_code(one, changed.alphabet) for one in changed.test_codes),
+    )
+
+
+def _test_code(text: str, alphabet: str) -> str:
+    to, _, code = text.rpartition("=")
+    try:
+        contact, [read] = parse_contact(to), codes.read_code(code)
+    except BadRequest as refusal:
+        raise ValueError(f"test_codes: {text!r}: {refusal.field} {refusal.why('en')}") from None
+    if not set(read) <= set(alphabet):
+        raise ValueError(f"test_codes: {text!r}: a code of this project is made of {alphabet}")
+    return f"{contact.value}={read}"
 
 
 def _origin(text: str) -> str:

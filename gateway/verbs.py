@@ -92,7 +92,10 @@ class Checked(msgspec.Struct, frozen=True):
 
 
 class Verified(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Answer of `verify`: whose contact it is (`phone` or `email`), how and when it was proven."""
+    """Answer of `verify`: whose contact it is (`phone` or `email`), how and when it was proven.
+
+    `is_test`: it is one of the project's for tests, with a code that never changes.
+    """
 
     to: str
     verified_at: Timestamp
@@ -100,6 +103,7 @@ class Verified(msgspec.Struct, frozen=True, omit_defaults=True):
     phone: str | None = None
     email: str | None = None
     channel: Channel | None = None
+    is_test: bool = False
 
 
 class Draft(msgspec.Struct, frozen=True):

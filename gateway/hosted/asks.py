@@ -111,6 +111,7 @@ def verify(caller: Caller, verify_token: str, clock: Clock) -> Ask[Verified]:
             phone=phone,
             email=email,
             channel=Channel(channel) if channel in list(Channel) else None,
+            is_test=answer.get("is_test") is True,
         )
 
     return _post(caller, "/session/verify", {"verify_token": verify_token}, read)
