@@ -8,14 +8,14 @@ from collections.abc import Iterable
 import msgspec
 
 from gateway.clock import Clock, system_clock
-from gateway.errors import AccessDenied
-from gateway.keyring import Unsealable
+from gateway.keyring import Unsealable, hash_api_key
 from gateway.local import LocalGateway
 from gateway.log import set_up_logging
 from gateway.metrics import Metrics, open_metrics
 from gateway.projects import KeyPair, Project, ProjectSettings
 from gateway.settings import (
     DEVELOPMENT_PUBLIC_KEY,
+    DEVELOPMENT_SECRET_KEY,
     SANDBOX_BOT,
     SANDBOX_TOKEN,
     Settings,
@@ -26,6 +26,8 @@ from gateway.store import Busy, Store, StoreError, open_store
 from gateway.verbs import Gateway
 
 log = logging.getLogger(__name__)
+
+_OF_DEVELOPMENT = {hash_api_key(DEVELOPMENT_PUBLIC_KEY), hash_api_key(DEVELOPMENT_SECRET_KEY)}
 
 
 def build_gateway(
@@ -57,14 +59,15 @@ def build_gateway(
 
 def has_its_keys(gateway: LocalGateway, settings: Settings) -> bool:
     """Whether PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY, where they are set, are the first project's by now."""
-    projects = gateway.store.projects()
-    if not settings.project_public_key or not projects:
-        return True
-    try:
-        found = [gateway.authenticate(key) for key in (settings.project_public_key, settings.project_secret_key)]
-    except AccessDenied:
-        return False
-    return [(project.id, secret) for project, secret in found] == [(projects[0].id, False), (projects[0].id, True)]
+    current = _current_keys(gateway.store)
+    wanted = {hash_api_key(settings.project_public_key), hash_api_key(settings.project_secret_key)}
+    return not settings.project_public_key or not current or current == wanted
+
+
+def _current_keys(store: Store) -> set[bytes]:
+    """The hashes of the first project's keys, without those that were replaced."""
+    first = min((project.id for project in store.projects()), default=None)
+    return {key.hash for key in store.api_keys() if key.project_id == first and key.expires_at is None}
 
 
 def start_process(name: str, *, counts: bool = True) -> tuple[Settings, Gateway]:
@@ -106,7 +109,8 @@ def _ensure_first_project(gateway: LocalGateway, settings: Settings) -> None:
         first = ProjectSettings(
             name=settings.project_name, countries=settings.project_countries, origins=settings.project_origins
         )
-        keep = 0 if _has_keys_of_development(gateway) else settings.project_keys_overlap_seconds
+        known_to_all = _current_keys(gateway.store) & _OF_DEVELOPMENT
+        keep = 0 if known_to_all else settings.project_keys_overlap_seconds
         if not has_its_keys(gateway, settings):
             log.warning(
                 "the first project gets PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY; its old keys end in %s s",
@@ -119,18 +123,9 @@ def _ensure_first_project(gateway: LocalGateway, settings: Settings) -> None:
     gateway.projects.forget()
 
 
-def _has_keys_of_development(gateway: LocalGateway) -> bool:
-    """Whether it was begun in development, with keys that everybody knows."""
-    try:
-        gateway.authenticate(DEVELOPMENT_PUBLIC_KEY)
-    except AccessDenied:
-        return False
-    return True
-
-
 def _complete_first_project(gateway: LocalGateway, settings: Settings) -> None:
-    """A first project is not made before somebody has said where it sends. Where it has no countries or origins
-    yet, it gets those of the settings; what was chosen since, stays.
+    """A first project is not made before somebody has said where it sends. Where it has no countries or
+    origins, it gets those of the settings.
 
     Raises `SettingsError`.
     """

@@ -97,7 +97,7 @@ def _store(settings: Settings) -> Finding:
             "store",
             False,
             "the first project has other keys than PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY; the next start of "
-            "web or bot gives it these, and sites that still use the others are refused",
+            f"web or bot gives it these, and {settings.project_keys_overlap_seconds} s later refuses the others",
         )
     return Finding("store", True, f"{without_password(settings.database_url)}, {len(projects)} project(s)")
 

@@ -82,6 +82,7 @@ class _Proof(msgspec.Struct, frozen=True, array_like=True):
     sealed: bytes
     channel: Channel | None
     era: int = 0
+    is_test: bool = False
 
 
 class LocalGateway:
@@ -141,6 +142,8 @@ class LocalGateway:
         legacy: bool = False,
     ) -> Created:
         project, now = caller.project, self.clock()
+        if code is not None and project.settings.test_code(to.value):
+            code = None  # it has one
         ways = self.reach.some_ways(project, to, channel)
         proved = self._gate.admit(caller)  # last, as what it takes is good once
         new = self._new_session(caller, to, now, legacy)
@@ -170,7 +173,8 @@ class LocalGateway:
         now = self.clock()
         session = self._live(caller, session_id, now)
         self.reach.must_reach(caller.project, session.kind, channel)
-        own = self._own_code(caller, session_id, code) if code is not None else None
+        brought = code is not None and not self._is_test(caller.project, session.sealed, session_id)
+        own = self._own_code(caller, session_id, code) if brought and code is not None else None
         ways = self.reach.ways_of(caller.project, session)
         ways.must_take(channel)
         if self._faces.rests_unseen(caller, session, channel, now):
@@ -202,8 +206,9 @@ class LocalGateway:
             refusal.noted = True  # in the transaction that counted it
             raise refusal
         self.metrics.login(project.id, tried.channel or "none")
-        proof = _Proof(project.id, session_id, tried.sealed, tried.channel, tried.era)
-        return Checked(self._verify_tokens.sign(proof), self._is_test(project, tried.sealed, session_id))
+        is_test = self._is_test(project, tried.sealed, session_id)
+        proof = _Proof(project.id, session_id, tried.sealed, tried.channel, tried.era, is_test)
+        return Checked(self._verify_tokens.sign(proof), is_test)
 
     @audited("session.collect")
     def collect(self, caller: Caller, session_id: str) -> Checked:
@@ -238,7 +243,7 @@ class LocalGateway:
             phone=None if "@" in contact else contact,
             email=contact if "@" in contact else None,
             channel=proof.channel,
-            is_test=bool(caller.project.settings.test_code(contact)),
+            is_test=proof.is_test,
         )
 
     def settings(self, caller: Caller, session_id: str | None = None) -> SettingsAnswer:

@@ -4,19 +4,15 @@ Nothing here names a person: labels are actions, outcomes, channels, providers a
 """
 
 import hmac
-import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-log = logging.getLogger(__name__)
-
 PATH = "/metrics"
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the library's own name
+FOLDER = "KODGATE_METRICS_FOLDER"  # where several workers of a process find it
+SHARE_EVERY = 2.0  # seconds: a worker's part of what another one shows is so old at most
 NOT_SHOWN = {"www-authenticate": "Bearer"}  # with 401 (RFC 6750, 3)
-_MEMORY = "/dev/shm"  # noqa: S108 - where it is, no disk that others fill
-_ROOM = 16 * 2**20  # bytes: a worker takes three files of a mebibyte each
 
 Look = Callable[[], Mapping[str, float]]
 """What a gauge shows, by its label; of one without a label, by "". May raise `Busy`: then it shows nothing."""
@@ -56,6 +52,9 @@ class Metrics:
         """What this thread counts within counts once the block has ended; if it fails, it never was."""
         return nullcontext()
 
+    def share(self) -> None:
+        """Let the other workers know what this one has counted, to be called every `SHARE_EVERY`."""
+
     def page(self) -> tuple[bytes, str]:
         """All of it, and its media type."""
         return b"", "text/plain"
@@ -63,13 +62,12 @@ class Metrics:
 
 @contextmanager
 def shared_folder(workers: int) -> Iterator[None]:
-    """For what several workers count together, until it ends; they find it in their environment."""
+    """Where several workers tell each other what they counted, until the block ends."""
     os.environ.pop(FOLDER, None)
     if workers == 1:
         yield
         return
-    place = _MEMORY if os.access(_MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="kodgate-metrics-", dir=place) as folder:
+    with tempfile.TemporaryDirectory(prefix="kodgate-metrics-") as folder:
         os.environ[FOLDER] = folder
         yield
 
@@ -84,14 +82,6 @@ def open_metrics(token: str, process: str) -> Metrics:
     """What this process counts: nothing, where nobody could read it."""
     if not token:
         return Metrics()
-    try:
-        if folder := os.environ.get(FOLDER):
-            space = os.statvfs(folder)
-            if space.f_bavail * space.f_frsize < _ROOM:
-                raise OSError(f"no room in {folder}")  # noqa: TRY301
-        from gateway.prometheus import PrometheusMetrics  # 30 ms that only who counts pays
+    from gateway.prometheus import PrometheusMetrics  # 30 ms that only who counts pays
 
-        return PrometheusMetrics(process)
-    except OSError as problem:
-        log.warning("metrics are not counted: %s", problem)
-        return Metrics()
+    return PrometheusMetrics(process, os.environ.get(FOLDER))

@@ -163,18 +163,18 @@ def change_settings(settings: ProjectSettings, changes: Iterable[str]) -> Projec
     return msgspec.structs.replace(
         changed,
         origins=tuple(map(_origin, changed.origins)),
-        test_codes=tuple(_test_code(one, changed.alphabet) for one in changed.test_codes),
+        test_codes=tuple(_test_code(one, changed) for one in changed.test_codes),
     )
 
 
-def _test_code(text: str, alphabet: str) -> str:
+def _test_code(text: str, project: ProjectSettings) -> str:
     to, _, code = text.rpartition("=")
     try:
         contact, [read] = parse_contact(to), codes.read_code(code)
     except BadRequest as refusal:
         raise ValueError(f"test_codes: {text!r}: {refusal.field} {refusal.why('en')}") from None
-    if not set(read) <= set(alphabet):
-        raise ValueError(f"test_codes: {text!r}: a code of this project is made of {alphabet}")
+    if len(read) != project.code_length or not set(read) <= set(project.alphabet):
+        raise ValueError(f"test_codes: {text!r}: a code here is {project.code_length} of {project.alphabet}")
     return f"{contact.value}={read}"
 
 

@@ -1,7 +1,8 @@
 """`PrometheusMetrics`: what a process counts, as Prometheus reads it.
 
-Several workers of one web each count for themselves, in files of a folder that they share (`shared_folder`), and
-whichever is asked adds them up. Gauges and the machine's figures need one process alone: bot and worker show them.
+Several workers of one web each count for themselves, and write it into a file of a folder that they share, again
+and again; whichever is asked adds up what it finds there. (The library's own way are files mapped into memory, at
+which a full disk ends the process.)
 
 Counting may fail, and then nothing else does: what is counted has been done by then.
 """
@@ -9,7 +10,7 @@ Counting may fail, and then nothing else does: what is counted has been done by 
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial, wraps
 from importlib.metadata import version
@@ -24,14 +25,14 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from gateway.channels import Channel
 from gateway.later import Later
-from gateway.metrics import FOLDER, Look, Metrics
+from gateway.metrics import Look, Metrics
 from gateway.store import Busy, StoreError
 
 log = logging.getLogger(__name__)
@@ -63,9 +64,11 @@ def _harmless(
 class PrometheusMetrics(Metrics):
     """Implements `gateway.metrics.Metrics`, where each is described."""
 
-    def __init__(self, process: str) -> None:
+    def __init__(self, process: str, folder: str | None = None) -> None:
         self._registry = registry = CollectorRegistry()
-        self._shared = FOLDER in os.environ
+        self._folder = Path(folder) if folder else None
+        self._told = b""
+        self._lost = False  # as the others know
         self._later = Later()
         self._requests = Histogram(
             "kodgate_request_seconds", "Web's answers", ("action", "status"), buckets=_REQUEST, registry=registry
@@ -97,9 +100,7 @@ class PrometheusMetrics(Metrics):
         )
         self._lines = Counter("kodgate_log_lines", "Lines logged", ("level",), registry=registry)
         self._counting = _Counting()
-        info = Gauge(
-            "kodgate_info", "What runs here", ("version", "process"), registry=registry, multiprocess_mode="max"
-        )
+        info = Gauge("kodgate_info", "What runs here", ("version", "process"), registry=registry)
         info.labels(version("kodgate"), process).set(1)
         for level in _LEVELS.values():  # there from the beginning, so that the first one is a rise
             self._lines.labels(level)
@@ -107,9 +108,7 @@ class PrometheusMetrics(Metrics):
             for channel in Channel:
                 self._deliveries.labels(channel)
                 self._failures.labels(channel)
-        if self._shared:
-            _take_whole(Path(os.environ[FOLDER]))
-        else:
+        if self._folder is None:  # of several, nobody could tell whose it is
             ProcessCollector(registry=registry)
         logging.getLogger().addHandler(self._counting)
 
@@ -149,13 +148,37 @@ class PrometheusMetrics(Metrics):
     def holding(self) -> AbstractContextManager[None]:
         return self._later.holding(even_if_it_fails=False)
 
+    def share(self) -> None:
+        if self._folder is None:
+            return
+        self._count_lines()
+        page = generate_latest(self._registry)
+        if page == self._told:
+            return
+        self._told = page
+        mine = self._mine(self._folder)
+        try:
+            new = mine.with_suffix(".new")
+            new.write_bytes(page)
+            new.replace(mine)  # nobody reads half of it
+        except OSError as problem:
+            if not self._lost:
+                log.warning("metrics: other workers don't learn what this one counts: %s", problem)
+            self._lost = True
+        else:
+            self._lost = False
+
     def page(self) -> tuple[bytes, str]:
         self._count_lines()
-        registry = self._registry
-        if self._shared:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
+        page = generate_latest(self._registry)
+        if self._folder:
+            others = [file for file in self._folder.glob("*.txt") if file != self._mine(self._folder)]
+            page = generate_latest(_Sum([page.decode(), *(file.read_text("utf-8") for file in others)]))
+        return page, CONTENT_TYPE_PLAIN_0_0_4
+
+    @staticmethod
+    def _mine(folder: Path) -> Path:
+        return folder / f"{os.getpid()}.txt"
 
     def _once_done(self, counter: Counter, *labels: str) -> None:
         self._later.do(partial(self._count, counter, *labels))
@@ -209,11 +232,25 @@ class _Counting(logging.Handler):
             self.seen.append(level)
 
 
-def _take_whole(folder: Path) -> None:
-    """Have the disk give all of this process's files now: a part that it can't give later would end the process.
+class _Sum(CollectorRegistry):
+    """What several workers counted, added up; a gauge, of which they have but what is the same, is not."""
 
-    Raises `OSError`.
-    """
-    for file in folder.glob(f"*_{os.getpid()}.db"):
-        with file.open("r+b") as opened:
-            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+    def __init__(self, pages: Iterable[str]) -> None:
+        super().__init__()
+        self._pages = pages
+
+    def collect(self) -> Iterator[Metric]:
+        families: dict[str, Metric] = {}
+        sums: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
+        for page in self._pages:
+            for family in text_string_to_metric_families(page):
+                known = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+                values = sums.setdefault(family.name, {})
+                for sample in family.samples:
+                    key = (sample.name, tuple(sample.labels.items()))
+                    before = values.get(key, 0.0)
+                    values[key] = max(before, sample.value) if known.type == "gauge" else before + sample.value
+        for name, family in families.items():
+            for (sample_name, labels), value in sums[name].items():
+                family.add_sample(sample_name, dict(labels), value)
+            yield family

@@ -291,11 +291,17 @@ def test_one_persons_entries_are_found_by_their_phone(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     phone = new_phone()
     session = world.create(phone)
+    world.clock.pass_seconds(1)
+    with pytest.raises(errors.WrongCode):
+        world.gateway.check(world.caller(), session.session_id, world.wrong_code(session.session_id))
     world.create(new_phone())
     world.gateway.close()
-    [line] = run(tmp_path, "audit", "--to", phone, "--json").splitlines()
-    assert json.loads(line)["session_id"] == session.session_id
-    assert run(tmp_path, "audit", "--session", session.session_id.lower()).count("\n") == 1
+    lines = [json.loads(line) for line in run(tmp_path, "audit", "--to", phone, "--json").splitlines()]
+    assert [line["action"] for line in lines] == ["session.create", "session.check"], (
+        "what names its session alone, too"
+    )
+    assert {line["session_id"] for line in lines} == {session.session_id}
+    assert run(tmp_path, "audit", "--session", session.session_id.lower()).count("\n") == 2
 
 
 def test_the_running_processes_write_it(servers: Servers) -> None:

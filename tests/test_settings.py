@@ -127,6 +127,45 @@ def test_keys_that_are_replaced_work_on_for_a_while(monkeypatch: pytest.MonkeyPa
     gateway.close()
 
 
+def test_an_overlap_that_is_taken_back_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One of the old keys has leaked, it turns out."""
+    site = {**PRODUCTION, "DATABASE_URL": f"sqlite:///{tmp_path}/k.sqlite3"}
+    others = {**site, "PROJECT_PUBLIC_KEY": "pk_other", "PROJECT_SECRET_KEY": "sk_other"}
+    for settings in (site, others):
+        build_gateway(load(monkeypatch, **settings)).close()
+    gateway = build_gateway(load(monkeypatch, **others, PROJECT_KEYS_OVERLAP_SECONDS="0"))
+    assert gateway.authenticate("sk_other")
+    with pytest.raises(AccessDenied):
+        gateway.authenticate("sk_site")
+    gateway.close()
+
+
+@pytest.mark.parametrize("changed", ["PROJECT_PUBLIC_KEY", "PROJECT_SECRET_KEY"])
+def test_one_key_may_change_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changed: str) -> None:
+    site = {**PRODUCTION, "DATABASE_URL": f"sqlite:///{tmp_path}/k.sqlite3", "PROJECT_KEYS_OVERLAP_SECONDS": "0"}
+    build_gateway(load(monkeypatch, **site)).close()
+    gateway = build_gateway(load(monkeypatch, **{**site, changed: "new_key"}))
+    assert gateway.authenticate("new_key")[1] == (changed == "PROJECT_SECRET_KEY")
+    with pytest.raises(AccessDenied):
+        gateway.authenticate(PRODUCTION[changed])
+    kept = {"PROJECT_PUBLIC_KEY", "PROJECT_SECRET_KEY"} - {changed}
+    assert gateway.authenticate(PRODUCTION[kept.pop()])
+    gateway.close()
+
+
+def test_doctor_is_not_content_with_keys_that_were_replaced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A process that still had the former ones was started anew: the new ones end with the overlap."""
+    site = {**PRODUCTION, "DATABASE_URL": f"sqlite:///{tmp_path}/k.sqlite3"}
+    others = {**site, "PROJECT_PUBLIC_KEY": "pk_other", "PROJECT_SECRET_KEY": "sk_other"}
+    for settings in (site, others, site):
+        build_gateway(load(monkeypatch, **settings)).close()
+    [found] = [one for one in examine(load(monkeypatch, **others)) if one.subject == "store"]
+    assert not found.well
+    assert "3600 s later refuses the others" in found.text
+
+
 def test_the_keys_of_development_end_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Everybody knows them."""
     tried = {"DATABASE_URL": f"sqlite:///{tmp_path}/k.sqlite3", "SECRET_KEYS": PRODUCTION["SECRET_KEYS"]}

@@ -34,13 +34,13 @@ class Counting:
 @pytest.fixture
 def world(world: World) -> World:
     [project] = world.gateway.store.projects()
-    chosen = change_settings(project.settings, [f"test_codes={TESTER}=0042,{REVIEWER}=111111"])
+    chosen = change_settings(project.settings, [f"test_codes={TESTER}=004242,{REVIEWER}=111111"])
     world.gateway.store.change_project(project.id, chosen)
     world.gateway.projects.forget()
     return world
 
 
-@pytest.mark.parametrize(("to", "code"), [(TESTER, "0042"), (REVIEWER, "111111")])
+@pytest.mark.parametrize(("to", "code"), [(TESTER, "004242"), (REVIEWER, "111111")])
 def test_its_code_is_always_the_same_and_its_login_is_told_apart(world: World, to: str, code: str) -> None:
     for _ in range(2):
         session_id = world.create(to).session_id
@@ -56,7 +56,7 @@ def test_its_code_is_always_the_same_and_its_login_is_told_apart(world: World, t
 def test_nobody_else_notices(world: World) -> None:
     phone = new_phone()
     session_id = world.create(phone).session_id
-    for code in ("0042", "111111"):
+    for code in ("004242", "111111"):
         with pytest.raises(errors.WrongCode):
             world.gateway.check(world.caller(), session_id, code)
     checked = world.gateway.check(world.caller(), session_id, world.code_of(session_id))
@@ -89,21 +89,40 @@ def test_nothing_goes_out_to_it_and_all_looks_sent(world: World) -> None:
     assert provider.sent_to == [phone]
 
 
+def test_a_code_that_a_site_brings_is_not_theirs(world: World) -> None:
+    """Nobody would be told it."""
+    server = world.caller("sk_development")
+    session_id = world.gateway.create(server, parse_contact(TESTER), Channel.SMS, code="987654").session_id
+    world.clock.pass_seconds(61)
+    world.gateway.send(server, session_id, Channel.SMS, code="987654")
+    with pytest.raises(errors.WrongCode):
+        world.gateway.check(world.caller(), session_id, "987654")
+    assert world.gateway.check(world.caller(), session_id, "004242").is_test
+
+
+def test_a_token_says_so_though_the_contact_is_none_any_more(world: World) -> None:
+    checked = world.gateway.check(world.caller(), world.create(TESTER).session_id, "004242")
+    [project] = world.gateway.store.projects()
+    world.gateway.store.change_project(project.id, change_settings(project.settings, ["test_codes="]))
+    world.gateway.projects.forget()
+    assert world.gateway.verify(world.caller("sk_development"), checked.verify_token).is_test
+
+
 def test_a_project_that_has_none_knows_nothing_of_it(world: World) -> None:
     [project] = world.gateway.store.projects()
     world.gateway.store.change_project(project.id, change_settings(project.settings, ["test_codes="]))
     world.gateway.projects.forget()
     session_id = world.create(TESTER).session_id
     with pytest.raises(errors.WrongCode):
-        world.gateway.check(world.caller(), session_id, "0042")
+        world.gateway.check(world.caller(), session_id, "004242")
 
 
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
-        ("+7 952 000-00-01=00 42", (f"{TESTER}=0042",)),
+        ("+7 952 000-00-01=00 42-42", (f"{TESTER}=004242",)),
         ("Review@Example.com=111111", (f"{REVIEWER}=111111",)),
-        (f"{TESTER}=0042, {REVIEWER}=111111", (f"{TESTER}=0042", f"{REVIEWER}=111111")),
+        (f"{TESTER}=004242, {REVIEWER}=111111", (f"{TESTER}=004242", f"{REVIEWER}=111111")),
     ],
 )
 def test_they_are_read_as_people_write_them(given: str, kept: tuple[str, ...]) -> None:
@@ -111,7 +130,8 @@ def test_they_are_read_as_people_write_them(given: str, kept: tuple[str, ...]) -
 
 
 @pytest.mark.parametrize(
-    "given", ["+79520000001", "12=0042", f"{TESTER}=1", f"{TESTER}=12345678", f"{TESTER}=ABCD"]
+    "given",
+    ["+79520000001", "12=004242", f"{TESTER}=0042", f"{TESTER}=12345678", f"{TESTER}=ABCDEF"],
 )
 def test_what_could_not_be_entered_is_refused(given: str) -> None:
     with pytest.raises(ValueError, match="test_codes: "):

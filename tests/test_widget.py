@@ -196,6 +196,7 @@ def test_a_state_comes_back_whole_or_is_refused(site: Servers) -> None:
     ("given", "shown", "kind"),
     [
         ("+7 952 296-62-36", "+79522966236", "tel"),
+        (" 79522966236", "+79522966236", "tel"),
         ("+4915123456789", "+4915123456789", "tel"),
         ("Ann@Example.com", "ann@example.com", "email"),
     ],

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from wsgiref.types import WSGIApplication
 
 from gateway.headers import security_headers
+from gateway.metrics import SHARE_EVERY
 from gateway.settings import Settings
 from gateway.verbs import Gateway
 from web.api import OTHER, action_of, is_quick
@@ -92,6 +93,7 @@ class Door:
         log.info("ready on http://%s:%s", *self._address)
         self._loop = loop
         loop.call_later(_LOOK_EVERY, self._end_slow_ones)
+        loop.call_later(SHARE_EVERY, self._share)
 
     def __rsgi_del__(self, _: asyncio.AbstractEventLoop) -> None:
         if self._pool:
@@ -187,6 +189,10 @@ class Door:
             if len(body) > self._limit:
                 break
         return body
+
+    def _share(self) -> None:
+        self._metrics.share()
+        self._loop.call_later(SHARE_EVERY, self._share)
 
     def _end_slow_ones(self) -> None:
         now = self._loop.time()

@@ -505,7 +505,10 @@ class Store(Protocol):
         now: int,
         old_until: int = 0,
     ) -> None:
-        """Add a first project if there is none, and give it these keys. Raises `StoreError` as `set_keys`."""
+        """Add a first project if there is none, and give it these keys. Raises `StoreError` as `set_keys`.
+
+        Where it has them already, those that they replaced end, if `old_until` is over.
+        """
 
     def set_keys(
         self,

@@ -38,7 +38,8 @@ class By(msgspec.Struct, frozen=True):
 class Wanted(msgspec.Struct, frozen=True):
     """Which entries are asked for: the newest `limit` of those that all of this is true of.
 
-    `action` is a whole one (`session.check`) or what stands before its dot (`session`).
+    `action` is a whole one (`session.check`) or what stands before its dot (`session`). With `destinations`,
+    entries of their sessions count as theirs, which name the session alone.
     """
 
     project_id: int | None = None

@@ -1,27 +1,32 @@
 """What is deleted of a person whom an operator is asked to forget: the same statements on both stores.
 
-`usage` holds keyed hashes of what is counted: a destination's begin with a letter and the destination. The audit
-log stays as it is, with a keyed hash, until it is purged; so do tokens that were used, by their session.
+A destination has one session's row, which each next session takes over: those before it are found in the audit
+log, which itself stays as it is, with a keyed hash, until it is purged. So do tokens that were used, by session.
+`usage` holds keyed hashes of what is counted: a destination's begin with a letter and the destination.
 """
 
 from collections.abc import Iterator
 
 _THEIRS = "project_id = :project AND destination = :destination"
-_SESSIONS = f"SELECT id FROM session WHERE {_THEIRS}"  # noqa: S608 - our own names
-_MANUAL = f"SELECT id FROM manual WHERE {_THEIRS}"  # noqa: S608
-_COUNTED = (
-    b"Ssaghf"  # gateway.limits.limiter, and what each store counts of guesses and of addresses that are known
-)
+_COUNTED = b"Ssaghf"  # what gateway.limits.limiter counts of them, and each store of guesses and known addresses
 _LONGEST = 17  # bytes behind a destination: an address's keyed hash has 16
 
+SESSIONS = (
+    f"SELECT session_id FROM audit WHERE {_THEIRS} AND session_id <> ''"  # noqa: S608 - our own names
+    f" UNION SELECT id FROM session WHERE {_THEIRS} UNION SELECT id FROM manual WHERE {_THEIRS}"
+)
 STATEMENTS = {  # by what an operator is told, in an order in which each still finds what it goes by
-    "callbacks": f"DELETE FROM callback WHERE message_id IN (SELECT message_id FROM manual WHERE {_THEIRS})",  # noqa: S608
-    "messages": f"DELETE FROM message WHERE session_id IN ({_SESSIONS} UNION ALL {_MANUAL})",  # noqa: S608
-    "expected contacts": f"DELETE FROM expected WHERE session_id IN ({_SESSIONS})",  # noqa: S608
     "sessions": f"DELETE FROM session WHERE {_THEIRS}",  # noqa: S608
+    "callbacks": f"DELETE FROM callback WHERE message_id IN (SELECT message_id FROM manual WHERE {_THEIRS})",  # noqa: S608
     "server's messages": f"DELETE FROM manual WHERE {_THEIRS}",  # noqa: S608
+    "expected contacts": "DELETE FROM expected WHERE (bot_id, chat_id) IN"  # noqa: S608
+    f" (SELECT bot_id, chat_id FROM activation WHERE {_THEIRS}) AND project_id = :project",
     "activations": f"DELETE FROM activation WHERE {_THEIRS}",  # noqa: S608
     "habits": f"DELETE FROM habit WHERE {_THEIRS}",  # noqa: S608
+}
+OF_A_SESSION = {
+    "messages": "DELETE FROM message WHERE session_id = :session",
+    "expected contacts": "DELETE FROM expected WHERE session_id = :session",
 }
 COUNTED = "DELETE FROM usage WHERE key >= :first AND key < :last"
 

@@ -7,6 +7,7 @@ crash are void. Activations, keys and projects are on the disk before anybody is
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import cache
@@ -78,7 +79,6 @@ _DELIVER = _call("deliver_1", 5)
 _EVENTS = _call("events_1", 3)
 _COLLECT = _call("collect_1", 5)
 _SPEND = _call("spend_1", 10)
-_NAMED = re.compile(r"(?<!:):(\w+)")  # as forgetting.py names values
 _NO_ORDER = (False, None, None, None, 0, False, False, True, False, None, None, None, None)
 
 
@@ -175,9 +175,10 @@ class PostgresStore:
                 first = _add_project(db, settings, By("system", now))
             current = db.execute("SELECT hash FROM api_key WHERE project_id = %s AND expires_at IS NULL", (first,))
             if {digest for (digest,) in current} != {public, secret}:
-                old_until = max(old_until, now)
                 _set_keys(db, first, public, secret, code_key, old_until)
                 _note_keys(db, first, old_until, By("system", now))
+            elif old_until <= now:
+                _end_old_keys(db, first)
 
     def set_keys(
         self,
@@ -490,13 +491,17 @@ class PostgresStore:
 
     def forget(self, project_id: int, destination: bytes, by: By) -> dict[str, int]:
         theirs = {"project": project_id, "destination": destination}
+        sessions = self._run(_named(forgetting.SESSIONS), theirs)
+        gone: Counter[str] = Counter()
         with self._connections.transaction() as db:
-            gone = {
-                kind: db.execute(_NAMED.sub(r"%(\1)s", sql), theirs).rowcount
-                for kind, sql in forgetting.STATEMENTS.items()
-            }
-            counted = _NAMED.sub(r"%(\1)s", forgetting.COUNTED)
-            gone["counts"] = sum(db.execute(counted, keys).rowcount for keys in forgetting.counted_of(destination))
+            db.execute("SELECT hold_destination(%s, %s)", (project_id, destination))
+            for kind, sql in forgetting.STATEMENTS.items():
+                gone[kind] += db.execute(_named(sql), theirs).rowcount
+            for (session,) in sessions:
+                for kind, sql in forgetting.OF_A_SESSION.items():
+                    gone[kind] += db.execute(_named(sql), {"session": session}).rowcount
+            for keys in forgetting.counted_of(destination):
+                gone["counts"] += db.execute(_named(forgetting.COUNTED), keys).rowcount
             postgres_audit.write(db, Entry(by.now, by.actor, "person.forget", project_id))
         return gone
 
@@ -545,13 +550,23 @@ def _note_keys(db: Any, project_id: int, old_until: int, by: By | None) -> None:
 
 
 def _set_keys(db: Any, project_id: int, public: bytes, secret: bytes, code_key: bytes, old_until: int) -> None:
-    db.execute("DELETE FROM api_key WHERE project_id = %s AND expires_at IS NOT NULL", (project_id,))
-    taken = db.execute("SELECT 1 FROM api_key WHERE hash IN (%s, %s)", (public, secret)).fetchone()
+    _end_old_keys(db, project_id)
+    taken = db.execute(
+        "SELECT 1 FROM api_key WHERE hash = %(public)s AND (project_id <> %(project)s OR secret)"
+        " OR hash = %(secret)s AND (project_id <> %(project)s OR NOT secret)",
+        {"public": public, "secret": secret, "project": project_id},
+    ).fetchone()
     if taken or public == secret:
         raise StoreError("one of these API keys is already in use")
-    db.execute("UPDATE api_key SET expires_at = %s WHERE project_id = %s", (old_until, project_id))
-    db.execute("INSERT INTO api_key VALUES (%s, %s, false, NULL, NULL)", (public, project_id))
-    db.execute("INSERT INTO api_key VALUES (%s, %s, true, %s, NULL)", (secret, project_id, code_key))
+    replaced = "UPDATE api_key SET expires_at = %s WHERE project_id = %s AND hash NOT IN (%s, %s)"
+    db.execute(replaced, (old_until, project_id, public, secret))
+    added = "INSERT INTO api_key VALUES (%s, %s, %s, %s, NULL) ON CONFLICT DO NOTHING"
+    db.execute(added, (public, project_id, False, None))
+    db.execute(added, (secret, project_id, True, code_key))
+
+
+def _end_old_keys(db: Any, project_id: int) -> None:
+    db.execute("DELETE FROM api_key WHERE project_id = %s AND expires_at IS NOT NULL", (project_id,))
 
 
 @cache
@@ -560,6 +575,11 @@ def _settings(text: str) -> ProjectSettings:
 
 
 # Values and rows
+
+
+def _named(sql: str) -> str:
+    """With `:name` as psycopg writes it."""
+    return re.sub(r":(\w+)", r"%(\1)s", sql)
 
 
 def _new(new: NewSession) -> tuple[object, ...]:

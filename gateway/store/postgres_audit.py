@@ -43,7 +43,9 @@ def read(connections: Connections, wanted: Wanted) -> list[Entry]:
     if wanted.action is not None:
         asks("(action = %s OR starts_with(action, %s))", wanted.action, f"{wanted.action}.")
     if wanted.destinations is not None:
-        asks("destination = ANY (%s)", list(wanted.destinations))
+        whose = list(wanted.destinations)
+        theirs = "session_id <> '' AND session_id IN (SELECT session_id FROM audit WHERE destination = ANY (%s))"
+        asks(f"(destination = ANY (%s) OR {theirs})", whose, whose)
     if wanted.since is not None:
         asks("at >= %s", wanted.since)
     if wanted.until is not None:

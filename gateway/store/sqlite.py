@@ -7,6 +7,7 @@ a "used" among them; so sessions from before the machine's boot are void. Activa
 import asyncio
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -200,9 +201,10 @@ class SqliteStore:
                 first = sqlite_projects.add(db, settings, By("system", now))
             current = "SELECT hash FROM api_key WHERE project_id = ? AND expires_at IS NULL"
             if {digest for (digest,) in db.execute(current, (first,))} != {public, secret}:
-                old_until = max(old_until, now)
                 sqlite_projects.set_keys(db, first, public, secret, code_key, old_until)
                 sqlite_projects.note_keys(db, first, old_until, By("system", now))
+            elif old_until <= now:
+                sqlite_projects.end_old_keys(db, first)
 
     def set_keys(
         self,
@@ -603,12 +605,21 @@ class SqliteStore:
 
     def forget(self, project_id: int, destination: bytes, by: By) -> dict[str, int]:
         theirs = {"project": project_id, "destination": destination}
-        with Writing(self._connection) as db:
-            gone = {kind: db.execute(sql, theirs).rowcount for kind, sql in forgetting.STATEMENTS.items()}
-            gone["counts"] = sum(
-                db.execute(forgetting.COUNTED, keys).rowcount for keys in forgetting.counted_of(destination)
-            )
-            sqlite_audit.write(db, by.now, by.actor, "person.forget", project_id)
+        sessions = self._look(lambda db: db.execute(forgetting.SESSIONS, theirs).fetchall())
+        gone: Counter[str] = Counter()
+        self._connection.execute("PRAGMA secure_delete=ON")  # what was deleted stays in no page of the file
+        try:
+            with self._durably() as db:
+                for kind, sql in forgetting.STATEMENTS.items():
+                    gone[kind] += db.execute(sql, theirs).rowcount
+                for (session,) in sessions:
+                    for kind, sql in forgetting.OF_A_SESSION.items():
+                        gone[kind] += db.execute(sql, {"session": session}).rowcount
+                for keys in forgetting.counted_of(destination):
+                    gone["counts"] += db.execute(forgetting.COUNTED, keys).rowcount
+                sqlite_audit.write(db, by.now, by.actor, "person.forget", project_id)
+        finally:
+            self._connection.execute("PRAGMA secure_delete=OFF")
         return gone
 
     def purge(self, before: int, most: int) -> int:

@@ -46,12 +46,25 @@ def note_keys(db: sqlite3.Connection, project_id: int, old_until: int, by: By | 
 def set_keys(
     db: sqlite3.Connection, project_id: int, public: bytes, secret: bytes, code_key: bytes, old_until: int
 ) -> None:
-    """New keys for a project; those it had work until then. Raises `StoreError` where another has the new ones."""
-    db.execute("DELETE FROM api_key WHERE project_id = ? AND expires_at IS NOT NULL", (project_id,))
-    taken = db.execute("SELECT 1 FROM api_key WHERE hash IN (?, ?)", (public, secret)).fetchone()
+    """New keys for a project, or one; others that it had work until then.
+
+    Raises `StoreError` where another project has them, or where they were of the other kind.
+    """
+    end_old_keys(db, project_id)
+    taken = db.execute(
+        "SELECT 1 FROM api_key WHERE hash = ?1 AND (project_id <> ?3 OR secret) OR hash = ?2"
+        " AND (project_id <> ?3 OR NOT secret)",
+        (public, secret, project_id),
+    ).fetchone()
     if taken or public == secret:
         raise StoreError("one of these API keys is already in use")
-    db.execute("UPDATE api_key SET expires_at = ? WHERE project_id = ?", (old_until, project_id))
-    db.execute("INSERT INTO api_key (hash, project_id, secret) VALUES (?, ?, 0)", (public, project_id))
-    with_code = "INSERT INTO api_key (hash, project_id, secret, code_key) VALUES (?, ?, 1, ?)"
+    replaced = "UPDATE api_key SET expires_at = ? WHERE project_id = ? AND hash NOT IN (?, ?)"
+    db.execute(replaced, (old_until, project_id, public, secret))
+    db.execute("INSERT OR IGNORE INTO api_key (hash, project_id, secret) VALUES (?, ?, 0)", (public, project_id))
+    with_code = "INSERT OR IGNORE INTO api_key (hash, project_id, secret, code_key) VALUES (?, ?, 1, ?)"
     db.execute(with_code, (secret, project_id, code_key))
+
+
+def end_old_keys(db: sqlite3.Connection, project_id: int) -> None:
+    """What was replaced, and still works, works no longer."""
+    db.execute("DELETE FROM api_key WHERE project_id = ? AND expires_at IS NOT NULL", (project_id,))

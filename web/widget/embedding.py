@@ -65,6 +65,8 @@ def _read_to(given: str) -> str:
     """The contact to begin with; one that nobody could log in with is left out, for the visitor to type theirs."""
     if not given:
         return ""
+    if given.startswith(" ") and given.strip().isdecimal():  # a plus that was written into an address as it is
+        given = f"+{given.strip()}"
     try:
         return parse_contact(given).value
     except errors.BadRequest as refusal:
