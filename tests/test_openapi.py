@@ -12,7 +12,7 @@ from tests.servers import Servers
 from web.openapi import OPERATIONS, endpoints
 
 SEED = os.environ.get("KODGATE_SEED", "2026")  # another one looks elsewhere
-EXAMPLES = os.environ.get("KODGATE_EXAMPLES", "25")
+EXAMPLES = os.environ.get("KODGATE_EXAMPLES", "20")
 HERE = Path(__file__).parent / "schemathesis"
 
 

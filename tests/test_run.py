@@ -13,7 +13,6 @@ PROCESSES = pytest.mark.parametrize("processes", [0, 2])
 
 SKIPS = {
     "a test": "import pytest\ndef test_it():\n    pytest.skip('no browser')\n",
-    "a fixture": "import pytest\n@pytest.fixture\ndef it(): pytest.skip('no browser')\ndef test_it(it): pass\n",
     "a module": "import pytest\npytest.skip('no browser', allow_module_level=True)\n",
 }
 

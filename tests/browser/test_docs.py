@@ -13,8 +13,7 @@ from .test_looks import STICKING_OUT, violations
 WIDTH = "() => document.documentElement.scrollWidth"
 
 
-@pytest.mark.parametrize("face", [PHONE, DESKTOP], ids=str)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("face", "scheme"), [(PHONE, "light"), (DESKTOP, "dark")], ids=str)
 def test_axe_finds_no_violation(visits: Visits, stack: Stack, face: Face, scheme: str) -> None:
     page = visits.page(face, color_scheme=scheme, reduced_motion="reduce")
     for language in ("curl", "go"):

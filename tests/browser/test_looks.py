@@ -47,17 +47,18 @@ def violations(page: Page | Frame) -> list[str]:
 def test_axe_finds_no_violation_on_any_page_in_light_and_dark(
     visits: Visits, stack: Stack, watch: Watch, phone: str, other_phone: str, face: Face
 ) -> None:
+    """A wide screen has no colours of its own."""
     watch.expects(*ON_THE_WAY)
     found = {}
     stops = 0
     for name, page in tour(visits, stack, face, phone, other_phone):
-        for scheme in ("light", "dark"):
+        for scheme in ("light", "dark") if face is PHONE else ("dark",):
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             stops += 1
             if wrong := violations(page):
                 found[f"{name}, {scheme}"] = wrong
     assert found == {}
-    assert stops > 40
+    assert stops > (40 if face is PHONE else 20)
 
 
 def test_axe_would_notice(visits: Visits) -> None:
@@ -66,7 +67,7 @@ def test_axe_would_notice(visits: Visits) -> None:
     assert {line.partition(":")[0] for line in violations(page)} >= {"color-contrast", "label", "html-has-lang"}
 
 
-@pytest.mark.parametrize("locale", ["en-US", "ru-RU", "de-DE", "kk-KZ"])
+@pytest.mark.parametrize("locale", ["ru-RU", "de-DE", "kk-KZ"])  # whose words are long
 def test_nothing_sticks_out_at_320_pixels(
     visits: Visits, stack: Stack, watch: Watch, phone: str, other_phone: str, locale: str
 ) -> None:

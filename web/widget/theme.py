@@ -85,8 +85,8 @@ def _accents(accent: str, scheme: str) -> dict[str, str]:
     end = _colour("#000000" if scheme == "light" else "#ffffff")
     wanted = _colour(accent)
     for step in range(21):
-        colour = _mixed(wanted, end, step / 20)
-        wash = _mixed(card, colour, _WASH)
+        colour = _shown(_mixed(wanted, end, step / 20))
+        wash = _shown(_mixed(card, colour, _WASH))
         if min(contrast(colour, card), contrast(colour, wash)) >= LEGIBLE:
             break
     ink = max(_INKS, key=lambda one: contrast(_colour(one), colour))
@@ -112,6 +112,11 @@ def _mixed(one: Colour, other: Colour, share: float) -> Colour:
 def _colour(text: str) -> Colour:
     red, green, blue = (int(text[place : place + 2], 16) / 255 for place in (1, 3, 5))
     return red, green, blue
+
+
+def _shown(colour: Colour) -> Colour:
+    """As a browser shows it, in whole steps."""
+    return _colour(_hex(colour))
 
 
 def _hex(colour: Colour) -> str:
