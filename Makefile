@@ -2,8 +2,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# A file's tests stay in one process, with the servers that they share; more processes only crowd the browsers.
-SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# A file's tests stay in one process, with the servers that they share. One process more than there are cores, for the
+# waiting in tests; more only crowd the browsers.
+SHARED := --numprocesses $(shell expr $$(nproc) + 1) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 CATALOGUES := $(wildcard templates/locale/*/LC_MESSAGES/kodgate.po)
 
 .PHONY: run test setup lint audit attack fuzz bench faults lighthouse translations lock

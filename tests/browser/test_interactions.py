@@ -12,8 +12,7 @@ from .conftest import Visits, Watch
 from .people import DESKTOP, PHONE, Chat, Face, Visitor
 from .stack import Stack
 
-FLOWS = pytest.mark.parametrize("flow", ["sending-first", "channel-first"])
-BOTH = pytest.mark.parametrize("face", [PHONE, DESKTOP], ids=str)
+FLOWS = pytest.mark.parametrize(("flow", "face"), [("sending-first", PHONE), ("channel-first", DESKTOP)], ids=str)
 NEW, RETURNING = 6, 3  # interactions at most, from the typed phone to being logged in
 
 # A press of a pointer counts, and a run of typing in one field; what a script does is not trusted and doesn't.
@@ -79,7 +78,6 @@ class Somebody:
 
 
 @FLOWS
-@BOTH
 def test_a_new_telegram_user(
     visits: Visits, stack: Stack, phone: str, face: Face, flow: str, figure: Figure
 ) -> None:
@@ -108,7 +106,6 @@ def finish(person: Somebody) -> None:
 
 
 @FLOWS
-@BOTH
 def test_a_returning_user_by_one_tap(
     visits: Visits, stack: Stack, phone: str, face: Face, flow: str, figure: Figure
 ) -> None:

@@ -67,7 +67,7 @@ def test_axe_would_notice(visits: Visits) -> None:
     assert {line.partition(":")[0] for line in violations(page)} >= {"color-contrast", "label", "html-has-lang"}
 
 
-@pytest.mark.parametrize("locale", ["ru-RU", "de-DE", "kk-KZ"])  # whose words are long
+@pytest.mark.parametrize("locale", ["de-DE", "kk-KZ"])  # whose words are long
 def test_nothing_sticks_out_at_320_pixels(
     visits: Visits, stack: Stack, watch: Watch, phone: str, other_phone: str, locale: str
 ) -> None:
