@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import phonenumbers
 from flask import Blueprint, Response, g, request, url_for
+from phonenumbers import PhoneNumberFormat
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
@@ -35,13 +37,13 @@ class PhoneField:
     only: str  # the countries to choose from; empty: all
 
 
-def phone_field(only: frozenset[str] = frozenset()) -> PhoneField:
-    """The field of the request's visitor, for phones of these countries, or all."""
-    region = visitor_region()
+def phone_field(only: frozenset[str] = frozenset(), region: str = "") -> PhoneField:
+    """The field of the request's visitor, or of a country, for phones of these countries, or all."""
+    known, region = bool(region), region or visitor_region()
     if only and region not in only:
         region = min(only)
     code = countries.calling_code(region)
-    settled = _chosen_region() or _claimed_zone()
+    settled = known or _chosen_region() or _claimed_zone()
     return PhoneField(
         region=region,
         code=code,
@@ -52,6 +54,16 @@ def phone_field(only: frozenset[str] = frozenset()) -> PhoneField:
         address=url_for("phone_entry.listing", lang=g.lang, version=countries.VERSION),
         only=" ".join(sorted(only)),
     )
+
+
+def at_home(phone: str) -> tuple[str, str]:
+    """A phone's country, and what of it stands beside that country's code; of no country, all of it."""
+    number = phonenumbers.parse(phone)
+    region = phonenumbers.region_code_for_number(number) or ""
+    if not countries.is_country(region):
+        return "", phone
+    written = phonenumbers.format_number(number, PhoneNumberFormat.INTERNATIONAL)
+    return region, written.removeprefix(f"+{number.country_code}").strip()
 
 
 def visitor_region() -> str:

@@ -14,7 +14,7 @@ from gateway.i18n import DEFAULT_LANGUAGE, N_, translate
 from gateway.projects import Project
 from gateway.verbs import Caller, Created, Progress
 from web import fields
-from web.phone_entry import phone_field, visitor_region
+from web.phone_entry import at_home, phone_field, visitor_region
 from web.visitor import browser_name, place_of
 from web.widget.browser import browser_key, remember_browser
 from web.widget.embedding import LONGEST_ZONE, first_state, way_back
@@ -209,8 +209,9 @@ def _entry_page(
         kinds = {state.kind}
     if by not in kinds:
         by = "phone" if "phone" in kinds else "email"
+    region = ""
     if not typed and by == _kind_of(state.to):
-        typed = state.to
+        region, typed = at_home(state.to) if by == "phone" else ("", state.to)
     page = render_template(
         "widget/entry.html",
         w=this_widget().sign(state),
@@ -220,7 +221,7 @@ def _entry_page(
         channel=state.channel,
         typed=typed,
         example=this_widget().example_phone,
-        phone=phone_field(_countries(state, project, channels)) if by == "phone" else None,
+        phone=phone_field(_countries(state, project, channels), region) if by == "phone" else None,
         problem=_sentence(refusal),
     )
     return remember_browser(_refused(page, refusal))
