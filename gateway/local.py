@@ -173,8 +173,9 @@ class LocalGateway:
         now = self.clock()
         session = self._live(caller, session_id, now)
         self.reach.must_reach(caller.project, session.kind, channel)
-        brought = code is not None and not self._is_test(caller.project, session.sealed, session_id)
-        own = self._own_code(caller, session_id, code) if brought and code is not None else None
+        if code is not None and self._is_test(caller.project, session.sealed, session_id):
+            code = None  # it has one
+        own = self._own_code(caller, session_id, code) if code is not None else None
         ways = self.reach.ways_of(caller.project, session)
         ways.must_take(channel)
         if self._faces.rests_unseen(caller, session, channel, now):

@@ -5,7 +5,11 @@ log, which itself stays as it is, with a keyed hash, until it is purged. So do t
 `usage` holds keyed hashes of what is counted: a destination's begin with a letter and the destination.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+
+Run = Callable[[str, Mapping[str, object]], int]
+"""Runs a statement, whose values are named as `:name`; how many rows it deleted."""
 
 _THEIRS = "project_id = :project AND destination = :destination"
 _COUNTED = b"Ssaghf"  # what gateway.limits.limiter counts of them, and each store of guesses and known addresses
@@ -15,7 +19,7 @@ SESSIONS = (
     f"SELECT session_id FROM audit WHERE {_THEIRS} AND session_id <> ''"  # noqa: S608 - our own names
     f" UNION SELECT id FROM session WHERE {_THEIRS} UNION SELECT id FROM manual WHERE {_THEIRS}"
 )
-STATEMENTS = {  # by what an operator is told, in an order in which each still finds what it goes by
+_STATEMENTS = {  # by what an operator is told, in an order in which each still finds what it goes by
     "sessions": f"DELETE FROM session WHERE {_THEIRS}",  # noqa: S608
     "callbacks": f"DELETE FROM callback WHERE message_id IN (SELECT message_id FROM manual WHERE {_THEIRS})",  # noqa: S608
     "server's messages": f"DELETE FROM manual WHERE {_THEIRS}",  # noqa: S608
@@ -24,15 +28,22 @@ STATEMENTS = {  # by what an operator is told, in an order in which each still f
     "activations": f"DELETE FROM activation WHERE {_THEIRS}",  # noqa: S608
     "habits": f"DELETE FROM habit WHERE {_THEIRS}",  # noqa: S608
 }
-OF_A_SESSION = {
+_OF_A_SESSION = {
     "messages": "DELETE FROM message WHERE session_id = :session",
     "expected contacts": "DELETE FROM expected WHERE session_id = :session",
 }
-COUNTED = "DELETE FROM usage WHERE key >= :first AND key < :last"
+_FORGET_COUNTED = "DELETE FROM usage WHERE key >= :first AND key < :last"
 
 
-def counted_of(destination: bytes) -> Iterator[dict[str, bytes]]:
-    """The ranges of keys that are a destination's."""
+def delete(run: Run, theirs: Mapping[str, object], destination: bytes, sessions: Iterable[str]) -> Counter[str]:
+    """All that is theirs, `sessions` being those that `SESSIONS` found; how many rows, by kind."""
+    gone: Counter[str] = Counter()
+    for kind, statement in _STATEMENTS.items():
+        gone[kind] += run(statement, theirs)
+    for session in sessions:
+        for kind, statement in _OF_A_SESSION.items():
+            gone[kind] += run(statement, {"session": session})
     for tag in _COUNTED:
         first = bytes([tag]) + destination
-        yield {"first": first, "last": first + b"\xff" * _LONGEST}
+        gone["counts"] += run(_FORGET_COUNTED, {"first": first, "last": first + b"\xff" * _LONGEST})
+    return gone

@@ -7,7 +7,6 @@ crash are void. Activations, keys and projects are on the disk before anybody is
 """
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import cache
@@ -492,16 +491,14 @@ class PostgresStore:
     def forget(self, project_id: int, destination: bytes, by: By) -> dict[str, int]:
         theirs = {"project": project_id, "destination": destination}
         sessions = self._run(_named(forgetting.SESSIONS), theirs)
-        gone: Counter[str] = Counter()
         with self._connections.transaction() as db:
             db.execute("SELECT hold_destination(%s, %s)", (project_id, destination))
-            for kind, sql in forgetting.STATEMENTS.items():
-                gone[kind] += db.execute(_named(sql), theirs).rowcount
-            for (session,) in sessions:
-                for kind, sql in forgetting.OF_A_SESSION.items():
-                    gone[kind] += db.execute(_named(sql), {"session": session}).rowcount
-            for keys in forgetting.counted_of(destination):
-                gone["counts"] += db.execute(_named(forgetting.COUNTED), keys).rowcount
+            gone = forgetting.delete(
+                lambda sql, values: db.execute(_named(sql), values).rowcount,
+                theirs,
+                destination,
+                (session for (session,) in sessions),
+            )
             postgres_audit.write(db, Entry(by.now, by.actor, "person.forget", project_id))
         return gone
 

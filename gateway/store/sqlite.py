@@ -7,7 +7,6 @@ a "used" among them; so sessions from before the machine's boot are void. Activa
 import asyncio
 import sqlite3
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -606,17 +605,15 @@ class SqliteStore:
     def forget(self, project_id: int, destination: bytes, by: By) -> dict[str, int]:
         theirs = {"project": project_id, "destination": destination}
         sessions = self._look(lambda db: db.execute(forgetting.SESSIONS, theirs).fetchall())
-        gone: Counter[str] = Counter()
         self._connection.execute("PRAGMA secure_delete=ON")  # what was deleted stays in no page of the file
         try:
             with self._durably() as db:
-                for kind, sql in forgetting.STATEMENTS.items():
-                    gone[kind] += db.execute(sql, theirs).rowcount
-                for (session,) in sessions:
-                    for kind, sql in forgetting.OF_A_SESSION.items():
-                        gone[kind] += db.execute(sql, {"session": session}).rowcount
-                for keys in forgetting.counted_of(destination):
-                    gone["counts"] += db.execute(forgetting.COUNTED, keys).rowcount
+                gone = forgetting.delete(
+                    lambda sql, values: db.execute(sql, values).rowcount,
+                    theirs,
+                    destination,
+                    (session for (session,) in sessions),
+                )
                 sqlite_audit.write(db, by.now, by.actor, "person.forget", project_id)
         finally:
             self._connection.execute("PRAGMA secure_delete=OFF")
