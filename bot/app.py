@@ -23,7 +23,7 @@ class BotProcess(Worker):
     def __init__(self, config: Settings, gateway: LocalGateway) -> None:
         super().__init__(config, gateway)
         self._live = Live(gateway, config, self.events)
-        gateway.metrics.show(*STREAMS, lambda: {"": self._live.open})
+        gateway.metrics.show(lambda: [{"": self._live.open}], STREAMS)
         self._reports = Reports(gateway, self.lines)
         self._hooks = Hooks(self.bots.by_id, gateway.keyring, gateway.audit)
 

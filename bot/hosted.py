@@ -163,7 +163,7 @@ async def run(config: Settings, metrics: Metrics) -> None:
 
     gets: dict[str, Handler] = {"/healthz": healthy, "/live/{token}": live.stream}
     if config.metrics_token:
-        metrics.show(*STREAMS, lambda: {"": live.open})
+        metrics.show(lambda: [{"": live.open}], STREAMS)
         gets[PATH] = metrics_for(config.metrics_token, metrics)
     runner = await listen(config, config.live_port, gets)
     log.info("ready on http://%s:%s", config.host, config.live_port)

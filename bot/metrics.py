@@ -24,13 +24,14 @@ def metrics_for(token: str, metrics: Metrics) -> Handler:
 def show_waiting(gateway: LocalGateway) -> None:
     """How many messages wait for a provider, and how long the oldest has: the same from every process."""
 
-    def count() -> dict[str, float]:
-        return {one.channel: one.messages for one in gateway.store.backlog()}
+    def look() -> tuple[dict[str, float], dict[str, float]]:
+        now, backlog = gateway.clock(), gateway.store.backlog()
+        counts: dict[str, float] = {one.channel: one.messages for one in backlog}
+        ages: dict[str, float] = {one.channel: max(0, now - one.oldest_at) / 1000 for one in backlog}
+        return counts, ages
 
-    def age() -> dict[str, float]:
-        now = gateway.clock()
-        return {one.channel: max(0, now - one.oldest_at) / 1000 for one in gateway.store.backlog()}
-
-    show = gateway.metrics.show
-    show("kodgate_messages_waiting", "Messages that wait for a provider, in the store", "channel", count)
-    show("kodgate_messages_oldest_seconds", "How long the oldest of them has waited", "channel", age)
+    gateway.metrics.show(
+        look,
+        ("kodgate_messages_waiting", "Messages that wait for a provider, in the store", "channel"),
+        ("kodgate_messages_oldest_seconds", "How long the oldest of them has waited", "channel"),
+    )

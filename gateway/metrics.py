@@ -6,7 +6,7 @@ Nothing here names a person: labels are actions, outcomes, channels, providers a
 import hmac
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 PATH = "/metrics"
@@ -14,8 +14,11 @@ FOLDER = "KODGATE_METRICS_FOLDER"  # where several workers of a process find it
 SHARE_EVERY = 2.0  # seconds: a worker's part of what another one shows is so old at most
 NOT_SHOWN = {"www-authenticate": "Bearer"}  # with 401 (RFC 6750, 3)
 
-Look = Callable[[], Mapping[str, float]]
-"""What a gauge shows, by its label; of one without a label, by "". May raise `Busy`: then it shows nothing."""
+Shown = tuple[str, str, str]
+"""A gauge: its name, what it means, and its label, empty for none."""
+Look = Callable[[], Sequence[Mapping[str, float]]]
+"""What each of some gauges shows, by its label; of one without a label, by "". May raise `Busy`: then they show
+nothing."""
 
 
 class Metrics:
@@ -45,8 +48,8 @@ class Metrics:
     def update(self, outcome: str, seconds: float) -> None:
         """An update of the Bot API was `handled`, comes `again`, or met a `defect` of ours."""
 
-    def show(self, name: str, meaning: str, label: str, look: Look) -> None:
-        """Have a gauge ask `look` whenever somebody reads."""
+    def show(self, look: Look, *gauges: Shown) -> None:
+        """Ask `look` once for these gauges whenever somebody reads."""
 
     def holding(self) -> AbstractContextManager[None]:
         """What this thread counts within counts once the block has ended; if it fails, it never was."""

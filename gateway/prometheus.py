@@ -10,7 +10,7 @@ Counting may fail, and then nothing else does: what is counted has been done by 
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial, wraps
 from importlib.metadata import version
@@ -32,7 +32,7 @@ from prometheus_client.registry import Collector
 
 from gateway.channels import Channel
 from gateway.later import Later
-from gateway.metrics import Look, Metrics
+from gateway.metrics import Look, Metrics, Shown
 from gateway.store import Busy, StoreError
 
 log = logging.getLogger(__name__)
@@ -142,8 +142,8 @@ class PrometheusMetrics(Metrics):
     def update(self, outcome: str, seconds: float) -> None:
         self._updates.labels(outcome).observe(seconds)
 
-    def show(self, name: str, meaning: str, label: str, look: Look) -> None:
-        self._registry.register(_Shown(name, meaning, label, look))
+    def show(self, look: Look, *gauges: Shown) -> None:
+        self._registry.register(_Shown(look, gauges))
 
     def holding(self) -> AbstractContextManager[None]:
         return self._later.holding(even_if_it_fails=False)
@@ -196,28 +196,30 @@ class PrometheusMetrics(Metrics):
 
 
 class _Shown(Collector):
-    """A gauge whose values are looked up when somebody reads."""
+    """Gauges whose values are looked up when somebody reads."""
 
-    def __init__(self, name: str, meaning: str, label: str, look: Look) -> None:
-        self._what = (name, meaning, label)
+    def __init__(self, look: Look, gauges: Sequence[Shown]) -> None:
         self._look = look
+        self._gauges = gauges
 
     def describe(self) -> list[GaugeMetricFamily]:
-        return [self._family()]
+        return [_family(gauge) for gauge in self._gauges]
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        family = self._family()
         try:
-            values = self._look()
+            looks = self._look()
         except (Busy, StoreError):
             return  # shown again once the store can tell
-        for value_of, value in values.items():
-            family.add_metric([value_of] if value_of else [], value)
-        yield family
+        for gauge, values in zip(self._gauges, looks, strict=True):
+            family = _family(gauge)
+            for value_of, value in values.items():
+                family.add_metric([value_of] if value_of else [], value)
+            yield family
 
-    def _family(self) -> GaugeMetricFamily:
-        name, meaning, label = self._what
-        return GaugeMetricFamily(name, meaning, labels=[label] if label else [])
+
+def _family(gauge: Shown) -> GaugeMetricFamily:
+    name, meaning, label = gauge
+    return GaugeMetricFamily(name, meaning, labels=[label] if label else [])
 
 
 class _Counting(logging.Handler):

@@ -219,11 +219,11 @@ def test_where_nothing_can_be_shared_nothing_else_fails(tmp_path: Path, caplog: 
 def test_what_the_store_cannot_tell_is_left_out(tmp_path: Path) -> None:
     metrics = PrometheusMetrics("test")
 
-    def away() -> dict[str, float]:
+    def away() -> list[dict[str, float]]:
         raise Busy("it is away")
 
-    metrics.show("kodgate_away", "What can't be told", "channel", away)
-    metrics.show("kodgate_here", "What can", "", lambda: {"": 3.0})
+    metrics.show(away, ("kodgate_away", "What can't be told", "channel"))
+    metrics.show(lambda: [{"": 3.0}], ("kodgate_here", "What can", ""))
     read_so = values(metrics.page()[0].decode())
     assert read_so["kodgate_here", ""] == 3
     assert not [name for name, _ in read_so if name == "kodgate_away"]
