@@ -11,7 +11,6 @@ PACKAGES = {
     "node": "nodejs",
     "npm": "npm",
     "nginx": "nginx",  # what deploy/ has samples for
-    "caddy": "caddy",
     "pgbouncer": "pgbouncer",
     "systemd-analyze": "systemd",
 }

@@ -16,7 +16,7 @@ from tests.world import make_world, new_phone
 
 TEXT = (ROOT / "docs" / "deployment.md").read_text("utf-8")
 NOT_OURS = {"WARNING", "ERROR", "GET", "X"}
-OF_THE_SAMPLES = {"SITE", "WEB", "BOT", "REQUEST_BUFFERS", "REPOSITORY"}
+OF_THE_SAMPLES = {"SITE", "WEB", "BOT", "REPOSITORY"}
 
 
 def test_every_setting_that_it_names_exists() -> None:
