@@ -13,6 +13,8 @@ PACKAGES = {
     "nginx": "nginx",  # what deploy/ has samples for
     "pgbouncer": "pgbouncer",
     "systemd-analyze": "systemd",
+    "ip": "iproute2",  # to break a network of our own
+    "nft": "nftables",
 }
 FOR_ROOT = os.pathsep.join(("/usr/local/sbin", "/usr/sbin", "/sbin"))  # servers are there, not on everybody's PATH
 

@@ -1,12 +1,13 @@
 """A ground of our own, namespaces: networks can be cut and disks filled there for nobody else."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from tests.needs import find
 
 _INSIDE = "KODGATE_FAULTS_GROUND"  # set to the ways of leaving our own ground that we have, for the process inside
 DISK_MIB = 64
@@ -20,12 +21,12 @@ def enter(*, as_oneself: bool = False) -> None:
     """
     if _INSIDE in os.environ:
         if os.environ[_INSIDE]:
-            subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+            subprocess.run([find("ip") or "ip", "link", "set", "lo", "up"], check=True)
         return
     ways = ["--net", "--mount"]
     if os.geteuid():
         ways += ["--user", "--map-root-user"]
-    possible = not (as_oneself and os.geteuid()) and shutil.which("ip") and _runs(["unshare", *ways, "true"])
+    possible = not (as_oneself and os.geteuid()) and find("ip") and _runs(["unshare", *ways, "true"])
     os.environ[_INSIDE] = "namespaces" if possible else ""
     if possible:
         command = [sys.executable, "-m", "tests.faults", *sys.argv[1:]]
@@ -39,7 +40,7 @@ def has_disk() -> bool:
 
 def has_network() -> bool:
     """Whether we may cut our own network."""
-    return bool(os.environ.get(_INSIDE)) and shutil.which("nft") is not None
+    return bool(os.environ.get(_INSIDE)) and find("nft") is not None
 
 
 def mount_disk(folder: Path) -> None:
@@ -72,11 +73,15 @@ def cut(*ports: int) -> Iterator[None]:
     """Nothing goes to or comes from these ports any more; nobody is told."""
     numbers = ", ".join(map(str, ports))
     rules = "; ".join(f"add rule inet faults cut tcp {end} {{ {numbers} }} drop" for end in ("dport", "sport"))
-    subprocess.run(["nft", _RULES.format(rules=rules)], check=True)
+    _nft(_RULES.format(rules=rules))
     try:
         yield
     finally:
-        subprocess.run(["nft", "delete table inet faults"], check=True)
+        _nft("delete table inet faults")
+
+
+def _nft(rules: str) -> None:
+    subprocess.run([find("nft") or "nft", rules], check=True)
 
 
 def _runs(command: list[str]) -> bool:
