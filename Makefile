@@ -5,6 +5,10 @@ BIN := .venv/bin
 # A file's tests stay in one process, with the servers that they share. One process more than there are cores, for the
 # waiting in tests; more only crowd the browsers.
 SHARED := --numprocesses $(shell expr $$(nproc) + 1) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# Modules are compiled when they are first imported: most never are, and a first page waits for no more than it needs.
+# And only then: whoever wants no such files elsewhere would wait for it at every start.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
+unexport PYTHONDONTWRITEBYTECODE
 CATALOGUES := $(wildcard templates/locale/*/LC_MESSAGES/kodgate.po)
 
 .PHONY: run test setup lint audit attack fuzz bench faults lighthouse translations lock
@@ -12,7 +16,9 @@ CATALOGUES := $(wildcard templates/locale/*/LC_MESSAGES/kodgate.po)
 run: .venv/run
 	@exec $(BIN)/kodgate run
 
+# As a server runs it: by a user who can't write here, so that all is compiled before.
 setup: .venv/run
+	$(BIN)/python -m compileall -q -j 0 .venv/lib gateway web bot
 
 test: .venv/fuzz
 	@$(BIN)/python tests/needs.py
@@ -54,17 +60,17 @@ lighthouse: .venv/test
 .venv/run: requirements.lock pyproject.toml $(CATALOGUES)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Kodgate needs Python 3.11 or newer; name one with make PYTHON=python3.11"; exit 2; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { rm -rf .venv; echo "Python's venv is missing: apt-get install python3-venv"; exit 2; }
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(INSTALL) --require-hashes -r requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	$(BIN)/pybabel --quiet compile --domain kodgate --directory templates/locale
 	@touch $@
 
 .venv/test: .venv/run requirements-dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(INSTALL) --require-hashes -r requirements-dev.lock
 	@touch $@
 
 .venv/fuzz: .venv/test requirements-fuzz.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-fuzz.lock || \
+	@$(INSTALL) --require-hashes --only-binary :all: -r requirements-fuzz.lock || \
 	  echo "atheris has no wheel for this Python or machine: make fuzz has hypothesis alone"
 	@touch $@
 
