@@ -3,6 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import gateway.lean_aiogram  # noqa: F401 - before anything of aiogram
+
+# isort: split
+
 from bot import hooks, reports
 from bot.hooks import Hooks
 from bot.live import Live

@@ -26,8 +26,9 @@ from aiogram.methods import (
     TelegramMethod,
 )
 from aiogram.methods.base import Response
-from aiogram.types import InlineKeyboardMarkup, Message, ReplyMarkupUnion
+from aiogram.types import InlineKeyboardMarkup, Message, ReplyMarkupUnion, Update
 
+from gateway.lean_aiogram import make
 from gateway.providers.telegram import was_done
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 FIRST_RETRY = 0.5
 LONGEST_RETRY = 10.0
 _KEPT = (Response[Message], Response[Message | bool], Response[bool])  # made anew by aiogram, if nobody keeps them
+make(Update, SendMessage, AnswerCallbackQuery, EditMessageText, EditMessageReplyMarkup, *_KEPT)
 _HARMLESS = ("message is not modified", "query is too old", "message to edit not found")
 
 

@@ -12,6 +12,10 @@ from typing import Any
 
 from aiohttp import web
 
+import gateway.lean_aiogram  # noqa: F401 - before anything of aiogram
+
+# isort: split
+
 from bot.bots import Bots
 from bot.endings import Endings
 from bot.metrics import metrics_for, show_waiting

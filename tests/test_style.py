@@ -25,7 +25,7 @@ def test_is_clean(check: str) -> None:
 
 
 def test_web_never_loads_the_bots_libraries() -> None:
-    """aiogram alone costs 167 MB and three seconds."""
+    """aiogram alone costs a second and 40 MiB, by itself five and 140."""
     code = "import sys, web.wsgi; print([name for name in ('aiogram', 'aiohttp', 'bot') if name in sys.modules])"
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"
