@@ -1,4 +1,4 @@
-"""Bot processes without the four seconds in which each builds aiogram's models: one that has done so forks them.
+"""Bot processes without the two seconds in which each imports aiogram: one that has done so forks them.
 
 From there on each is what `python -m bot` is. That itself is started by `make run` (browser/test_clean_clone) and
 from the image (deploy/test_image).
