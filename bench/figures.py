@@ -3,6 +3,7 @@
 Each section holds one entry a store, with when and where it was taken: a part of the bench can be run alone.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class LoginRow(msgspec.Struct, frozen=True):
 
     @property
     def cpu(self) -> float:
-        return sum(self.cpu_ms.values())
+        return math.fsum(self.cpu_ms.values())
 
 
 class HalfRow(msgspec.Struct, frozen=True):
@@ -73,7 +74,7 @@ class Logins(msgspec.Struct, frozen=True):
     @property
     def floor(self) -> float:
         """CPU ms below which no login can be on this server and store: two answers, and its bare SQL."""
-        return 2 * self.answer_ms + sum(self.sql_ms.values())
+        return 2 * self.answer_ms + math.fsum(self.sql_ms.values())
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -136,7 +137,7 @@ class GrowthRow(msgspec.Struct, frozen=True):
 
     @property
     def cpu(self) -> float:
-        return sum(self.cpu_ms.values())
+        return math.fsum(self.cpu_ms.values())
 
 
 class Growth(msgspec.Struct, frozen=True):

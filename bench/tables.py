@@ -1,5 +1,6 @@
 """The figures as Markdown, for the console and for docs/performance.md."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -116,7 +117,7 @@ def _steady(steady: Steady) -> str:
     ]
     return (
         f"{steady.logins:,} logins in {steady.seconds:.0f} s, {steady.errors} errors, "
-        f"{sum(steady.cpu_ms.values()):.3f} CPU ms each ({_each(steady.cpu_ms, '.3f')}).\n\n"
+        f"{math.fsum(steady.cpu_ms.values()):.3f} CPU ms each ({_each(steady.cpu_ms, '.3f')}).\n\n"
         f"{_table(['', 'times', 'p50 ms', 'p99', 'p99.9', 'longest'], rows)}"
     )
 

@@ -74,7 +74,7 @@ def test_a_login_by_sms_is_counted_from_its_request_to_its_delivery(
         ("kodgate_request_seconds_count", "action=session.check,status=200"),
     }
     for _ in range(8):  # whichever worker is asked
-        until(lambda: all(counted(servers.web, *one) == 8 for one in wanted), "both workers know", 5)
+        until(lambda: all(counted(servers.web, *one) == 8 for one in wanted), "both workers know")
     sent = "channel=sms,outcome=sent,provider=1 webhook"
     until(lambda: counted(servers.live, "kodgate_provider_seconds_count", sent) == 8, "all are counted")
     assert counted(servers.live, "kodgate_delivery_seconds_count", "channel=sms") == 8

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,6 +28,11 @@ class Connection(sqlite3.Connection):
     """A connection, which may be writing for several verbs at once."""
 
     together: "Together | None" = None
+
+    def __del__(self) -> None:
+        """It ends with its thread, which nobody tells us of; unless it never began."""
+        with suppress(sqlite3.ProgrammingError):
+            self.close()
 
     def end(self, do: str) -> None:
         """COMMIT, ROLLBACK or RELEASE. Raises `Busy`, with nothing left open."""
@@ -146,7 +152,14 @@ def connect(path: Path) -> Connection:
     uri, patience = f"file:{path}?mode=rw", BUSY_TIMEOUT_MS / 1000
     while True:
         try:
-            db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=patience, factory=Connection)
+            db = sqlite3.connect(
+                uri,
+                uri=True,
+                isolation_level=None,
+                timeout=patience,
+                factory=Connection,
+                check_same_thread=False,  # whichever thread it is that clears one away
+            )
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
             db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
