@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from gateway.bootstrap import open_as_many_as_allowed
 from gateway.local import LocalGateway
 from gateway.settings import Settings
 from tests.databases import Database, current
@@ -25,6 +26,7 @@ _TURNS = pytest.StashKey[Turns]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """One folder of locks for a run: the process that begins it hands it to the others."""
+    open_as_many_as_allowed()
     if given := getattr(config, "workerinput", {}).get("locks"):
         config.stash[_TURNS] = Turns(Path(given))
         return

@@ -530,3 +530,21 @@ def test_doctor_says_that_without_a_channel_nobody_can_log_in(tmp_path: Path) ->
     wrong = [finding.text for finding in examine(settings) if not finding.well]
     assert len(wrong) == 1
     assert "nobody can log in" in wrong[0]
+
+
+def test_a_process_may_open_as_many_files_as_the_system_permits(tmp_path: Path) -> None:
+    """Shells and containers begin with a limit of 1,024, and a bot holds 20,000 streams."""
+    code = (
+        "import resource as r\n"
+        "hard = r.getrlimit(r.RLIMIT_NOFILE)[1]\n"
+        "r.setrlimit(r.RLIMIT_NOFILE, (256, hard))\n"
+        "from gateway.bootstrap import start_process\n"
+        "_, gateway = start_process('bot')\n"
+        "gateway.close()\n"
+        "print(r.getrlimit(r.RLIMIT_NOFILE) == (min(hard, 1_048_576), hard))"
+    )
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.stdout.strip() == "True", ended.stderr
