@@ -1,5 +1,6 @@
 """`python -m web`: granian with our settings."""
 
+import multiprocessing
 from contextlib import nullcontext
 from typing import Any
 
@@ -21,6 +22,8 @@ KILL_AFTER = 4  # seconds from SIGTERM: all of web ends within 5
 
 def make_server(target: str, host: str, port: int, *, workers: int, factory: bool) -> AbstractServer[Any]:
     """granian's RSGI server; `web.door` is what it serves."""
+    # Python 3.14 would have another process make the workers, which they'd take for their master (web.orphan).
+    multiprocessing.set_start_method("fork", force=True)
     return Server(
         target,
         factory=factory,
