@@ -290,10 +290,18 @@ def test_one_ended_connection_costs_one_answer(mortal: PostgresServer, store: St
     url = store._url
     assert store.projects() == []
     for _ in range(3):
+        until(lambda: _is_settled(store), "no connection is just being made")
         execute(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'kodgate'")
         with pytest.raises(Busy):
             store.projects()
         assert store.projects() == []
+
+
+def _is_settled(store: PostgresStore) -> bool:
+    pool = store._connections._pool
+    assert pool
+    there = pool.get_stats()
+    return there["pool_available"] == there["pool_size"]
 
 
 def test_an_outage_is_told_of_once_and_its_reason_each_time(

@@ -11,6 +11,7 @@ from tests.needs import find
 
 _INSIDE = "KODGATE_FAULTS_GROUND"  # set to the ways of leaving our own ground that we have, for the process inside
 DISK_MIB = 64
+_LOOPBACK = ("link", "set", "lo", "up")
 _RULES = "add table inet faults; add chain inet faults cut {{ type filter hook output priority 0; }}; {rules}"
 
 
@@ -21,12 +22,13 @@ def enter(*, as_oneself: bool = False) -> None:
     """
     if _INSIDE in os.environ:
         if os.environ[_INSIDE]:
-            subprocess.run([find("ip") or "ip", "link", "set", "lo", "up"], check=True)
+            subprocess.run([find("ip") or "ip", *_LOOPBACK], check=True)
         return
     ways = ["--net", "--mount"]
     if os.geteuid():
         ways += ["--user", "--map-root-user"]
-    possible = not (as_oneself and os.geteuid()) and find("ip") and _runs(["unshare", *ways, "true"])
+    ip = find("ip")
+    possible = not (as_oneself and os.geteuid()) and ip and _runs(["unshare", *ways, ip, *_LOOPBACK])
     os.environ[_INSIDE] = "namespaces" if possible else ""
     if possible:
         command = [sys.executable, "-m", "tests.faults", *sys.argv[1:]]
