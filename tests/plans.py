@@ -42,5 +42,5 @@ def _scans(path: Path, statements: set[str]) -> Iterator[tuple[str, str]]:
 
 def _may_be_read_whole(table: str, statement: str) -> bool:
     bounded = "LIMIT" in statement and statement.startswith(BOUNDED.get(table, "never"))
-    made_here = table.startswith("(subquery") or table == "CONSTANT" or table.isdecimal()
+    made_here = table.startswith("(subquery") or table == "CONSTANT" or table.removesuffix("-ROW").isdecimal()
     return table in SMALL or bounded or made_here
