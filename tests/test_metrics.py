@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -13,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.channels import Channel
+from gateway.metrics import SHARE_EVERY
 from gateway.prometheus import PrometheusMetrics
 from gateway.settings import ROOT
 from gateway.store import Busy
@@ -43,6 +45,7 @@ def read(url: str) -> Values:
 @pytest.fixture
 def counted(servers: Servers) -> Callable[[str, str, str], float]:
     """By how much a series has risen since the test began, whichever process has it."""
+    time.sleep(2 * SHARE_EVERY)  # until each worker knows what tests before us have made the other count
     before = {url: read(url) for url in (servers.web, servers.live)}
 
     def risen(url: str, name: str, labels: str) -> float:
