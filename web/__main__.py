@@ -22,7 +22,7 @@ KILL_AFTER = 4  # seconds from SIGTERM: all of web ends within 5
 
 def make_server(target: str, host: str, port: int, *, workers: int, factory: bool) -> AbstractServer[Any]:
     """granian's RSGI server; `web.door` is what it serves."""
-    # Python 3.14 would have another process make the workers, which they'd take for their master (web.orphan).
+    # Else on Python 3.14 workers begin anew, and each takes itself for its master (web.orphan).
     multiprocessing.set_start_method("fork", force=True)
     return Server(
         target,
