@@ -23,6 +23,9 @@ PRIMARY = 0xFF  # of SQLite's result codes, the rest says which kind
 
 T = TypeVar("T")
 
+# Without one, Python looks for how each `bytes` is adapted, by an AttributeError: a thirtieth of a login.
+sqlite3.register_adapter(bytes, bytes)
+
 
 class Connection(sqlite3.Connection):
     """A connection, which may be writing for several verbs at once."""
