@@ -146,8 +146,8 @@ def change_settings(settings: ProjectSettings, changes: Iterable[str]) -> Projec
     try:
         changed = msgspec.convert(fields, ProjectSettings, strict=False)
     except msgspec.ValidationError as problem:
-        reason, _, place = str(problem).partition(" - at `$.")
-        raise ValueError(f"{place.split('[')[0].rstrip('`')}: {reason}" if place else reason) from None
+        name = re.split(r"[\[`]", str(problem).partition(" - at `$.")[2])[0]
+        raise ValueError(f"{name}: write {_wanted(name)}") from None
     for name in _COUNTRIES:
         changed = msgspec.structs.replace(changed, **{name: _countries(name, getattr(changed, name))})
     if settings.countries and not changed.countries:
@@ -165,6 +165,30 @@ def change_settings(settings: ProjectSettings, changes: Iterable[str]) -> Projec
         origins=tuple(map(_origin, changed.origins)),
         test_codes=tuple(_test_code(one, changed) for one in changed.test_codes),
     )
+
+
+def _wanted(name: str) -> str:
+    """What a setting can be, for an operator."""
+    from msgspec import inspect  # which only a mistake needs
+
+    kinds = {field.name: field.type for field in inspect.type_info(ProjectSettings).fields}  # type: ignore[attr-defined]
+    kind, tail = kinds[name], ""
+    if isinstance(kind, inspect.UnionType):
+        kind, tail = kind.types[0], ", or nothing"
+    elif isinstance(kind, inspect.VarTupleType):
+        kind, tail = kind.item_type, ", or some, separated by commas"
+    match kind:
+        case inspect.BoolType():
+            return "yes or no"
+        case inspect.IntType(ge=least, le=most):
+            return f"a whole number from {least} to {most}{tail}"
+        case inspect.EnumType(cls=choices):
+            return f"one of {', '.join(choices)}{tail}"
+        case inspect.LiteralType(values=choices):
+            return f"one of {', '.join(map(str, choices))}"
+        case inspect.StrType(max_length=int(most)):
+            return f"a text of {most} characters at most"
+    return "a text"
 
 
 def _test_code(text: str, project: ProjectSettings) -> str:
