@@ -1,5 +1,6 @@
 """Server-sent events (WHATWG HTML, 9.2): what every live stream has in common, wherever its news comes from."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections import Counter
 from typing import Any
@@ -8,12 +9,16 @@ import msgspec
 from aiohttp import web
 
 from gateway.clock import Clock
+from gateway.files import files_allowed
 from gateway.keyring import Keyring
 from gateway.settings import Settings
 from gateway.tokens import InvalidToken, LiveClaim, live_tokens
 from gateway.verbs import Progress
 
+log = logging.getLogger(__name__)
+
 RECONNECT_MS = 1000
+OTHER_FILES = 256  # of this process: calls to providers and the Bot API, the store, requests that are no stream
 STREAMS = ("kodgate_live_streams", "Live streams open in this process", "")
 
 _EVENT = b"event: progress\nretry: %d\ndata: %%s\n\n" % RECONNECT_MS
@@ -33,7 +38,7 @@ class Streams(ABC):
         self.clock = clock
         self.heartbeat = config.live_heartbeat_seconds
         self._tokens = live_tokens(keyring, clock)
-        self._most = config.live_streams
+        self._most = _most_streams(config.live_streams)
         self._most_of_one = config.live_streams_session
         self.open = 0
         self._of_session: Counter[str] = Counter()
@@ -82,6 +87,21 @@ class Streams(ABC):
     async def beat(response: web.StreamResponse) -> None:
         """A comment that keeps the connection from being closed on the way."""
         await response.write(b": still here\n\n")
+
+
+def _most_streams(wished: int) -> int:
+    """LIVE_STREAMS, or as many as the open files that the system permits leave room for."""
+    allowed = files_allowed()
+    room = max(allowed - OTHER_FILES, allowed // 2)
+    if room < wished:
+        log.warning(
+            "%s open files are permitted, so %s live streams at once instead of LIVE_STREAMS=%s: "
+            "raise the hard limit (ulimit -Hn; LimitNOFILE= in systemd, --ulimit nofile= in Docker)",
+            allowed,
+            room,
+            wished,
+        )
+    return min(wished, room)
 
 
 def health(checks: dict[str, Any], process: str) -> web.Response:

@@ -1,15 +1,14 @@
 """Wiring: from settings to a gateway that is ready to serve."""
 
 import logging
-import resource
 import socket
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
 
 import msgspec
 
 from gateway.clock import Clock, system_clock
+from gateway.files import open_as_many_as_allowed
 from gateway.keyring import Unsealable, hash_api_key
 from gateway.local import LocalGateway
 from gateway.log import set_up_logging
@@ -29,7 +28,6 @@ from gateway.verbs import Gateway
 
 log = logging.getLogger(__name__)
 
-MOST_FILES = 1_048_576  # Linux's own bound; some systems say "no limit" and refuse to be taken at their word
 _OF_DEVELOPMENT = {hash_api_key(DEVELOPMENT_PUBLIC_KEY), hash_api_key(DEVELOPMENT_SECRET_KEY)}
 
 
@@ -92,14 +90,6 @@ def start_process(name: str, *, counts: bool = True) -> tuple[Settings, Gateway]
     except (SettingsError, StoreError, Busy) as problem:
         sys.stderr.write(f"kodgate {name}: {problem}\n")
         raise SystemExit(2) from None
-
-
-def open_as_many_as_allowed() -> None:
-    """Files and connections: a shell or a container begins with 1,024, fewer than the streams that a bot holds."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def need_port(name: str, host: str, port: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from gateway.bootstrap import open_as_many_as_allowed
+from gateway.files import open_as_many_as_allowed
 from gateway.local import LocalGateway
 from gateway.settings import Settings
 from tests.databases import Database, current

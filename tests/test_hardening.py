@@ -4,6 +4,8 @@ import io
 import logging
 import re
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ from gateway.headers import security_headers
 from gateway.log import set_up_logging
 from gateway.settings import ROOT, Settings
 from tests.fuzzing.requests import ask, status_of
-from tests.servers import PUBLIC, Servers, until
+from tests.servers import PUBLIC, START_WITHIN, STOP_WITHIN, Servers, until
 from tests.world import new_phone
 from web.assets import STATIC, Assets
 from web.pages import make_site
@@ -233,6 +235,40 @@ def test_whoever_has_one_live_token_takes_not_everybodys_streams(tmp_path: Path)
             with site.http.stream("GET", other) as answer:
                 assert answer.status_code == 200
         until(lambda: _opens(site, one), "those that are gone don't count")
+
+
+_FEW = (
+    "import resource as r, runpy\n"
+    "r.setrlimit(r.RLIMIT_NOFILE, (280, 280))\n"
+    "runpy.run_module('bot', run_name='__main__')"
+)
+
+
+def test_where_few_files_are_permitted_there_are_fewer_streams(tmp_path: Path) -> None:
+    """And what else the bot does goes on: it says at its start why, and the stream after the last is refused."""
+    with Servers(tmp_path, ("web", "sandbox"), LIVE_STREAMS_SESSION="1000") as site:
+        with (tmp_path / "bot.log").open("wb") as log:
+            bot = subprocess.Popen(
+                [sys.executable, "-c", _FEW], cwd=tmp_path, env=site.environment, stdout=log, stderr=log
+            )
+        try:
+            until(lambda: site.health("bot") == 200, "the bot starts", START_WITHIN)
+            assert (
+                "280 open files are permitted, so 140 live streams at once instead of LIVE_STREAMS=20000"
+                in site.log("bot")
+            )
+            one, other = (site.live_url(site.create(new_phone())["session_id"]) for _ in range(2))
+            request = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % urlsplit(one).path.encode()
+            with sending(site.live, request, 140):
+                until(lambda: site.http.get(other).status_code == 503, "the 141st is refused")
+                created = site.create(to := new_phone())
+                until(lambda: site.letters(to), "a code goes out")
+                assert site.check(created["session_id"], site.code_of(created["session_id"])).status_code == 200
+            until(lambda: _opens(site, other), "there is room again")
+            assert "Too many open files" not in site.log("bot")
+        finally:
+            bot.terminate()
+            bot.wait(STOP_WITHIN)
 
 
 def _opens(site: Servers, live: str) -> bool:
