@@ -17,7 +17,7 @@ from gateway.contact import Contact, parse_contact
 from gateway.doctor import Finding, examine
 from gateway.errors import BadRequest
 from gateway.forgetting import forget
-from gateway.health import PORTS, ask_health
+from gateway.health import PORTS, ask_health, is_name
 from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES
 from gateway.local import LocalGateway
 from gateway.projects import (
@@ -104,10 +104,15 @@ def doctor() -> None:
 
 
 @main.command()
-@click.argument("names", nargs=-1, type=click.Choice(list(PORTS)), metavar="[web|bot|worker]...")
+@click.argument("names", nargs=-1, metavar="[web|bot|worker][:PORT]...")
 @click.option("--wait", default=0.0, help="seconds to ask again while something is not well")
 def health(names: tuple[str, ...], wait: float) -> None:
-    """Ask the processes named, or all that listen on this machine, whether they can serve."""
+    """Ask the processes named, or all that listen on this machine, whether they can serve.
+
+    Where there are several of a kind, name each with its port: web:8080 web:8081.
+    """
+    if wrong := [name for name in names if not is_name(name)]:
+        raise click.BadParameter(f"{wrong[0]!r}: write one of {', '.join(PORTS)}, or such as web:8081")
     _tell(ask_health(load_settings(), names, wait))
 
 

@@ -16,11 +16,20 @@ AGAIN_AFTER = 0.2  # seconds between two looks
 
 
 def ask_health(settings: Settings, names: Iterable[str], wait: float) -> list[Finding]:
-    """The processes named, else all that listen here. Asked again for `wait` seconds, until all are well."""
+    """The processes named, such as `web` or `web:8081`, else all that listen at the settings' ports.
+
+    Asked again for `wait` seconds, until all are well.
+    """
     end = time.monotonic() + wait
     while not is_well(found := _ask(settings, tuple(names))) and time.monotonic() < end:
         time.sleep(AGAIN_AFTER)
     return found
+
+
+def is_name(text: str) -> bool:
+    """Whether it names a process, with or without a port."""
+    process, colon, port = text.partition(":")
+    return process in PORTS and (not colon or (port.isascii() and port.isdecimal() and 0 < int(port) < 65_536))
 
 
 def is_well(findings: list[Finding]) -> bool:
@@ -37,7 +46,8 @@ def _ask(settings: Settings, names: tuple[str, ...]) -> list[Finding]:
 
 def _one(settings: Settings, name: str) -> Finding | None:
     """None where nobody listens."""
-    url = f"http://{settings.local_host}:{getattr(settings, PORTS[name])}/healthz"
+    process, _, port = name.partition(":")
+    url = f"http://{settings.local_host}:{port or getattr(settings, PORTS[process])}/healthz"
     try:
         with urlopen(url, timeout=PATIENCE) as answer:
             said = json.load(answer)
@@ -47,5 +57,5 @@ def _one(settings: Settings, name: str) -> Finding | None:
         return None if isinstance(problem.reason, ConnectionRefusedError) else Finding(name, False, str(problem))
     except (OSError, HTTPException, ValueError) as problem:
         return Finding(name, False, f"no answer: {problem or type(problem).__name__}")
-    well = isinstance(said, dict) and said.get("process") == name
+    well = isinstance(said, dict) and said.get("process") == process
     return Finding(name, well, url if well else f"another program answers at {url}")

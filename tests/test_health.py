@@ -54,6 +54,25 @@ def test_one_that_is_named_is_asked_alone(servers: Servers, name: str) -> None:
     assert said.count("\n") == 1
 
 
+def test_each_of_several_is_asked_by_its_port(servers: Servers) -> None:
+    [nobody] = free_ports(1)
+    port, live_port = servers.environment["PORT"], servers.environment["LIVE_PORT"]
+    elsewhere = {"PORT": str(nobody), "LIVE_PORT": str(nobody)}
+    status, said = ask(servers, f"web:{port}", f"bot:{live_port}", **elsewhere)
+    assert (status, said.count("ok ")) == (0, 2), said
+    status, said = ask(servers, f"web:{port}", f"web:{nobody}", f"web:{live_port}")
+    assert (status, said.count("ok ")) == (1, 1)
+    assert f"WRONG web:{nobody}: does not listen\n" in said
+    assert f"WRONG web:{live_port}: another program answers at" in said
+
+
+@pytest.mark.parametrize("name", ["sandbox", "web:", "web:0", "web:65536", "web:\u0663", "web:http", ":8080", ""])
+def test_a_name_that_is_none_is_told_so(servers: Servers, name: str) -> None:
+    status, said = ask(servers, name)
+    assert status == 2
+    assert "write one of web, bot, worker, or such as web:8081" in said
+
+
 def test_one_that_does_not_listen_is_left_out_unless_it_is_named(servers: Servers) -> None:
     [nobody] = free_ports(1)
     assert ask(servers, LIVE_PORT=str(nobody))[0] == 0
