@@ -165,8 +165,9 @@ async def run(config: Settings, metrics: Metrics) -> None:
     if config.metrics_token:
         metrics.show(lambda: [{"": live.open}], STREAMS)
         gets[PATH] = metrics_for(config.metrics_token, metrics)
-    runner = await listen(config, config.live_port, gets)
+    listener = await listen(config, config.live_port, gets)
     log.info("ready on http://%s:%s", config.host, config.live_port)
     await stop.wait()
+    await listener.stop()
     await live.close()
-    await runner.cleanup()
+    await listener.close()

@@ -4,10 +4,12 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 import traceback
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from aiohttp import HttpVersion11, web
@@ -22,6 +24,7 @@ log = logging.getLogger("aiohttp.server")
 
 LARGEST_BODY = 256 * 1024  # bytes: providers report several messages at once
 LEFT_SECONDS = 0.5  # for what is still at work when the time to end in order is over
+ARRIVE_SECONDS = 0.2  # from a connection to its request, through a proxy that makes one for each
 BACKLOG = 1024  # connections that wait to be accepted: a thousand pages come back at once after a restart
 
 
@@ -115,10 +118,55 @@ async def _not_found(_: web.Request) -> NoReturn:
     raise web.HTTPNotFound
 
 
+class Listener:
+    """A server that listens."""
+
+    def __init__(self, runner: web.AppRunner, server: asyncio.Server) -> None:
+        self._runner = runner
+        self._server = server
+
+    async def stop(self) -> None:
+        """Let nobody new in. Who has connected by now, accepted or not, gets ARRIVE_SECONDS to ask.
+
+        The kernel would reset those not yet accepted, asyncio drops those that it is just accepting, and aiohttp
+        closes those that have asked nothing.
+        """
+        loop = asyncio.get_running_loop()
+        listening = [socket.socket(fileno=os.dup(one.fileno())) for one in self._server.sockets]
+        for one in self._server.sockets:
+            loop.remove_reader(one)
+        await asyncio.sleep(0)
+        self._server.close()
+        for connection in [connection for one in listening for connection in _accepted(one)]:
+            await loop.connect_accepted_socket(self._handlers, connection)
+        if self._handlers.connections:
+            await asyncio.sleep(ARRIVE_SECONDS)
+
+    async def close(self) -> None:
+        """Let answers under way end."""
+        self._server.close()
+        await self._runner.cleanup()
+
+    @property
+    def _handlers(self) -> web.Server:
+        assert self._runner.server  # noqa: S101 - there since `listen`
+        return self._runner.server
+
+
+def _accepted(listening: socket.socket) -> list[socket.socket]:
+    """All that wait, and then nobody can any more."""
+    connections = []
+    with listening, suppress(BlockingIOError):
+        listening.setblocking(False)
+        while True:
+            connections.append(listening.accept()[0])
+    return connections
+
+
 async def listen(
     config: Settings, port: int, gets: Mapping[str, Handler], posts: Mapping[str, Handler] | None = None
-) -> web.AppRunner:
-    """Serve on HOST until the runner is cleaned up, which lets answers under way end."""
+) -> Listener:
+    """Serve on HOST."""
     app = web.Application(client_max_size=LARGEST_BODY)
     _route(app.router, gets, posts or {})
     headers = security_headers(config.public_url)
@@ -132,5 +180,6 @@ async def listen(
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=config.shutdown_seconds * 0.8)
     await runner.setup()
     host = None if config.host == "::" else config.host  # as web does; asyncio's own `::` leaves IPv4 out
-    await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
-    return runner
+    assert runner.server  # noqa: S101 - it is set up
+    server = await asyncio.get_running_loop().create_server(runner.server, host, port, backlog=BACKLOG)
+    return Listener(runner, server)

@@ -19,7 +19,7 @@ import gateway.lean_aiogram  # noqa: F401 - before anything of aiogram
 from bot.bots import Bots
 from bot.endings import Endings
 from bot.metrics import metrics_for, show_waiting
-from bot.serving import Handler, listen, run_and_leave, told_to_stop
+from bot.serving import Handler, Listener, listen, run_and_leave, told_to_stop
 from bot.streams import health
 from gateway.bill.watch import BillWatch
 from gateway.bootstrap import need_port, start_process
@@ -95,7 +95,7 @@ class Worker:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then end within SHUTDOWN_SECONDS."""
         stop = told_to_stop()
-        runner = await listen(self.config, self.port, self.gets(), self.posts())
+        listener = await listen(self.config, self.port, self.gets(), self.posts())
         work: dict[str, Coroutine[Any, Any, None]] = {
             "bots": self.bots.run(),
             "delivery": self._courier.run(),
@@ -115,18 +115,17 @@ class Worker:
         done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
         for task in done - {stopped}:
             log.error("%s ended: %r", task.get_name(), task.exception())
-        await self._end(runner, tasks)
+        await self._end(listener, tasks)
         if done - {stopped}:
             raise SystemExit(1)
 
-    async def _end(self, runner: web.AppRunner, tasks: list[asyncio.Task[None]]) -> None:
+    async def _end(self, listener: Listener, tasks: list[asyncio.Task[None]]) -> None:
         """Nobody new is served; whoever is, and what is under way, gets its time."""
-        for site in list(runner.sites):
-            await site.stop()
+        await listener.stop()
         self.end_streams()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(runner.cleanup(), asyncio.wait(tasks, timeout=self.config.shutdown_seconds))
+        await asyncio.gather(listener.close(), asyncio.wait(tasks, timeout=self.config.shutdown_seconds))
         for line in self.lines.values():
             for provider in line.providers:
                 await provider.close()

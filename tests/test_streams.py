@@ -72,7 +72,7 @@ def play(world: World, act: Callable[[Pages], Awaitable[None]]) -> None:
     async def run() -> None:
         live = Live(world.gateway, world.settings, Events(world.gateway.store, world.clock))
         [port] = free_ports(1)
-        runner = await listen(world.settings, port, {"/live/{token}": live.stream})
+        listener = await listen(world.settings, port, {"/live/{token}": live.stream})
         try:
             async with aiohttp.ClientSession() as http, asyncio.timeout(ANSWERED_WITHIN):
                 pages = Pages(world, live, http, f"http://127.0.0.1:{port}")
@@ -82,7 +82,7 @@ def play(world: World, act: Callable[[Pages], Awaitable[None]]) -> None:
                     pages.close()
         finally:
             live.close()
-            await runner.cleanup()
+            await listener.close()
 
     asyncio.run(run())
 
