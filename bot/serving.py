@@ -121,8 +121,9 @@ async def _not_found(_: web.Request) -> NoReturn:
 class Listener:
     """A server that listens."""
 
-    def __init__(self, runner: web.AppRunner, server: asyncio.Server) -> None:
+    def __init__(self, runner: web.AppRunner, handlers: web.Server, server: asyncio.Server) -> None:
         self._runner = runner
+        self._handlers = handlers
         self._server = server
 
     async def stop(self) -> None:
@@ -146,11 +147,6 @@ class Listener:
         """Let answers under way end."""
         self._server.close()
         await self._runner.cleanup()
-
-    @property
-    def _handlers(self) -> web.Server:
-        assert self._runner.server  # noqa: S101 - there since `listen`
-        return self._runner.server
 
 
 def _accepted(listening: socket.socket) -> list[socket.socket]:
@@ -180,6 +176,7 @@ async def listen(
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=config.shutdown_seconds * 0.8)
     await runner.setup()
     host = None if config.host == "::" else config.host  # as web does; asyncio's own `::` leaves IPv4 out
-    assert runner.server  # noqa: S101 - it is set up
-    server = await asyncio.get_running_loop().create_server(runner.server, host, port, backlog=BACKLOG)
-    return Listener(runner, server)
+    handlers = runner.server
+    assert handlers  # noqa: S101 - it is set up
+    server = await asyncio.get_running_loop().create_server(handlers, host, port, backlog=BACKLOG)
+    return Listener(runner, handlers, server)
