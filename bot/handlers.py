@@ -6,6 +6,7 @@ twice for the same update without harm, and an update may be any process's. What
 """
 
 import logging
+from functools import partial
 from typing import Any
 
 from aiogram import Bot, Router
@@ -42,6 +43,7 @@ class Conversations:
 
     def __init__(self, gateway: LocalGateway) -> None:
         self._gateway = gateway
+        self._aside = gateway.aside
 
     def router(self) -> Router:
         """The handlers, in the order they are tried."""
@@ -59,16 +61,16 @@ class Conversations:
         """`/start`, with the deep link's payload or alone."""
         lang, chat_id = _language(message), message.chat.id
         if not command.args:
-            return self._start_alone(chat_id, bot, lang)
+            return await self._aside(partial(self._start_alone, chat_id, bot, lang))
         try:
-            session = self._gateway.linked_session(bot.id, command.args)
+            session = await self._aside(partial(self._gateway.linked_session, bot.id, command.args))
         except SessionExpired:
             return text(chat_id, render_bot_text("expired", lang, site=self._site(bot)))
         if session.chat_id == chat_id:
-            if self._send_at_once(session, bot, chat_id):
+            if await self._aside(partial(self._send_at_once, session, bot, chat_id)):
                 return None
             return text(chat_id, render_bot_text("already_sent", lang))
-        self._gateway.expect(bot.id, chat_id, session)
+        await self._aside(partial(self._gateway.expect, bot.id, chat_id, session))
         greeting = render_bot_text(
             "greeting",
             lang,
@@ -92,24 +94,17 @@ class Conversations:
         except BadRequest:
             self._gateway.audit.note("telegram", "bot.contact", reason="not a phone")
             return text(chat_id, render_bot_text("strange_number", lang), ReplyKeyboardRemove())
-        expected = self._gateway.expected(bot.id, chat_id, message.message_id)
-        released = 0
-        for project in self._gateway.projects.by_bot(bot.id):
-            if expected is None or expected.project.id == project.id:
-                try:
-                    activation = self._gateway.activate(
-                        project, phone, bot_id=bot.id, chat_id=chat_id, user_id=chat_id
-                    )
-                except TooOften as refusal:
-                    return text(chat_id, refusal.text(lang), ReplyKeyboardRemove())
-                released += activation.released
-        if expected:
-            self._gateway.met(bot.id, chat_id, expected, message.message_id)
+        try:
+            expected, released = await self._aside(
+                partial(self._activate, bot.id, chat_id, phone, message.message_id)
+            )
+        except TooOften as refusal:
+            return text(chat_id, refusal.text(lang), ReplyKeyboardRemove())
         return self._confirmation(bot, chat_id, lang, phone, expected, released)
 
     async def stopped(self, message: Message, bot: Bot) -> TelegramMethod[Any]:
         """`/stop`: no more codes here."""
-        self._gateway.deactivate(bot.id, message.chat.id)
+        await self._aside(partial(self._gateway.deactivate, bot.id, message.chat.id))
         words = render_bot_text("stopped", _language(message), site=self._site(bot))
         return text(message.chat.id, words, ReplyKeyboardRemove())
 
@@ -120,9 +115,9 @@ class Conversations:
     async def membership_changed(self, update: ChatMemberUpdated, bot: Bot) -> None:
         """The user blocked the bot, or let it back in."""
         if update.new_chat_member.status in (ChatMemberStatus.KICKED, ChatMemberStatus.LEFT):
-            self._gateway.deactivate(bot.id, update.chat.id)
+            await self._aside(partial(self._gateway.deactivate, bot.id, update.chat.id))
         else:
-            self._gateway.reactivate(bot.id, update.chat.id)
+            await self._aside(partial(self._gateway.reactivate, bot.id, update.chat.id))
 
     def _start_alone(self, chat_id: int, bot: Bot, lang: str) -> TelegramMethod[Any]:
         site = self._site(bot)
@@ -143,6 +138,22 @@ class Conversations:
         except GatewayError as refusal:
             log.info("deep link of a known chat: %s", refusal.sys_message)
         return True
+
+    def _activate(
+        self, bot_id: int, chat_id: int, phone: Contact, message_id: int
+    ) -> tuple[ExpectedLogin | None, int]:
+        """Which login it was for, and how many codes wait no longer. Raises `TooOften`."""
+        expected = self._gateway.expected(bot_id, chat_id, message_id)
+        released = 0
+        for project in self._gateway.projects.by_bot(bot_id):
+            if expected is None or expected.project.id == project.id:
+                activation = self._gateway.activate(
+                    project, phone, bot_id=bot_id, chat_id=chat_id, user_id=chat_id
+                )
+                released += activation.released
+        if expected:
+            self._gateway.met(bot_id, chat_id, expected, message_id)
+        return expected, released
 
     def _confirmation(
         self, bot: Bot, chat_id: int, lang: str, phone: Contact, login: ExpectedLogin | None, released: int

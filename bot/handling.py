@@ -12,6 +12,7 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -23,7 +24,7 @@ from pydantic import ValidationError
 from bot.talk import do
 from gateway.local import LocalGateway
 from gateway.settings import Settings
-from gateway.store import Busy
+from gateway.store import Busy, Taken
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class Handling:
     async def handle(self, update: Update) -> Handled | None:
         """Handle it, unless that is done; None: not now, it must come again."""
         try:
-            taken = self._store.take_update(self._bot.id, update.update_id, self._clock(), self._lease)
+            taken = await self._store.aside(partial(self._take, update))
         except Busy as problem:
             log.warning("the store is busy, update %s waits: %s", update.update_id, problem)
             return None
@@ -96,9 +97,12 @@ class Handling:
             log.exception("update %s: a defect of ours", update.update_id)
             handled, outcome = Handled(), "defect"
         finally:  # a process that ends gives back what it was at
-            self._end(update, done=handled is not None)
+            await self._store.aside(partial(self._end, update, done=handled is not None))
             self._metrics.update(outcome, time.perf_counter() - began)
         return handled
+
+    def _take(self, update: Update) -> Taken:
+        return self._store.take_update(self._bot.id, update.update_id, self._clock(), self._lease)
 
     def _end(self, update: Update, *, done: bool) -> None:
         try:

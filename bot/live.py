@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable
+from functools import partial
 
 import msgspec
 from aiohttp import web
@@ -19,6 +20,7 @@ from gateway.waiting import wait_for
 log = logging.getLogger(__name__)
 
 GRACE_MS = 1000  # a session that expires is told so when it is over for certain
+Asked = list[tuple[str, asyncio.Future[SessionRow | None]]]
 AT_ONCE = 200  # sessions read by one statement: some 10 ms, while which nobody else is served
 
 
@@ -30,7 +32,8 @@ class Live(Streams):
         self._gateway = gateway
         self._events = events
         self._listeners: dict[str, set[asyncio.Event]] = {}
-        self._asked: list[tuple[str, asyncio.Future[SessionRow | None]]] = []
+        self._asked: Asked = []
+        self._reading: set[asyncio.Task[None]] = set()
         self._closing = False
 
     def wake(self, sessions: Iterable[str]) -> None:
@@ -107,18 +110,26 @@ class Live(Streams):
         return await answer
 
     def _read(self) -> None:
+        loop = asyncio.get_running_loop()
         asked, self._asked = self._asked[:AT_ONCE], self._asked[AT_ONCE:]
         if self._asked:
-            asyncio.get_running_loop().call_soon(self._read)
+            loop.call_soon(self._read)
+        task = loop.create_task(self._answer(asked))
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
+
+    async def _answer(self, asked: Asked) -> None:
+        store = self._gateway.store
         try:
-            found = self._gateway.store.sessions(list({session_id for session_id, _ in asked}))
+            found = await store.aside(partial(store.sessions, list({session_id for session_id, _ in asked})))
         except Exception as problem:
             for _, answer in asked:
                 if not answer.done():
                     answer.set_exception(problem)
-            if not isinstance(problem, Busy):
-                raise
-            log.warning("the store is busy, %s live streams end and come back: %s", len(asked), problem)
+            if isinstance(problem, Busy):
+                log.warning("the store is busy, %s live streams end and come back: %s", len(asked), problem)
+            else:
+                log.exception("%s live streams end: a defect of ours", len(asked))
             return
         for session_id, answer in asked:
             if not answer.done():  # the page may be gone

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 
 from aiohttp import web
 
@@ -45,7 +46,7 @@ class Reports:
             raise web.HTTPForbidden(text="The signature is missing, wrong or too old.") from None
         try:
             for report in reports:
-                self._note(channel, report)
+                await self._gateway.aside(partial(self._note, channel, report))
         except Busy as problem:
             log.warning("the store is busy, a report shall come again: %s", problem)
             raise web.HTTPServiceUnavailable(headers={"retry-after": "1"}) from None

@@ -5,6 +5,7 @@ program that makes up what buttons carry: of whatever is not the pressing chat's
 """
 
 import logging
+from functools import partial
 from typing import Any
 
 from aiogram import Bot, Router
@@ -51,7 +52,8 @@ class Taps:
         assert query.message is not None  # noqa: S101 - the filter's promise
         outcome = "over"
         if press and query.message.chat.id == query.from_user.id:
-            outcome = self._decide(bot.id, query.message.chat.id, press)
+            decide = partial(self._decide, bot.id, query.message.chat.id, press)
+            outcome = await self._gateway.aside(decide)
         log.info("bot %s: a press, %s", bot.id, outcome)
         # What can't be rewritten is said so that it stays.
         lasts = outcome in ("joined", "over") or isinstance(query.message, InaccessibleMessage)

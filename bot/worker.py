@@ -8,6 +8,7 @@ import gc
 import logging
 import sys
 from collections.abc import Coroutine, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -133,7 +134,7 @@ class Worker:
         self.gateway.close()
 
     async def _health(self, _: web.Request) -> web.Response:
-        return health(self.checks(), self.name)
+        return health(await self.gateway.aside(self.checks), self.name)
 
     def checks(self) -> dict[str, Any]:
         """What has to be well for this process to serve."""
@@ -152,7 +153,7 @@ class Worker:
                 self._courier.wake()
                 self._callbacks.wake()
                 try:
-                    self.wake(self.events.new())
+                    self.wake(await self.gateway.aside(self.events.new))
                 except Busy as problem:
                     log.warning("the store is busy, live streams wait: %s", problem)
         finally:
@@ -182,9 +183,9 @@ class Worker:
     async def _purge_once(self) -> None:
         before = self._lived() - self.config.keep_hours * 3600 * 1000
         try:
-            while self.gateway.store.purge(before, PURGE_BATCH):
+            while await self.gateway.aside(partial(self.gateway.store.purge, before, PURGE_BATCH)):
                 await asyncio.sleep(0.05)
-            while self._purge_audit():
+            while await self.gateway.aside(self._purge_audit):
                 await asyncio.sleep(0.05)
         except Busy as problem:
             log.warning("the store is busy, the purge waits: %s", problem)

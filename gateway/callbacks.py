@@ -27,6 +27,7 @@ from gateway.waiting import backoff, wait_for
 
 log = logging.getLogger(__name__)
 
+GATHER = 0.05  # seconds: each commit wakes us, hundreds a second, and hardly any makes a callback due
 FIRST_RETRY = 2.0  # seconds; doubles, with jitter
 LONGEST_RETRY = 300.0
 LEASE_SLACK = 5.0  # seconds on top of the timeout, until another process takes a callback over
@@ -62,11 +63,12 @@ class Callbacks:
             while True:
                 self._wake.clear()
                 try:
-                    wait = self._round()
+                    wait = await self._store.aside(self._round)
                 except Busy as problem:
                     log.warning("the store is busy, callbacks wait: %s", problem)
                     wait = FIRST_RETRY
                 await wait_for(self._wake, wait)
+                await asyncio.sleep(GATHER)
         finally:
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=self._drain_for * 0.8)

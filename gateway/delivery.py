@@ -76,7 +76,7 @@ class Courier:
         done, self._done = self._done, []
         ask = partial(self._store.deliver, done, self._gateway.clock(), self._lease, channels, most)
         try:
-            due = await asyncio.to_thread(ask) if self._store.remote else ask()
+            due = await self._store.aside(ask)
         except Exception as problem:
             self._done[:0] = done
             if not isinstance(problem, Busy):

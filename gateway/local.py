@@ -2,9 +2,9 @@
 
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -72,6 +72,8 @@ from gateway.verbs import (
 )
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class _Proof(msgspec.Struct, frozen=True, array_like=True):
@@ -298,6 +300,9 @@ class LocalGateway:
             None if over else self._faces.number(caller, session),
             session.joined,
         )
+
+    async def aside(self, act: Callable[[], T]) -> T:
+        return await self.store.aside(act)
 
     def together(self) -> AbstractContextManager[None] | None:
         block = self.store.together()

@@ -236,7 +236,9 @@ class Settings(BaseSettings):
     )
     keep_hours: int = Field(24, ge=1, description="sealed destinations and messages are purged after this")
     web_workers: int = Field(1, ge=1, le=64, description="web processes; each takes about one core when busy")
-    web_threads: int = Field(1, ge=1, le=64, description="1 on SQLite: a second thread only fights for the GIL")
+    web_threads: int = Field(
+        1, ge=1, le=64, description="more only where a CAPTCHA's provider is asked: they fight for the GIL"
+    )
     database_connections: int = Field(
         8, ge=2, le=64, description="a process's to PostgreSQL at most: one a web thread, and a few beside"
     )

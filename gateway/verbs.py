@@ -4,8 +4,9 @@
 The answers are the contract's own JSON objects; msgspec encodes them as they are.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -221,6 +222,9 @@ class Activation(msgspec.Struct, frozen=True):
     changed: bool
 
 
+T = TypeVar("T")
+
+
 class Gateway(Protocol):
     """The verbs: on our own store (gateway.local), or on a kod.mobi account (gateway.hosted)."""
 
@@ -289,6 +293,9 @@ class Gateway(Protocol):
 
     def refused(self, actor: Actor, action: str, refusal: GatewayError, project: Project | None = None) -> None:
         """A request was refused before it reached any verb; the verbs note their own refusals."""
+
+    async def aside(self, act: Callable[[], T]) -> T:
+        """What it returns or raises, done in the event loop's thread; where its verbs wait, the loop may go on."""
 
     def together(self) -> AbstractContextManager[None] | None:
         """A block of several verbs, of one thread, that cost less so; their answers count once it has ended.

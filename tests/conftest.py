@@ -12,7 +12,7 @@ import pytest
 from gateway.files import open_as_many_as_allowed
 from gateway.local import LocalGateway
 from gateway.settings import Settings
-from tests.databases import Database, current
+from tests.databases import Database, chosen
 from tests.figures import Figure, figure_of, tell_figures
 from tests.leaks import METRICS_TOKEN, Listener, leaks_below
 from tests.postgres import PostgresServer
@@ -91,10 +91,8 @@ def postgres() -> Iterator[Callable[[], PostgresServer]]:
 @pytest.fixture(params=["sqlite", "postgres"])
 def database(request: pytest.FixtureRequest, postgres: Callable[[], PostgresServer]) -> Iterator[Database]:
     """The test runs once on each store: what it makes by `make_world` lies there."""
-    chosen = Database(postgres if request.param == "postgres" else None)
-    with current(chosen):
-        yield chosen
-    chosen.close()
+    with chosen(request.param, postgres) as database:
+        yield database
 
 
 @pytest.fixture(scope="session", autouse=True)

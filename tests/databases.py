@@ -88,5 +88,14 @@ def current(database: Database) -> Iterator[Database]:
         CURRENT.pop()
 
 
+@contextmanager
+def chosen(kind: str, postgres: Callable[[], PostgresServer]) -> Iterator[Database]:
+    """For one test, a database of a kind."""
+    database = Database(postgres if kind.startswith("postgres") else None)
+    with current(database):
+        yield database
+    database.close()
+
+
 CURRENT = [Database()]
 """The last is the one that `tests.world.make_world` uses: SQLite, where the test asks for nothing else."""

@@ -51,9 +51,11 @@ from gateway.store import (
 from gateway.store.ceilings import ceiling_key
 from gateway.store.entries import Entry, Wanted
 from gateway.store.sqlite import MIGRATIONS
-from tests.databases import Database, lose_power
+from tests.beside import BesideStore
+from tests.databases import Database, chosen, lose_power
 from tests.delivering import claim, finish, next_due
 from tests.plans import no_scans
+from tests.postgres import PostgresServer
 from tests.world import START
 
 T = TypeVar("T")
@@ -72,10 +74,16 @@ def url(database: Database, tmp_path: Path) -> str:
     return database.url(tmp_path)
 
 
+@pytest.fixture(params=["sqlite", "postgres", "postgres, side by side"])
+def database(request: pytest.FixtureRequest, postgres: Callable[[], PostgresServer]) -> Iterator[Database]:
+    with chosen(request.param, postgres) as database:
+        yield database
+
+
 @pytest.fixture
-def store(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+def store(url: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     with no_scans(monkeypatch):
-        opened = open_store(url)
+        opened = BesideStore(url) if "side by side" in request.node.name else open_store(url)
         opened.migrate()
         yield opened
         opened.close()

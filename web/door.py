@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Protocol
 from wsgiref.types import WSGIApplication
 
@@ -117,7 +118,7 @@ class Door:
             return await self._loop.run_in_executor(self._pool, self._answer, environ)
         if self._shares and is_quick(environ):
             return await self._with_others(environ)
-        return self._answer(environ)
+        return await self._gateway.aside(partial(self._answer, environ))
 
     def _with_others(self, environ: Environ) -> asyncio.Future[Answer]:
         if not self._waiting:

@@ -5,6 +5,7 @@ Nothing is stored here: sessions, codes, delivery and the bot are the upstream's
 
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -138,6 +139,9 @@ class HostedGateway:
         self, actor: Actor, action: str, refusal: errors.GatewayError, project: Project | None = None
     ) -> None:
         """Nothing is kept here; the upstream knows its own refusals, and our log has a line for each."""
+
+    async def aside(self, act: Callable[[], T]) -> T:
+        return act()
 
     def together(self) -> None:
         """The upstream takes one at a time."""

@@ -4,10 +4,10 @@ Times are milliseconds since the epoch. A destination is a contact's keyed hash 
 contact itself, encrypted. `tests/test_store.py` is the conformance suite: every store passes the same one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -445,6 +445,9 @@ Taken = Literal["taken", "busy", "done"]
 """What became of an update that was to be taken: it is ours; another process is at it; it is handled."""
 
 
+T = TypeVar("T")
+
+
 class Store(Protocol):
     """Where everything is kept. Every verb may raise `Busy`.
 
@@ -466,6 +469,10 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of this thread's connection, or of the process's; the next verb connects again."""
+
+    async def aside(self, act: Callable[[], T]) -> T:
+        """What it returns or raises, done in the event loop's thread. Where its verbs wait for a server, the loop
+        goes on meanwhile, and so do others that were begun aside."""
 
     def together(self) -> AbstractContextManager[None] | None:
         """A block in which what this thread's verbs write is committed at its end, at once: that costs less.

@@ -6,11 +6,12 @@ dies, but a crash of the server can take the last commits, a "used" among them; 
 crash are void. Activations, keys and projects are on the disk before anybody is answered.
 """
 
+import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -60,6 +61,7 @@ from gateway.store import (
     postgres_schema,
 )
 from gateway.store.entries import By, Entry, Wanted
+from gateway.store.postgres_beside import Beside
 from gateway.store.postgres_connections import Connections, connect
 from gateway.store.postgres_limits import counted
 from gateway.store.postgres_values import names, numbers, octets
@@ -78,6 +80,7 @@ _DELIVER = _call("deliver_1", 5)
 _EVENTS = _call("events_1", 3)
 _COLLECT = _call("collect_1", 5)
 _SPEND = _call("spend_1", 10)
+T = TypeVar("T")
 _NO_ORDER = (False, None, None, None, 0, False, False, True, False, None, None, None, None)
 
 
@@ -91,6 +94,7 @@ class PostgresStore:
         self._listen_url = listen_url or url
         self._connections = Connections(url, most)
         self._run = self._connections.run
+        self._beside: Beside | None = None
         self._purged_to = b""
 
     # Schema
@@ -104,10 +108,23 @@ class PostgresStore:
             return postgres_schema.behind(connection)
 
     def close(self) -> None:
+        self._end_beside()
         self._connections.close()
+
+    def _end_beside(self) -> None:
+        beside, self._beside = self._beside, None
+        if beside:
+            beside.close()
 
     def together(self) -> None:
         """Statements would wait for each other's locks, and for as many answers as before."""
+
+    async def aside(self, act: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        if self._beside is None or self._beside.loop is not loop:
+            self._end_beside()
+            self._beside = Beside(loop, self._connections)
+        return await self._beside.run(act)
 
     def ping(self) -> None:
         self._run(

@@ -14,12 +14,14 @@ from threading import Lock
 from typing import Any
 
 import psycopg
+from greenlet import getcurrent
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from gateway.store import Busy, StoreError
-from gateway.store.postgres_pool import Pool, PooledConnection, Row, one_line
+from gateway.store.postgres_beside import Runner
+from gateway.store.postgres_pool import Pool, PooledConnection, Row, Values, one_line
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +53,15 @@ _NOT_NOW = (
     errors.UndefinedFunction,
     errors.FeatureNotSupported,
 )
+_ONCE_MORE = (
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+    errors.InvalidSqlStatementName,  # the one before it, which was to prepare it, failed
+)
 _ANOTHER_WOULD_DO = (
     errors.ReadOnlySqlTransaction,  # the address leads to the primary by now, this connection to the former
     errors.FeatureNotSupported,  # as a standby says it of an unlogged table; or a plan from before a migration
 )
-
-Values = Sequence[object] | Mapping[str, object]
 
 
 class Connections:
@@ -72,13 +77,16 @@ class Connections:
         self._is_away = False
 
     def run(self, statement: str, values: Values = ()) -> list[Row]:
-        """One statement, which is one transaction; its rows. Raises `Busy`."""
+        """One statement, which is one transaction; its rows. Raises `Busy`.
+
+        Within `Beside.run`, others go on meanwhile.
+        """
+        runner = getcurrent()
+        ask = runner.beside.ask if isinstance(runner, Runner) else self._ask
         for _ in range(TRIES):
-            pool, connection = self._take()
             try:
-                cursor = connection.hand.execute(statement, values)
-                return cursor.fetchall() if cursor.description else []
-            except (errors.DeadlockDetected, errors.SerializationFailure) as problem:
+                return ask(statement, values)
+            except _ONCE_MORE as problem:
                 lost: str = one_line(problem)
             except (psycopg.DataError, UnicodeEncodeError) as problem:
                 former, values = values, _cleaned(values)
@@ -86,24 +94,17 @@ class Connections:
                     raise
                 lost = one_line(problem)
             except _NOT_NOW as problem:
-                self._note_loss(pool, connection, problem)
                 raise Busy(one_line(problem)) from None
-            finally:
-                pool.putconn(connection)
         raise Busy(lost)
 
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Cursor[Row]]:
         """Several statements in one transaction. Raises `Busy`."""
-        pool, connection = self._take()
         try:
-            with connection.transaction():
+            with self._taken() as connection, connection.transaction():
                 yield connection.hand
         except _NOT_NOW as problem:
-            self._note_loss(pool, connection, problem)
             raise Busy(one_line(problem)) from None
-        finally:
-            pool.putconn(connection)
 
     def close(self) -> None:
         """Let go of every connection; the next statement connects again."""
@@ -113,37 +114,76 @@ class Connections:
             atexit.unregister(self.close)
             pool.close(CLOSE_SECONDS)
 
-    def _note_loss(self, pool: Pool, connection: PooledConnection, problem: Exception) -> None:
-        """What breaks one connection, or leaves it at the wrong server, seldom happens to it alone: let go of all.
-
-        Not of those that were made since, when one of the former turns out to be broken, too.
-        """
-        now = time.monotonic()
-        moved = isinstance(problem, _ANOTHER_WOULD_DO) and now > self._let_go_at + MOVE_SECONDS
-        if connection.made_at > self._let_go_at and (connection.broken or moved):
-            self._let_go_at = now
-            pool.drain()
-
-    def _take(self) -> tuple[Pool, PooledConnection]:
+    def take(self, patience: float) -> PooledConnection:
+        """A connection, to be given back. Raises `PoolTimeout` after so many seconds."""
         while True:
             pool = self._pool or self._open()
-            resting = time.monotonic() < self._rests_until
             try:
-                connection = pool.getconn(REST_WAIT_SECONDS if resting else WAIT_SECONDS)
+                connection = pool.getconn(patience)
             except PoolTimeout:
                 if pool.closed:
                     continue  # by another thread, between the pool's look at that and our waiting: nobody tells us
-                self._rests_until = time.monotonic() + REST_SECONDS
-                raise Busy(self._why_none(pool)) from None
+                raise
             except PoolClosed:
                 continue  # another thread has just let go of it: open the next
             if self._is_away:
                 self._is_away = False
                 log.info("the database server is there again")
-            return pool, connection
+            connection.pool = pool
+            return connection
 
-    def _why_none(self, pool: Pool) -> str:
-        if not pool.trouble:
+    @property
+    def patience(self) -> float:
+        """How many seconds to wait for a connection at most."""
+        return REST_WAIT_SECONDS if time.monotonic() < self._rests_until else WAIT_SECONDS
+
+    def none_came(self) -> Busy:
+        """What to tell who has waited for as long."""
+        self._rests_until = time.monotonic() + REST_SECONDS
+        return Busy(self._why_none())
+
+    def note(self, connection: PooledConnection, problem: Exception) -> None:
+        """What breaks one connection, or leaves it at the wrong server, seldom happens to it alone: let go of all.
+
+        Not of those that were made since, when one of the former turns out to be broken, too.
+        """
+        if not isinstance(problem, _NOT_NOW):
+            return
+        now = time.monotonic()
+        moved = isinstance(problem, _ANOTHER_WOULD_DO) and now > self._let_go_at + MOVE_SECONDS
+        if connection.pool and connection.made_at > self._let_go_at and (connection.broken or moved):
+            self._let_go_at = now
+            connection.pool.drain()
+
+    def give_back(self, connection: PooledConnection) -> None:
+        """Whatever has become of it."""
+        pool, connection.pool = connection.pool, None
+        assert pool  # noqa: S101 - it was taken
+        pool.putconn(connection)
+
+    @contextmanager
+    def _taken(self) -> Iterator[PooledConnection]:
+        """Raises `Busy`."""
+        try:
+            connection = self.take(self.patience)
+        except PoolTimeout:
+            raise self.none_came() from None
+        try:
+            yield connection
+        except Exception as problem:
+            self.note(connection, problem)
+            raise
+        finally:
+            self.give_back(connection)
+
+    def _ask(self, statement: str, values: Values) -> list[Row]:
+        with self._taken() as connection:
+            cursor = connection.hand.execute(statement, values)
+            return cursor.fetchall() if cursor.description else []
+
+    def _why_none(self) -> str:
+        pool = self._pool
+        if not pool or not pool.trouble:
             return "no connection to the database server is free"
         if not self._is_away:
             self._is_away = True

@@ -1,11 +1,13 @@
 """The PostgreSQL store's connections and their pool: psycopg's own, but for how it takes an outage."""
 
+import itertools
 import logging
 import os
 import re
 import socket
 import struct
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import psycopg
@@ -25,6 +27,9 @@ _OF_ONE_HOST = re.compile(r"- host: '([^']*)', port: '([^']*)'.*?: (?:connection
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
+Values = Sequence[object] | Mapping[str, object]
+Prepared = tuple[bytes, tuple[int, ...]]
+"""A statement, and the types of its values."""
 
 
 class PooledConnection(psycopg.Connection[Row]):
@@ -36,6 +41,9 @@ class PooledConnection(psycopg.Connection[Row]):
     hand: psycopg.Cursor[Row]
     patience: float | None = None
     made_at = 0.0
+    pool: "Pool | None" = None  # that it is to be given back to
+    prepared: dict[Prepared, bytes]
+    numbers: Iterator[int]
 
     def wait(self, gen: PQGen[T], interval: float = _LOOK_UP, timeout: float | None = None) -> T:
         if timeout is not None or self.patience is None:
@@ -43,10 +51,10 @@ class PooledConnection(psycopg.Connection[Row]):
         try:
             return super().wait(gen, interval, self.patience)
         except errors._WaitTimeout:
-            self._break_off()
-            raise psycopg.OperationalError(f"no answer from the server within {self.patience} s") from None
+            self.break_off()
+            raise psycopg.OperationalError(silent(self.patience)) from None
 
-    def _break_off(self) -> None:
+    def break_off(self) -> None:
         """What is still to come answers nobody's question; what has not arrived yet shall not be done later."""
         with socket.socket(fileno=os.dup(self.pgconn.socket)) as ours:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -99,6 +107,11 @@ def is_pooled(connection: psycopg.Connection[Any]) -> bool:
     return row is None or row[0] != connection.info.backend_pid
 
 
+def silent(seconds: float) -> str:
+    """What to say of a server that says nothing."""
+    return f"no answer from the server within {seconds} s"
+
+
 def one_line(problem: BaseException) -> str:
     """What the server or libpq says, without its hints and positions; of several servers what each did."""
     text = str(problem).strip()
@@ -117,6 +130,7 @@ def _configure(connection: PooledConnection) -> None:
     connection.hand = connection.cursor(binary=True)
     connection.adapters.register_dumper(int, Int8BinaryDumper)
     connection.patience = SILENT_SECONDS
+    connection.prepared, connection.numbers = {}, itertools.count()  # by `Line`
     connection.made_at = time.monotonic()
     pooled = is_pooled(connection)
     connection.prepare_threshold = None if pooled else 1

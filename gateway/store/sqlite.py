@@ -666,6 +666,9 @@ class SqliteStore:
     def together(self) -> "Together":
         return Together(self._connection)
 
+    async def aside(self, act: Callable[[], T]) -> T:
+        return act()
+
     def watch(self) -> "SqliteWatch":
         return SqliteWatch(connect(self._path))
 
