@@ -72,13 +72,23 @@ class Handling:
     async def handle(self, update: Update) -> Handled | None:
         """Handle it, unless that is done; None: not now, it must come again."""
         try:
-            taken = await self._store.aside(partial(self._take, update))
+            taken = await self._taken(update)
         except Busy as problem:
             log.warning("the store is busy, update %s waits: %s", update.update_id, problem)
             return None
         if taken == "taken":
             return await self._handle(update)
         return Handled() if taken == "done" else None
+
+    async def _taken(self, update: Update) -> Taken:
+        """A process that ends meanwhile gives it back."""
+        taking = asyncio.ensure_future(self._store.aside(partial(self._take, update)))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            if await taking == "taken":
+                await self._store.aside(partial(self._end, update, done=False))
+            raise
 
     async def _handle(self, update: Update) -> Handled | None:
         handled, outcome, began = None, "again", time.perf_counter()

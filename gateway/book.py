@@ -36,6 +36,8 @@ class ProjectBook:
         self._keyring = keyring
         self._clock = clock
         self._read_at = -math.inf
+        self._readers = 0
+        self._changes = 0
         self._by_key: dict[bytes, _Entry] = {}
         self._by_id: dict[int, Project] = {}
 
@@ -136,6 +138,7 @@ class ProjectBook:
     def forget(self) -> None:
         """Read anew at the next call."""
         self._read_at = -math.inf
+        self._changes += 1
 
     def _opened(self, sealed: bytes) -> bytes | None:
         """A code key; None where SECRET_KEYS has lost the key that sealed it."""
@@ -161,12 +164,18 @@ class ProjectBook:
         return key.expires_at is not None and key.expires_at <= self._clock()
 
     def _refresh(self, age: float) -> None:
-        if time.monotonic() - self._read_at < age:
+        """Where another is just reading, what is known will do, unless it lacks what is asked for."""
+        began, changes = time.monotonic(), self._changes
+        known = self._read_at > -math.inf
+        if began - self._read_at < age or (known and self._readers and age == MAX_AGE):
             return
-        self._by_id = {project.id: project for project in self._store.projects()}
-        self._by_key = {
-            key.hash: _Entry(self._by_id[key.project_id], key)
-            for key in self._store.api_keys()
-            if key.project_id in self._by_id
-        }
-        self._read_at = time.monotonic()
+        self._readers += 1
+        try:
+            by_id = {project.id: project for project in self._store.projects()}
+            keys = self._store.api_keys()
+        finally:
+            self._readers -= 1
+        self._by_id = by_id
+        self._by_key = {key.hash: _Entry(by_id[key.project_id], key) for key in keys if key.project_id in by_id}
+        if changes == self._changes:  # else what was read may be from before
+            self._read_at = began

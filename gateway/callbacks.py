@@ -23,7 +23,7 @@ from gateway.manual import status_of
 from gateway.settings import Settings
 from gateway.signing import SIGNATURE_HEADER, sign
 from gateway.store import Busy, Callback
-from gateway.waiting import backoff, wait_for
+from gateway.waiting import backoff, to_its_end, wait_for
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Callbacks:
             while True:
                 self._wake.clear()
                 try:
-                    wait = await self._store.aside(self._round)
+                    wait = await to_its_end(self._store.aside(self._round))
                 except Busy as problem:
                     log.warning("the store is busy, callbacks wait: %s", problem)
                     wait = FIRST_RETRY

@@ -61,7 +61,7 @@ class Courier:
         try:
             while True:
                 self._wake.clear()
-                wait = await (to_its_end(self._round()) if self._store.remote else self._round())
+                wait = await to_its_end(self._round())
                 if wait:
                     await wait_for(self._wake, wait)
                 else:

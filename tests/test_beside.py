@@ -4,22 +4,36 @@ That each verb does the same so, and what an outage does to it, tests/test_store
 """
 
 import asyncio
+import errno
+import os
+import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 import uvloop
 
+from bot.bots import ServedBot
+from gateway.book import MAX_AGE
+from gateway.contact import parse_contact
 from gateway.store import Busy
 from gateway.store.postgres import PostgresStore
-from gateway.store.postgres_beside import LINE_SECONDS, LOOK_EVERY
+from gateway.store.postgres_beside import LINE_SECONDS, LOOK_EVERY, STUCK_SECONDS
 from gateway.store.postgres_connections import WAIT_SECONDS
-from tests.databases import execute
+from gateway.store.postgres_pool import SILENT_SECONDS
+from gateway.verbs import Created
+from tests.databases import chosen, execute
+from tests.faults.acts import stopped
 from tests.postgres import PostgresServer
+from tests.servers import until
+from tests.world import World, make_world, new_phone
 
 Server = Callable[[], PostgresServer]
 MINE = "SELECT pg_backend_pid()"
@@ -132,9 +146,9 @@ def test_under_load_without_a_pause_a_connection_goes_back_now_and_then(store: P
                 pids.add(pid)
 
         loads = [asyncio.create_task(asks(number / 1000)) for number in range(4)]
-        await asyncio.sleep(0.1)
+        while not pids:
+            await asyncio.sleep(0.01)
         former = set(pids)
-        assert former
         pool = store._connections._pool
         assert pool
         pool.drain()
@@ -174,16 +188,155 @@ def test_who_finds_no_free_connection_waits_for_one_and_is_told_in_time(store: P
 
 
 def test_a_lock_of_somebody_else_is_waited_for_no_longer_than_a_statement_may_take(store: PostgresStore) -> None:
-    """Those behind it wait as long, and are done."""
+    """Those right behind it wait as long, and are done; what comes later does not wait."""
     store.keep("held", b"1")
+
+    async def asks() -> tuple[Any, Any]:
+        replacing = asyncio.create_task(store.aside(partial(store.replace, "held", b"2")))
+        behind = asyncio.create_task(store.aside(partial(store._run, "SELECT 1::bigint")))
+        await asyncio.sleep(2 * STUCK_SECONDS)
+        began = time.monotonic()
+        for number in range(20):
+            assert await store.aside(partial(store._run, "SELECT %s::bigint", (number,))) == [(number,)]
+        assert time.monotonic() - began < 1
+        assert not behind.done()
+        held, after = await asyncio.gather(replacing, behind, return_exceptions=True)
+        return held, after
+
     with psycopg.connect(store._url) as other:
         other.execute("SELECT FROM meta WHERE name = 'held' FOR UPDATE")
-        [held, behind] = beside(
-            store, partial(store.replace, "held", b"2"), partial(store._run, "SELECT 1::bigint")
-        )
+        held, behind = uvloop.run(asks())
     assert isinstance(held, Busy)
     assert "statement timeout" in str(held)
     assert behind == [(1,)]
+    pool = store._connections._pool
+    assert pool
+    until(lambda: pool.get_stats()["pool_available"] == pool.get_stats()["pool_size"], "all are given back")
+
+
+@pytest.mark.parametrize("run", [uvloop.run, asyncio.run], ids=["uvloop", "asyncio"])
+def test_an_end_right_behind_a_message_is_noticed_at_once(
+    store: PostgresStore, run: Callable[[Coroutine[Any, Any, None]], None]
+) -> None:
+    """The server leaves what it has not read, so that the kernel resets the connection: both in one event."""
+
+    async def is_ended() -> None:
+        [(pid,)] = await store.aside(partial(store._run, MINE))
+        asked = [asyncio.create_task(store.aside(partial(store._run, "SELECT pg_sleep(0.5)"))) for _ in range(10)]
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        execute(store._url, f"SELECT pg_terminate_backend({pid})")  # the loop looks once all has happened
+        await asyncio.to_thread(time.sleep, 0.1)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert time.monotonic() - began < 1
+        assert [type(answer) for answer in answers] == [Busy] * 10
+
+    for _ in range(5):
+        run(is_ended())
+
+
+def test_who_was_stopped_himself_does_not_take_the_server_for_silent(store: PostgresStore) -> None:
+    async def sleeps() -> None:
+        asked = asyncio.create_task(store.aside(partial(store._run, "SELECT 1::bigint")))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # by now it is sent
+        time.sleep(SILENT_SECONDS + LOOK_EVERY)
+        assert await asked == [(1,)]
+
+    uvloop.run(sleeps())
+
+
+def test_a_server_that_is_stopped_is_given_up_though_no_file_can_be_opened(
+    postgres: Server, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dup(_: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def asks() -> None:
+        assert await store.aside(partial(store._run, MINE))
+        with stopped(postgres()), monkeypatch.context() as patch:
+            patch.setattr(os, "dup", dup)
+            with pytest.raises(Busy, match="no answer from the server"):
+                await store.aside(partial(store._run, MINE))
+        for _ in range(50):
+            with suppress(Busy):
+                assert await store.aside(partial(store._run, MINE))
+                return
+            await asyncio.sleep(0.1)
+        pytest.fail("it serves nobody any more")
+
+    uvloop.run(asks())
+
+
+def test_after_its_end_no_answer_goes_to_somebody_else(store: PostgresStore) -> None:
+    async def ends() -> None:
+        former = asyncio.create_task(store.aside(partial(store._run, "SELECT pg_sleep(0.3)")))
+        await asyncio.sleep(0.1)
+        store.close()
+        assert await store.aside(partial(store._run, "SELECT 7::bigint")) == [(7,)]
+        await asyncio.sleep(0.4)
+        assert not former.done()
+
+    uvloop.run(ends())
+
+
+def test_a_verb_that_fails_at_what_it_asks_fails_alone(store: PostgresStore) -> None:
+    [too_large, fine] = beside(
+        store, partial(store._run, "SELECT %s", (2**70,)), partial(store._run, "SELECT 1::bigint")
+    )
+    assert isinstance(too_large, OverflowError)
+    assert fine == [(1,)]
+
+
+def test_while_one_looks_the_others_go_on_with_what_is_known(
+    postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with chosen("postgres", postgres):
+        world = make_world(tmp_path)
+        gateway, store = world.gateway, world.gateway.store
+        assert isinstance(store, PostgresStore)
+        asked: Counter[str] = Counter()
+        run = store._run
+
+        def counting(statement: str, values: Any = ()) -> list[Any]:
+            asked[statement.partition(" FROM ")[2].split()[0] if " FROM " in statement else ""] += 1
+            return run(statement, values)
+
+        def create(phone: str) -> Any:
+            return gateway.create(world.caller(), parse_contact(phone))
+
+        create(new_phone())
+        world.clock.pass_seconds(3)
+        monkeypatch.setattr(gateway.projects, "_read_at", gateway.projects._read_at - 2 * MAX_AGE)
+        monkeypatch.setattr(store, "_run", counting)
+        monkeypatch.setattr(store._connections, "run", counting)
+        answers = beside(store, *(partial(create, new_phone()) for _ in range(50)))
+        assert {type(answer) for answer in answers} == {Created}
+        looked = {table: times for table, times in asked.items() if not table.startswith("open_session")}
+        assert max(looked.values()) == 1, looked
+        assert {"project", "api_key", "stop"} <= set(looked)
+
+
+def test_an_update_that_is_given_up_while_it_is_taken_can_be_taken_again(postgres: Server, tmp_path: Path) -> None:
+    async def gives_up(world: World) -> None:
+        config = world.settings.model_copy(update={"telegram_mode": "webhook"})
+        served = ServedBot("1:sandbox", world.gateway, config, lambda: None)
+        person = {"id": 7, "is_bot": False, "first_name": "Ann"}
+        message = {"message_id": 1, "date": 1_790_000_000, "chat": {"id": 7, "type": "private"}, "from": person}
+        update = served.handling.read({"update_id": 5, "message": {**message, "text": "/help"}})
+        assert update
+        handling = asyncio.create_task(served.handling.handle(update))
+        await asyncio.sleep(0)
+        handling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await handling
+        handled = await served.handling.handle(update)
+        assert handled
+        assert handled.last
+        await served.bot.session.close()
+
+    with chosen("postgres", postgres):
+        asyncio.run(gives_up(make_world(tmp_path)))
 
 
 def test_ordinary_threads_use_the_pool_meanwhile(store: PostgresStore) -> None:
@@ -196,3 +349,68 @@ def test_ordinary_threads_use_the_pool_meanwhile(store: PostgresStore) -> None:
         assert pid != (await asked)[0][0]
 
     uvloop.run(both())
+
+
+def test_in_all_confusion_everybody_gets_his_own_answer(store: PostgresStore) -> None:
+    """Statements that fail, are large or slow, people who go away, connections that end: four seconds of it."""
+    chance, large = random.Random(2026), "x" * 200_000
+    asked = [
+        lambda tag: store._run("SELECT %s::bigint", (tag,)),
+        lambda tag: store._run("SELECT %s::bigint, %s::text", (tag, large)),
+        lambda tag: store._run("SELECT %s::bigint, %s::text", (tag, f"a\x00{tag}")),
+        lambda tag: store._run("SELECT %s::bigint, pg_sleep(0.01)", (tag,)),
+    ]
+    fails = [
+        lambda: store._run("SELECT 1/%s::bigint", (0,)),
+        lambda: store._run("SELECT %s::text::bigint", ("no number",)),
+        lambda: store._run(f"SELECT {chance.randrange(5)} FROM nowhere"),  # noqa: S608 - our own
+    ]
+    ended = (Busy, psycopg.errors.DivisionByZero, psycopg.errors.InvalidTextRepresentation)
+    answered: Counter[str] = Counter()
+
+    def verb(number: int) -> int:
+        for step in range(chance.randint(1, 4)):
+            if chance.random() < 0.2:
+                with suppress(*ended):
+                    chance.choice(fails)()
+            tag = 10 * number + step
+            [(mine, *_)] = chance.choices(asked, (12, 1, 2, 1))[0](tag)
+            assert mine == tag
+        return number
+
+    async def visitor(first: int, until: float) -> None:
+        number = first
+        while time.monotonic() < until:
+            number += 1
+            task = asyncio.create_task(store.aside(partial(verb, number)))
+            if chance.random() < 0.03:
+                await asyncio.sleep(chance.random() / 100)
+                task.cancel()
+            try:
+                async with asyncio.timeout(10):
+                    assert await task == number
+                answered["well"] += 1
+            except asyncio.CancelledError:
+                answered["gone"] += 1
+            except Busy as problem:
+                answered[str(problem)] += 1
+
+    async def ends_connections(until: float) -> None:
+        theirs = "datname = current_database() AND application_name = 'kodgate'"
+        end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {theirs}"  # noqa: S608 - our own
+        while time.monotonic() < until:
+            await asyncio.sleep(chance.random() / 2)
+            await asyncio.to_thread(execute, store._url, end)
+
+    async def all_of_it() -> None:
+        until = time.monotonic() + 4
+        visitors = (visitor(number * 1_000_000, until) for number in range(25))
+        await asyncio.gather(ends_connections(until), *visitors)
+        await asyncio.sleep(LINE_SECONDS + 2 * LOOK_EVERY)
+
+    uvloop.run(all_of_it())
+    assert answered["well"] > 500, answered
+    assert not any("no answer" in said for said in answered), answered
+    pool = store._connections._pool
+    assert pool
+    until(lambda: pool.get_stats()["pool_available"] == pool.get_stats()["pool_size"], "all are given back")

@@ -15,7 +15,7 @@ from gateway.clock import Clock
 from gateway.contact import Contact
 from gateway.projects import Project, ProjectSettings
 from gateway.settings import Settings
-from gateway.store import Limit, Store
+from gateway.store import Busy, Limit, Store
 from gateway.store.ceilings import DAY, ceiling_key
 
 FRESH = 1000  # ms: how late a process may see that a prefix was stopped, or a ceiling reached, by another one
@@ -42,7 +42,7 @@ class _Seen(msgspec.Struct, frozen=True):
 
 
 class BillGuard:
-    """Safe to share between threads: two that look at once see the same."""
+    """Safe to share between threads and greenlets: while one looks, what was seen last will do for the others."""
 
     def __init__(self, store: Store, settings: Settings, clock: Clock) -> None:
         self._store = store
@@ -85,8 +85,17 @@ class BillGuard:
         seen = self._seen.get(project.id)
         if seen and seen.at <= now < seen.at + FRESH and seen.settings is project.settings and seen.day == day:
             return seen
-        seen = self._seen[project.id] = self._looked(project, now, day)
-        return seen
+        if seen and seen.settings is project.settings and seen.day == day:  # meanwhile it will do for others
+            self._seen[project.id] = msgspec.structs.replace(seen, at=now)
+        try:
+            looked = self._looked(project, now, day)
+        except Busy:
+            self._seen.pop(project.id, None)
+            raise
+        newest = self._seen.get(project.id)
+        if newest is None or newest.at <= now or newest is seen:
+            self._seen[project.id] = looked
+        return looked
 
     def _looked(self, project: Project, now: int, day: int) -> _Seen:
         chosen = project.settings

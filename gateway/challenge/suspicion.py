@@ -5,11 +5,11 @@ Whoever pumps messages, or tries other people's numbers, begins sessions and nev
 
 from gateway.clock import Clock
 from gateway.settings import Settings
-from gateway.store import Store
+from gateway.store import Busy, Store
 
 
 class Suspicion:
-    """Safe to share between threads: two that look at once see the same."""
+    """Safe to share between threads and greenlets: while one looks, what was seen last will do for the others."""
 
     def __init__(self, store: Store, settings: Settings, clock: Clock) -> None:
         self._store = store
@@ -31,7 +31,13 @@ class Suspicion:
         looked_at, verdict = self._seen.get(project_id, (-1, False))
         if 0 <= looked_at <= now < looked_at + self._keep:
             return verdict
-        verdict = self._look(project_id, now)
+        if looked_at >= 0:  # meanwhile it will do for others
+            self._seen[project_id] = (now, verdict)
+        try:
+            verdict = self._look(project_id, now)
+        except Busy:
+            self._seen.pop(project_id, None)
+            raise
         self._seen[project_id] = (now, verdict)
         return verdict
 

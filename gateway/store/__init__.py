@@ -454,9 +454,6 @@ class Store(Protocol):
     A power loss, or a crash of the server, may take the last commits: no session from before then counts.
     """
 
-    remote: bool
-    """Whether each verb waits for a server, while which an event loop has better things to do."""
-
     def migrate(self) -> int:
         """Bring the schema up to date, under a lock; how many migrations ran. Raises `StoreError`.
 

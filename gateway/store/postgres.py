@@ -8,6 +8,7 @@ crash are void. Activations, keys and projects are on the disk before anybody is
 
 import asyncio
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import cache
@@ -87,8 +88,6 @@ _NO_ORDER = (False, None, None, None, 0, False, False, True, False, None, None, 
 class PostgresStore:
     """`Store` on a PostgreSQL server. Safe to share between threads."""
 
-    remote = True
-
     def __init__(self, url: str, listen_url: str, most: int) -> None:
         self._url = url
         self._listen_url = listen_url or url
@@ -108,7 +107,8 @@ class PostgresStore:
             return postgres_schema.behind(connection)
 
     def close(self) -> None:
-        self._end_beside()
+        if self._beside and self._beside.thread == threading.get_ident():  # else its loop goes on
+            self._end_beside()
         self._connections.close()
 
     def _end_beside(self) -> None:

@@ -1,14 +1,19 @@
 """Code that waits for PostgreSQL, many at once in one thread: `Beside`.
 
 Each runs in a greenlet of the event loop's thread. Where it asks the database, the loop goes on with the others;
-what they ask in one turn of the loop is sent at once, over one connection (libpq's pipeline mode), each statement
-a transaction of its own as ever. So nobody waits for a round trip but who needs its answer, nobody fights for the
-GIL, and a server that is handed many statements at once works through them without going to sleep in between.
+what they ask goes out one behind the other over one connection (libpq's pipeline mode), each statement a
+transaction of its own as ever. So nobody waits for a round trip but who needs its answer, nobody fights for the
+GIL, and a server that has been handed many statements works through them without going to sleep in between.
+
+Where one waits for somebody's lock, those behind it wait, too; what comes later goes over another connection.
 """
 
 import asyncio
+import logging
+import threading
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from typing import Protocol, TypeVar
 
 import psycopg
@@ -16,12 +21,16 @@ from greenlet import getcurrent, greenlet
 from psycopg_pool import PoolTimeout
 
 from gateway.store import Busy
-from gateway.store.postgres_line import Line
+from gateway.store.postgres_line import Line, Question
 from gateway.store.postgres_pool import SILENT_SECONDS, PooledConnection, Row, Values, one_line, silent
 
+log = logging.getLogger(__name__)
+
 LINE_SECONDS = 1.0  # then a connection goes back to the pool, which may know that it should not be used any more
+STUCK_SECONDS = 0.1  # without any answer: then another connection is used beside
 TAKE_SECONDS = 0.000_1  # for a free connection: the loop waits as long
 AGAIN_SECONDS = 0.01  # between two tries
+FLUSH_SECONDS = 0.002  # the same, to write what a socket did not take at once
 LOOK_EVERY = 0.5  # seconds between two looks at whether the server says anything, and how old the connection is
 
 T = TypeVar("T")
@@ -44,29 +53,18 @@ class Runner(greenlet):
     beside: "Beside"
 
 
-class _Question:
-    __slots__ = ("asked_at", "asker", "statement", "values")
-
-    def __init__(self, asker: greenlet, asked_at: float, statement: str, values: Values) -> None:
-        self.asker = asker
-        self.asked_at = asked_at
-        self.statement = statement
-        self.values = values
-
-
 class Beside:
     """Runs, in an event loop's thread, what waits for the database."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, source: Source) -> None:
         self.loop = loop
+        self.thread = threading.get_ident()
         self._source = source
-        self._asked: deque[_Question] = deque()
-        self._sent: deque[_Question] = deque()
+        self._context = Context()  # callbacks of ours are no part of the request that happens to begin them
+        self._asked: deque[Question] = deque()
         self._line: Line | None = None
-        self._taken_at = 0.0
-        self._heard_at = 0.0
-        self._will_send = False
-        self._looks = False
+        self._former: set[Line] = set()  # which get nothing new, and have still to answer
+        self._will_send = self._looks = self._closed = False
 
     def run(self, act: Callable[[], T]) -> asyncio.Future[T]:
         """Begin it at once; what it returns or raises."""
@@ -90,62 +88,73 @@ class Beside:
     def ask(self, statement: str, values: Values) -> list[Row]:
         """A statement's rows, for a `Runner`. Raises psycopg's errors, and `Busy` where there is no connection."""
         asker = getcurrent()
-        self._asked.append(_Question(asker, self.loop.time(), statement, values))
+        self._asked.append(Question(asker, self.loop.time(), statement, values))
         self._send_soon()
         assert asker.parent  # noqa: S101 - the loop
         rows: list[Row] = asker.parent.switch()
         return rows
 
     def close(self) -> None:
-        """Give back the connection. What is under way ends with its loop."""
-        line, self._line = self._line, None
-        if line is None:
-            return
-        if not self.loop.is_closed():
-            self.loop.remove_reader(line.socket)
-            self.loop.remove_writer(line.socket)
-        if self._sent:
-            line.break_off()
-        self._source.give_back(line.connection if self._sent else line.leave())
+        """Give back the connections. Who still waits is told nothing: the loop ends, or its owner does."""
+        self._closed = True
+        self._asked.clear()
+        for line in self._lines():
+            if line.waits:
+                line.break_off()
+            self._leave(line)
+
+    def _lines(self) -> list[Line]:
+        return [*([self._line] if self._line else []), *self._former]
 
     def _send_soon(self, after: float = 0) -> None:
         if not self._will_send:
             self._will_send = True
             if after:
-                self.loop.call_later(after, self._send)
+                self.loop.call_later(after, self._send, context=self._context)
             else:
-                self.loop.call_soon(self._send)
+                self.loop.call_soon(self._send, context=self._context)
 
     def _send(self) -> None:
         self._will_send = False
+        if self._closed:
+            return
         now = self.loop.time()
-        if self._line and self._taken_at + LINE_SECONDS < now:
-            if self._sent:
-                return  # once all that is under way is answered, by another connection
-            self._leave(self._line)
-        line = self._line or self._take(now)
+        line = self._usable(now) or self._take(now)
         if line is None:
             return
-        if not self._sent:
-            self._heard_at = now
+        if not line.waits:
+            line.heard_at = now
         while self._asked:
             question = self._asked.popleft()
             try:
-                line.send(question.statement, question.values)
+                line.send(question)
             except psycopg.OperationalError as problem:
-                self._sent.append(question)
                 self._lost(line, problem)
                 return
-            except (psycopg.Error, UnicodeEncodeError) as problem:  # a value can't be written
+            except Exception as problem:  # a value can't be written
                 question.asker.throw(problem)
-            else:
-                self._sent.append(question)
         self._flush(line)
+
+    def _usable(self, now: float) -> Line | None:
+        line = self._line
+        if line is None:
+            return None
+        if now < line.taken_at + LINE_SECONDS and not (line.waits and line.heard_at + STUCK_SECONDS < now):
+            return line
+        self._line = None
+        if line.waits:
+            self._former.add(line)
+        else:
+            self._leave(line)
+        return None
 
     def _take(self, now: float) -> Line | None:
         """A connection; where none is free, it is tried again, and who has waited for long enough is told so."""
+        connection = None
         try:
-            line = Line(self._source.take(TAKE_SECONDS))
+            connection = self._source.take(TAKE_SECONDS)
+            line = Line(connection)
+            self.loop.add_reader(line.socket, self._receive, line)
         except PoolTimeout:
             patience = self._source.patience
             while self._asked and self._asked[0].asked_at + patience <= now:
@@ -154,76 +163,88 @@ class Beside:
                 self._send_soon(AGAIN_SECONDS)
             return None
         except Exception as problem:  # a defect: nobody shall wait for ever
-            while self._asked:
-                self._asked.popleft().asker.throw(problem)
+            if connection:
+                self._source.give_back(connection)
+            asked, self._asked = self._asked, deque()
+            for question in asked:
+                question.asker.throw(problem)
             raise
-        self._line, self._taken_at = line, now
-        self.loop.add_reader(line.socket, self._receive, line)
+        self._line, line.taken_at = line, now
         if not self._looks:
             self._looks = True
-            self.loop.call_later(LOOK_EVERY, self._look)
+            self.loop.call_later(LOOK_EVERY, self._look, context=self._context)
         return line
 
-    def _leave(self, line: Line) -> None:
-        self.loop.remove_reader(line.socket)
-        self._line = None
-        self._source.give_back(line.leave())
-
     def _flush(self, line: Line) -> None:
+        """No writer is registered: one whose socket libpq has closed could not be taken away again."""
+        if line is not self._line and line not in self._former:
+            return
         try:
             flushed = line.flush()
         except psycopg.OperationalError as problem:
             self._lost(line, problem)
             return
         if not flushed:
-            self.loop.add_writer(line.socket, self._flush_on, line)
-
-    def _flush_on(self, line: Line) -> None:
-        self.loop.remove_writer(line.socket)
-        self._flush(line)
+            self.loop.call_later(FLUSH_SECONDS, self._flush, line, context=self._context)
 
     def _receive(self, line: Line) -> None:
-        self._heard_at = self.loop.time()
         try:
-            for answer in line.answers():
-                self._tell(line, self._sent.popleft(), answer)
+            for question, answer in line.answers():
+                line.heard_at = self.loop.time()
+                self._tell(line, question, answer)
         except Exception as problem:
             self._lost(line, problem)
             if not isinstance(problem, psycopg.OperationalError):
                 raise
             return
-        if self._asked and not self._sent:
-            self._send_soon()
+        if line in self._former and not line.waits:
+            self._leave(line)
 
-    def _tell(self, line: Line, question: _Question, answer: list[Row] | psycopg.Error) -> None:
+    def _tell(self, line: Line, question: Question, answer: list[Row] | Exception) -> None:
         if isinstance(answer, list):
             question.asker.switch(answer)
             return
         self._source.note(line.connection, answer)
-        self._taken_at = 0.0  # the pool decides whether it is good for more
+        line.taken_at = 0.0  # the pool decides whether it is good for more
         question.asker.throw(answer)
+
+    def _leave(self, line: Line) -> None:
+        self._forget(line)
+        try:
+            line.leave()
+        except psycopg.Error as problem:
+            log.debug("a connection is given back as it is: %s", problem)
+        finally:
+            self._source.give_back(line.connection)
 
     def _lost(self, line: Line, problem: Exception) -> None:
         """Of what was under way nobody knows whether it was done."""
-        self.loop.remove_reader(line.socket)
-        self.loop.remove_writer(line.socket)
-        line.break_off()
-        self._line = None
+        self._forget(line)
+        questions = line.break_off()
         self._source.note(line.connection, problem)
         self._source.give_back(line.connection)
-        sent, self._sent = self._sent, deque()
-        for question in sent:
+        for question in questions:
             question.asker.throw(psycopg.OperationalError(one_line(problem)))
         if self._asked:
             self._send_soon()
 
+    def _forget(self, line: Line) -> None:
+        if self._line is line:
+            self._line = None
+        self._former.discard(line)
+        if not self.loop.is_closed():
+            self.loop.remove_reader(line.socket)
+
     def _look(self) -> None:
         """While statements wait, the server says something within the time that it has for one."""
-        line, now = self._line, self.loop.time()
-        if line and self._sent and self._heard_at + SILENT_SECONDS < now:
-            self._lost(line, psycopg.OperationalError(silent(SILENT_SECONDS)))
-        elif line and not self._sent and self._taken_at + LINE_SECONDS < now:
-            self._leave(line)
-        self._looks = self._line is not None
+        self._looks = bool(self._lines())
         if self._looks:
-            self.loop.call_later(LOOK_EVERY, self._look)
+            self.loop.call_later(LOOK_EVERY, self._look, context=self._context)
+        now = self.loop.time()
+        for line in self._lines():
+            if line.waits and line.heard_at + SILENT_SECONDS < now:
+                self._receive(line)  # it may be us who were stopped: what has come meanwhile counts
+                if line in self._lines() and line.waits and line.heard_at + SILENT_SECONDS < now:
+                    self._lost(line, psycopg.OperationalError(silent(SILENT_SECONDS)))
+            elif line is self._line and not line.waits and line.taken_at + LINE_SECONDS < now:
+                self._leave(line)

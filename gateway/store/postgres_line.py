@@ -2,8 +2,10 @@
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import psycopg
+from greenlet import greenlet
 from psycopg import errors
 from psycopg._queries import PostgresQuery
 from psycopg.adapt import Transformer
@@ -16,85 +18,114 @@ _SYNC = ExecStatus.PIPELINE_SYNC
 _ROWS = ExecStatus.TUPLES_OK
 _FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.PIPELINE_ABORTED)
 _NAME = b"kodgate_%d"  # psycopg has names of its own
+_MOST_PREPARED = 300  # on a connection; ours are some fifty statements, some with several kinds of values
+
+
+@dataclass(slots=True, eq=False)
+class Question:
+    """A statement, who waits for its answer, and since when."""
+
+    asker: greenlet
+    asked_at: float
+    statement: str
+    values: Values
 
 
 class Line:
-    """Statements go out in order, and are answered in that order; each is a transaction of its own.
+    """Statements go out one behind the other, and are answered in that order; each is a transaction of its own.
 
-    `Connection.pipeline` sends each statement by itself, and waits; this is what lies below it. Raises
-    `psycopg.OperationalError` where the connection is lost.
+    `Connection.pipeline` waits for each; this is what lies below it. Raises `psycopg.OperationalError` where the
+    connection is lost.
     """
 
     def __init__(self, connection: PooledConnection) -> None:
         self.connection = connection
+        self.socket = connection.pgconn.socket
+        self.taken_at = self.heard_at = 0.0
         self._server = connection.pgconn
         self._values = Transformer(connection)
-        self._under_way: deque[Prepared | None] = deque()  # what is prepared by each statement
+        self._under_way: deque[tuple[Question, Prepared | None, bool]] = deque()
         self._results: list[PGresult] = []  # of the oldest
-        self.socket = self._server.socket
         self._server.enter_pipeline_mode()
 
-    def send(self, statement: str, values: Values) -> None:
-        """Raises `psycopg.DataError` and the like, before anything is sent, where a value can't be written."""
+    @property
+    def waits(self) -> bool:
+        """Whether anything is under way."""
+        return bool(self._under_way)
+
+    def send(self, question: Question) -> None:
+        """Where a value can't be written this raises, before anything is sent, `psycopg.DataError` or the like."""
         query = PostgresQuery(self._values)
-        query.convert(statement, values)
-        if self.connection.prepare_threshold is None:
+        query.convert(question.statement, question.values)
+        known, what = self.connection.prepared, (query.query, query.types)
+        name, is_new = known.get(what), False
+        if name is None and self.connection.prepare_threshold is not None and len(known) < _MOST_PREPARED:
+            is_new, name = True, _NAME % next(self.connection.numbers)
+        self._under_way.append((question, what if name else None, is_new))
+        if name is None:
             self._server.send_query_params(
                 query.query, query.params, query.types, query.formats, result_format=Format.BINARY
             )
-            self._under_way.append(None)
         else:
-            self._send_prepared(query)
+            if is_new:
+                known[what] = name
+                self._server.send_prepare(name, query.query, query.types)
+            self._server.send_query_prepared(name, query.params, query.formats, result_format=Format.BINARY)
         self._server.pipeline_sync()
 
     def flush(self) -> bool:
         """Whether all is on its way; else again, once more can be written."""
         return not self._server.flush()
 
-    def answers(self) -> Iterator[list[Row] | psycopg.Error]:
-        """What has come: of each statement its rows, or why it was not done."""
-        server = self._server
-        server.consume_input()
-        while self._under_way and not server.is_busy():
-            result = server.get_result()
-            if result is None:
-                if self.connection.closed:
+    def answers(self) -> Iterator[tuple[Question, list[Row] | Exception]]:
+        """What has come: of each statement its rows, or why it was not done.
+
+        After what came it reads again, until there is nothing: the end of a connection may lie right behind a
+        message, and uvloop tells of both at once, once.
+        """
+        in_vain = 0
+        while in_vain < 2:
+            self._server.consume_input()
+            in_vain += 1
+            while self._under_way and not self._server.is_busy():
+                in_vain = 0
+                result = self._server.get_result()
+                if result is None and self.connection.closed:
                     raise psycopg.OperationalError(self._server.get_error_message())
-                continue
-            if result.status != _SYNC:
-                self._results.append(result)
-                continue
-            results, self._results = self._results, []
-            yield self._answer(results, self._under_way.popleft())
+                if result and result.status != _SYNC:
+                    self._results.append(result)
+                elif result:
+                    results, self._results = self._results, []
+                    question, what, is_new = self._under_way.popleft()
+                    yield question, self._answer(results, what, is_new)
+            if not self._under_way:
+                return
 
     def leave(self) -> PooledConnection:
         """The connection as it was, once all is answered."""
         self._server.exit_pipeline_mode()
         return self.connection
 
-    def break_off(self) -> None:
+    def break_off(self) -> list[Question]:
+        """What was under way, of which nobody will know whether it was done."""
+        questions = [question for question, *_ in self._under_way]
+        self._under_way.clear()
         if not self.connection.closed:
             self.connection.break_off()
+        return questions
 
-    def _send_prepared(self, query: PostgresQuery) -> None:
-        known, what = self.connection.prepared, (query.query, query.types)
-        name = known.get(what)
-        if name is None:
-            name = known[what] = _NAME % next(self.connection.numbers)
-            self._server.send_prepare(name, query.query, query.types)
-            self._under_way.append(what)
-        else:
-            self._under_way.append(None)
-        self._server.send_query_prepared(name, query.params, query.formats, result_format=Format.BINARY)
-
-    def _answer(self, results: list[PGresult], prepared: Prepared | None) -> list[Row] | psycopg.Error:
+    def _answer(self, results: list[PGresult], what: Prepared | None, is_new: bool) -> list[Row] | Exception:
         for result in results:
             if result.status in _FAILED:
-                if prepared and result is results[0]:
-                    del self.connection.prepared[prepared]
-                return errors.error_from_result(result, self._values.encoding)
+                problem = errors.error_from_result(result, self._values.encoding)
+                if (is_new and result is results[0]) or isinstance(problem, errors.InvalidSqlStatementName):
+                    self.connection.prepared.pop(what, None)  # type: ignore[arg-type]
+                return problem
         rows = results[-1]
         if rows.status != _ROWS:
             return []
-        self._values.set_pgresult(rows, format=Format.BINARY)
-        return self._values.load_rows(0, rows.ntuples, tuple)
+        try:
+            self._values.set_pgresult(rows, format=Format.BINARY)
+            return self._values.load_rows(0, rows.ntuples, tuple)
+        except Exception as problem:  # a defect; the others are none the worse for it
+            return problem

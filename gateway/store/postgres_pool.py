@@ -16,6 +16,7 @@ from psycopg.abc import PQGen
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+log = logging.getLogger(__name__)
 logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it tells of each try, two a second; see `trouble`
 
 ANSWER_SECONDS = 2.0  # for a statement, which takes milliseconds: then the server gives it up, and it is undone
@@ -56,9 +57,13 @@ class PooledConnection(psycopg.Connection[Row]):
 
     def break_off(self) -> None:
         """What is still to come answers nobody's question; what has not arrived yet shall not be done later."""
-        with socket.socket(fileno=os.dup(self.pgconn.socket)) as ours:
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.pgconn.finish()
+        try:
+            with socket.socket(fileno=os.dup(self.pgconn.socket)) as ours:
+                ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        except OSError as problem:
+            log.warning("a connection is closed in order, not broken off: %s", problem)
+        finally:
+            self.pgconn.finish()
 
 
 class Pool(ConnectionPool[PooledConnection]):
@@ -127,8 +132,8 @@ def _configure(connection: PooledConnection) -> None:
     Where no pooler hides whose it is, statements are prepared, and the server gives up what takes too long; as a
     plan may be older than most of its table, it goes by an index (as functions do anywhere, migration 0008).
     """
+    connection.adapters.register_dumper(int, Int8BinaryDumper)  # which a cursor made before would not know
     connection.hand = connection.cursor(binary=True)
-    connection.adapters.register_dumper(int, Int8BinaryDumper)
     connection.patience = SILENT_SECONDS
     connection.prepared, connection.numbers = {}, itertools.count()  # by `Line`
     connection.made_at = time.monotonic()

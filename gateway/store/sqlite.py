@@ -97,8 +97,6 @@ def _under_limits(
 class SqliteStore:
     """`Store` on one SQLite file. Safe to share between threads: each has its own connection."""
 
-    remote = False
-
     def __init__(self, path: str, booted_at: Clock = machine_booted_at) -> None:
         self._path = Path(path)
         self._local = threading.local()
