@@ -2,7 +2,8 @@
 
 granian's own WSGI reads a body in the worker's only thread, so that one who sends it slowly stops everybody. Here
 bodies are taken in by the event loop, side by side and for `BODY_SECONDS` at most; a request runs once it is
-whole, one at a time (`WEB_THREADS`: that many). Those of the API that have come by then share a commit.
+whole, one at a time. Those of the API that have come by then share a commit (on SQLite), or wait side by side (on
+PostgreSQL). With `WEB_THREADS` above 1, what may wait for somebody else than the store runs in threads.
 """
 
 import asyncio
@@ -85,7 +86,8 @@ class Door:
         self._limit = config.body_limit
         self._seconds = config.body_seconds
         self._pool = ThreadPoolExecutor(config.web_threads) if config.web_threads > 1 else None
-        self._shares = self._pool is None and gateway.together() is not None
+        self._may_be_quick = not config.hosted  # an account's verbs wait for the upstream
+        self._shares = gateway.together() is not None
         self._waiting: list[Waiting] = []
         self._reading: dict[asyncio.Task[Any], float] = {}
         self._too_slow = [("connection", "close"), *security_headers(config.public_url)]
@@ -114,9 +116,10 @@ class Door:
                 environ["wsgi.input"] = io.BytesIO(await self._body(environ, transport))
             except Slow:
                 return 408, self._too_slow, b""
-        if self._pool:
+        quick = self._may_be_quick and is_quick(environ)
+        if self._pool and not quick:
             return await self._loop.run_in_executor(self._pool, self._answer, environ)
-        if self._shares and is_quick(environ):
+        if self._shares and quick:
             return await self._with_others(environ)
         return await self._gateway.aside(partial(self._answer, environ))
 

@@ -52,7 +52,7 @@ class TestApprise(Contract):
         assert (body["title"], body["message"]) == ("", MESSAGE.text)
 
     def test_a_letter_has_a_subject(self, double: Double) -> None:
-        run_with(make_provider(self.url(double.url), Channel.EMAIL, options()), LETTER)
+        run_with(make_provider(self.url(double.url), Channel.EMAIL, options(timeout=10.0)), LETTER)
         [(_, path, _, body)] = double.seen
         assert path.rstrip("/") == "/notify/ann+shop@example.com"
         assert (body["title"], body["message"]) == ("Shop", MESSAGE.text)
@@ -60,7 +60,7 @@ class TestApprise(Contract):
     @pytest.mark.parametrize("place", ["notify/{to}", "notify/{to}/?-a=b", "notify?-a=b"])
     def test_the_destination_stands_where_the_url_says(self, double: Double, place: str) -> None:
         url = self.url(double.url).replace("notify/", place)
-        run_with(make_provider(url, Channel.SMS, options()), MESSAGE)
+        run_with(make_provider(url, Channel.SMS, options(timeout=10.0)), MESSAGE)
         path = double.seen[0][1]
         assert path.partition("?")[0].rstrip("/") == "/notify/79522966236"
         assert ("a=b" in path) is ("a=b" in place)
