@@ -20,8 +20,9 @@ from gateway.waiting import wait_for
 log = logging.getLogger(__name__)
 
 GRACE_MS = 1000  # a session that expires is told so when it is over for certain
+AT_ONCE = 200  # sessions read by one statement: some 10 ms, while which, on SQLite, nobody else is served
+
 Asked = list[tuple[str, asyncio.Future[SessionRow | None]]]
-AT_ONCE = 200  # sessions read by one statement: some 10 ms, while which nobody else is served
 
 
 class Live(Streams):

@@ -190,6 +190,9 @@ def test_who_finds_no_free_connection_waits_for_one_and_is_told_in_time(store: P
 def test_a_lock_of_somebody_else_is_waited_for_no_longer_than_a_statement_may_take(store: PostgresStore) -> None:
     """Those right behind it wait as long, and are done; what comes later does not wait."""
     store.keep("held", b"1")
+    both = [store._connections.take(10 * WAIT_SECONDS) for _ in range(CONNECTIONS)]  # made before time counts
+    for connection in both:
+        store._connections.give_back(connection)
 
     async def asks() -> tuple[Any, Any]:
         replacing = asyncio.create_task(store.aside(partial(store.replace, "held", b"2")))

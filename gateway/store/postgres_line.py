@@ -101,10 +101,9 @@ class Line:
             if not self._under_way:
                 return
 
-    def leave(self) -> PooledConnection:
-        """The connection as it was, once all is answered."""
+    def leave(self) -> None:
+        """Once all is answered, the connection is as it was."""
         self._server.exit_pipeline_mode()
-        return self.connection
 
     def break_off(self) -> list[Question]:
         """What was under way, of which nobody will know whether it was done."""
