@@ -187,6 +187,14 @@ def test_who_finds_no_free_connection_waits_for_one_and_is_told_in_time(store: P
         store._connections.give_back(connection)
 
 
+def test_who_comes_late_to_a_free_connection_takes_it(store: PostgresStore) -> None:
+    """The machine may have kept a process from going on for longer than it meant to wait."""
+    connections = store._connections
+    connections.give_back(connections.take(10 * WAIT_SECONDS))
+    for _ in range(20):
+        connections.give_back(connections.take(0))
+
+
 def test_a_lock_of_somebody_else_is_waited_for_no_longer_than_a_statement_may_take(store: PostgresStore) -> None:
     """Those right behind it wait as long, and are done; what comes later does not wait."""
     store.keep("held", b"1")
@@ -240,6 +248,7 @@ def test_an_end_right_behind_a_message_is_noticed_at_once(
 
 def test_who_was_stopped_himself_does_not_take_the_server_for_silent(store: PostgresStore) -> None:
     async def sleeps() -> None:
+        assert await store.aside(partial(store._run, MINE))  # connected
         asked = asyncio.create_task(store.aside(partial(store._run, "SELECT 1::bigint")))
         await asyncio.sleep(0)
         await asyncio.sleep(0)  # by now it is sent

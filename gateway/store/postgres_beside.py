@@ -22,13 +22,20 @@ from psycopg_pool import PoolTimeout
 
 from gateway.store import Busy
 from gateway.store.postgres_line import Line, Question
-from gateway.store.postgres_pool import SILENT_SECONDS, PooledConnection, Row, Values, one_line, silent
+from gateway.store.postgres_pool import (
+    SILENT_SECONDS,
+    TAKE_SECONDS,
+    PooledConnection,
+    Row,
+    Values,
+    one_line,
+    silent,
+)
 
 log = logging.getLogger(__name__)
 
 LINE_SECONDS = 1.0  # then a connection goes back to the pool, which may know that it should not be used any more
 STUCK_SECONDS = 0.1  # without any answer: then another connection is used beside
-TAKE_SECONDS = 0.000_1  # for a free connection: the loop waits as long
 AGAIN_SECONDS = 0.01  # between two tries
 FLUSH_SECONDS = 0.002  # the same, to write what a socket did not take at once
 LOOK_EVERY = 0.5  # seconds between two looks at whether the server says anything, and how old the connection is
@@ -152,7 +159,7 @@ class Beside:
         """A connection; where none is free, it is tried again, and who has waited for long enough is told so."""
         connection = None
         try:
-            connection = self._source.take(TAKE_SECONDS)
+            connection = self._source.take(TAKE_SECONDS)  # the loop waits as long
             line = Line(connection)
             self.loop.add_reader(line.socket, self._receive, line)
         except PoolTimeout:

@@ -22,6 +22,7 @@ logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it tells of each tr
 ANSWER_SECONDS = 2.0  # for a statement, which takes milliseconds: then the server gives it up, and it is undone
 SILENT_SECONDS = 2.5  # then we do: the server is stopped, or out of reach, and nobody knows whether it was done
 TRY_SECONDS = 1.0  # between two tries to reach a server that is away; the pool's own become ever rarer
+TAKE_SECONDS = 0.000_1  # that whoever asks for a connection has at least
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: at its end the kernel forgets what it has not delivered
 _LOOK_UP = 0.1  # seconds, while waiting, until a signal is noticed
 _OF_ONE_HOST = re.compile(r"- host: '([^']*)', port: '([^']*)'.*?: (?:connection failed: )?(connection .*)")
@@ -95,9 +96,12 @@ class Pool(ConnectionPool[PooledConnection]):
         return connection
 
     def _getconn_unchecked(self, timeout: float) -> PooledConnection:
-        """psycopg keeps who has given up in its queue until a connection comes, with all that they were at."""
+        """psycopg keeps who has given up in its queue until a connection comes, with all that they were at.
+
+        And it turns away whose time is over before it looks for a free one: who was made to wait by the machine.
+        """
         try:
-            return super()._getconn_unchecked(timeout)
+            return super()._getconn_unchecked(max(timeout, TAKE_SECONDS))
         except PoolTimeout:
             with self._lock:
                 waiting = [one for one in self._waiting if one.error is None]
