@@ -29,7 +29,7 @@ from gateway.local import LocalGateway
 from gateway.projects import Project
 from gateway.settings import Settings
 from gateway.store import Busy
-from gateway.waiting import wait_for
+from gateway.waiting import to_its_end, wait_for
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class ServedBot:
         """Poll while this process holds the bot's lease; Telegram lets no two poll at once."""
         try:
             while True:
-                while not self._lease.held():
+                while not await self._lease.held():
                     await asyncio.sleep(TURN_EVERY)
                 await self.bot.delete_webhook(drop_pending_updates=False)
                 self._poller.last_answer_at = time.monotonic()
@@ -118,7 +118,7 @@ class ServedBot:
     async def _poll_while_held(self) -> None:
         polling = asyncio.create_task(self._poller.run())
         try:
-            while self._lease.held():
+            while await self._lease.held():
                 done, _ = await asyncio.wait([polling], timeout=TURN_EVERY)
                 if done:
                     polling.result()  # it raises why it ended
@@ -163,7 +163,7 @@ class Bots:
             while True:
                 self._introduced.clear()
                 try:
-                    await self._stop(self._look())
+                    await self._stop(await to_its_end(self._gateway.aside(self._look)))
                 except Busy as problem:
                     log.warning("the store is busy, new bots wait: %s", problem)
                 await wait_for(self._introduced, BOTS_EVERY)
@@ -176,10 +176,7 @@ class Bots:
             await served.bot.session.close()
 
     def _look(self) -> list[ServedBot]:
-        """Give every project its bot, and the projects their bot's name; the bots that nobody needs any more.
-
-        In one go, without awaiting, so that no project changes between being read and being written.
-        """
+        """Give every project its bot, and the projects their bot's name; the bots that nobody needs any more."""
         wanted = self._wanted()
         for token, projects in wanted.items():
             served = self._by_token.get(token) or self._start(token)

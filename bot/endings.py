@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from gateway.channels import Channel
 from gateway.keyring import Unsealable
@@ -56,7 +57,7 @@ class Endings:
                 await self._wake.wait()
                 self._wake.clear()
                 try:
-                    self._look()
+                    await self._look()
                 except Busy as problem:
                     log.warning("the store is busy, endings wait: %s", problem)
                     await asyncio.sleep(RETRY)
@@ -64,18 +65,23 @@ class Endings:
         finally:
             self._lease.let_go()
 
-    def _look(self) -> None:
-        if not self._lease.held():
+    async def _look(self) -> None:
+        if not await self._lease.held():
             self._changed.clear()
         while self._changed:
             session_id = next(iter(self._changed))
-            for send in self._gateway.store.ended_sends(session_id):
+            del self._changed[session_id]  # what is committed from now on is news
+            try:
+                ended = await self._gateway.aside(partial(self._gateway.store.ended_sends, session_id))
+            except Busy:
+                self._changed[session_id] = None
+                raise
+            for send in ended:
                 provider = self._curious.get(send.channel)
                 if provider and self._is_first(send):
                     task = asyncio.create_task(self._tell(provider, send))
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
-            del self._changed[session_id]
 
     def _is_first(self, send: EndedSend) -> bool:
         which = send.channel, send.reference

@@ -65,7 +65,7 @@ class Conversations:
         try:
             session = await self._aside(partial(self._gateway.linked_session, bot.id, command.args))
         except SessionExpired:
-            return text(chat_id, render_bot_text("expired", lang, site=self._site(bot)))
+            return text(chat_id, render_bot_text("expired", lang, site=await self._site(bot)))
         if session.chat_id == chat_id:
             if await self._aside(partial(self._send_at_once, session, bot, chat_id)):
                 return None
@@ -95,22 +95,19 @@ class Conversations:
             self._gateway.audit.note("telegram", "bot.contact", reason="not a phone")
             return text(chat_id, render_bot_text("strange_number", lang), ReplyKeyboardRemove())
         try:
-            expected, released = await self._aside(
-                partial(self._activate, bot.id, chat_id, phone, message.message_id)
-            )
+            return await self._aside(partial(self._connect, bot, chat_id, lang, phone, message.message_id))
         except TooOften as refusal:
             return text(chat_id, refusal.text(lang), ReplyKeyboardRemove())
-        return self._confirmation(bot, chat_id, lang, phone, expected, released)
 
     async def stopped(self, message: Message, bot: Bot) -> TelegramMethod[Any]:
         """`/stop`: no more codes here."""
         await self._aside(partial(self._gateway.deactivate, bot.id, message.chat.id))
-        words = render_bot_text("stopped", _language(message), site=self._site(bot))
+        words = render_bot_text("stopped", _language(message), site=await self._site(bot))
         return text(message.chat.id, words, ReplyKeyboardRemove())
 
     async def helped(self, message: Message, bot: Bot) -> TelegramMethod[Any]:
         """`/help`, and whatever else is written."""
-        return text(message.chat.id, render_bot_text("help", _language(message), site=self._site(bot)))
+        return text(message.chat.id, render_bot_text("help", _language(message), site=await self._site(bot)))
 
     async def membership_changed(self, update: ChatMemberUpdated, bot: Bot) -> None:
         """The user blocked the bot, or let it back in."""
@@ -120,7 +117,7 @@ class Conversations:
             await self._aside(partial(self._gateway.reactivate, bot.id, update.chat.id))
 
     def _start_alone(self, chat_id: int, bot: Bot, lang: str) -> TelegramMethod[Any]:
-        site = self._site(bot)
+        site = self._site_of(bot)
         self._gateway.expect(bot.id, chat_id, None)
         if self._gateway.reactivate(bot.id, chat_id) is not None:
             return text(chat_id, render_bot_text("welcome_back", lang, site=site))
@@ -138,6 +135,11 @@ class Conversations:
         except GatewayError as refusal:
             log.info("deep link of a known chat: %s", refusal.sys_message)
         return True
+
+    def _connect(self, bot: Bot, chat_id: int, lang: str, phone: Contact, message_id: int) -> TelegramMethod[Any]:
+        """Raises `TooOften`."""
+        expected, released = self._activate(bot.id, chat_id, phone, message_id)
+        return self._confirmation(bot, chat_id, lang, phone, expected, released)
 
     def _activate(
         self, bot_id: int, chat_id: int, phone: Contact, message_id: int
@@ -168,11 +170,14 @@ class Conversations:
             )
             words = render_bot_text("other_number", lang, mask=login.contact.mask, yours=phone.mask)
         else:
-            site = login.project.settings.name if login else self._site(bot)
+            site = login.project.settings.name if login else self._site_of(bot)
             words = render_bot_text("connected", lang, site=site, coming=released > 0)
         return text(chat_id, words, ReplyKeyboardRemove())
 
-    def _site(self, bot: Bot) -> str:
+    async def _site(self, bot: Bot) -> str:
+        return await self._aside(partial(self._site_of, bot))
+
+    def _site_of(self, bot: Bot) -> str:
         """The name of the site behind this bot."""
         names = [project.settings.name for project in self._gateway.projects.by_bot(bot.id)]
         return ", ".join(names) or "Kodgate"

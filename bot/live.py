@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -20,9 +21,17 @@ from gateway.waiting import wait_for
 log = logging.getLogger(__name__)
 
 GRACE_MS = 1000  # a session that expires is told so when it is over for certain
-AT_ONCE = 200  # sessions read by one statement: some 10 ms, while which, on SQLite, nobody else is served
+AT_ONCE = 100  # sessions read by one statement: some 10 ms, while which, on SQLite, nobody else is served
 
-Asked = list[tuple[str, asyncio.Future[SessionRow | None]]]
+
+class Standing(NamedTuple):
+    """How it is with a session, and whether its project is discreet."""
+
+    progress: Progress
+    discreet: bool
+
+
+Asked = list[tuple[LiveClaim, asyncio.Future[Standing | None]]]
 
 
 class Live(Streams):
@@ -62,35 +71,28 @@ class Live(Streams):
                 self._listeners.pop(claim.session_id, None)
 
     async def _tell(self, response: web.StreamResponse, claim: LiveClaim, woken: asyncio.Event) -> None:
-        project = self._gateway.project(claim.project_id)
-        if project is None:
-            return
-        caller = Caller(project, lang=claim.lang)
         told = 0
         while not self._closing:
             woken.clear()
-            told, until = await self._news(response, claim, caller, told)
+            told, until = await self._news(response, claim, told)
             if not until:
                 return
             await self._wait(response, woken, until)
 
-    async def _news(
-        self, response: web.StreamResponse, claim: LiveClaim, caller: Caller, told: int
-    ) -> tuple[int, int]:
+    async def _news(self, response: web.StreamResponse, claim: LiveClaim, told: int) -> tuple[int, int]:
         """Tell where it stands; returns that as a hash, and until when to wait for more: Unix ms, 0 for no more.
 
         What it reads is given back with its end: thousands of streams wait at once.
         """
         number = self._events.seen
         try:
-            session = await self._session(claim.session_id)
+            standing = await self._standing(claim)
         except Busy:
             return told, 0  # the page comes back
-        if session is None or session.project_id != claim.project_id:
+        if standing is None:
             await response.write(b'event: progress\ndata: {"state":"expired"}\n\n')
             return told, 0
-        progress = self._gateway.progress_of(caller, session)
-        discreet = caller.project.settings.discreet  # there, that something was sent is no news
+        progress, discreet = standing  # in a discreet project, that something was sent is no news
         news = hash(self.encode(_still(progress))) if discreet else 0
         if not discreet or news != told:
             await self.write(response, progress, number)
@@ -98,16 +100,17 @@ class Live(Streams):
             return news, 0
         return news, progress.expires_at + GRACE_MS
 
-    async def _session(self, session_id: str) -> SessionRow | None:
-        """Read together with all that is asked for in the same turn of the loop: one commit wakes many streams.
+    async def _standing(self, claim: LiveClaim) -> Standing | None:
+        """None: there is no such session.
 
+        It is read together with all that is asked for in the same turn of the loop: one commit wakes many streams.
         Raises `Busy`.
         """
         loop = asyncio.get_running_loop()
         if not self._asked:
             loop.call_soon(self._read)
-        answer: asyncio.Future[SessionRow | None] = loop.create_future()
-        self._asked.append((session_id, answer))
+        answer: asyncio.Future[Standing | None] = loop.create_future()
+        self._asked.append((claim, answer))
         return await answer
 
     def _read(self) -> None:
@@ -120,9 +123,8 @@ class Live(Streams):
         task.add_done_callback(self._reading.discard)
 
     async def _answer(self, asked: Asked) -> None:
-        store = self._gateway.store
         try:
-            found = await store.aside(partial(store.sessions, list({session_id for session_id, _ in asked})))
+            standings = await self._gateway.aside(partial(self._look, [claim for claim, _ in asked]))
         except Exception as problem:
             for _, answer in asked:
                 if not answer.done():
@@ -132,9 +134,29 @@ class Live(Streams):
             else:
                 log.exception("%s live streams end: a defect of ours", len(asked))
             return
-        for session_id, answer in asked:
-            if not answer.done():  # the page may be gone
-                answer.set_result(found.get(session_id))
+        for (_, answer), standing in zip(asked, standings, strict=True):
+            if answer.done():  # the page may be gone
+                continue
+            if isinstance(standing, Exception):
+                answer.set_exception(standing)
+            else:
+                answer.set_result(standing)
+
+    def _look(self, claims: list[LiveClaim]) -> list[Standing | Exception | None]:
+        sessions = self._gateway.store.sessions(list({claim.session_id for claim in claims}))
+        return [self._looked(claim, sessions.get(claim.session_id)) for claim in claims]
+
+    def _looked(self, claim: LiveClaim, session: SessionRow | None) -> Standing | Exception | None:
+        if session is None or session.project_id != claim.project_id:
+            return None
+        try:
+            project = self._gateway.project(claim.project_id)
+            if project is None:
+                return None
+            progress = self._gateway.progress_of(Caller(project, lang=claim.lang), session)
+        except Exception as problem:  # its stream's alone
+            return problem
+        return Standing(progress, project.settings.discreet)
 
     async def _wait(self, response: web.StreamResponse, woken: asyncio.Event, until: int) -> None:
         """Until woken or the session's end, with a comment now and then to keep the connection."""

@@ -57,7 +57,7 @@ class Worker:
         self.gateway = gateway
         self.bots = Bots(gateway, config, takes_updates=self.takes_updates)
         timeout = config.provider_timeout_seconds
-        telegram = TelegramProvider(self.bots.of_project, timeout, gateway.deactivate)
+        telegram = TelegramProvider(self.bots.of_project, timeout, self._blocked)
         self.lines = open_lines(config, telegram)
         self._courier = Courier(gateway, self.lines, config)
         self._callbacks = Callbacks(gateway, config)
@@ -133,6 +133,9 @@ class Worker:
         await self.bots.close()
         self.gateway.close()
 
+    async def _blocked(self, bot_id: int, chat_id: int) -> None:
+        await self.gateway.aside(partial(self.gateway.deactivate, bot_id, chat_id))
+
     async def _health(self, _: web.Request) -> web.Response:
         return health(await self.gateway.aside(self.checks), self.name)
 
@@ -149,7 +152,8 @@ class Worker:
                 if back := self._set_back.by():
                     log.warning("the clock was put back by %s s: what waits goes on", back // 1000)
                     self._to_be_put_right = True
-                self._put_right()
+                if self._to_be_put_right:
+                    await self.gateway.aside(self._put_right)
                 self._courier.wake()
                 self._callbacks.wake()
                 try:
@@ -161,8 +165,6 @@ class Worker:
 
     def _put_right(self) -> None:
         """Until it is done: the store may be away in the very moment in which the clock is put back."""
-        if not self._to_be_put_right:
-            return
         try:
             self.gateway.store.put_right(self.gateway.clock(), LONGEST_WAIT_MS)
         except Busy as problem:
@@ -174,7 +176,7 @@ class Worker:
         """Forget what is old, in one process at a time."""
         try:
             while True:
-                if self._purging.held():
+                if await self._purging.held():
                     await self._purge_once()
                 await asyncio.sleep(PURGE_EVERY)
         finally:
@@ -206,7 +208,7 @@ class Worker:
         try:
             while True:
                 try:
-                    if self._guarding.held():
+                    if await self._guarding.held():
                         await asyncio.to_thread(self._bill.look)
                 except (Busy, StoreError) as problem:
                     log.warning("the store is busy, the bill guard waits: %s", problem)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import socket
 from collections import Counter
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -111,7 +112,7 @@ class Callbacks:
             if not self._hosts[host]:
                 del self._hosts[host]
         try:
-            self._write_down(callback, problem)
+            await self._store.aside(partial(self._write_down, callback, problem))
         except Busy as problem_of_ours:
             log.warning("the store is busy, a callback waits for its lease: %s", problem_of_ours)
 
@@ -137,7 +138,11 @@ class Callbacks:
             body = msgspec.json.encode(status_of(callback.message, self._gateway.keyring))
         except Unsealable:
             return "SECRET_KEYS has lost the key that sealed the message"
-        keys = self._gateway.projects.code_keys(callback.message.project_id)
+        code_keys = partial(self._gateway.projects.code_keys, callback.message.project_id)
+        try:
+            keys = await self._store.aside(code_keys)
+        except Busy as busy:
+            return f"the store is busy: {busy}"
         if not keys:
             return "the project has no secret key to sign with"
         headers = {

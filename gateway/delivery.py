@@ -8,7 +8,8 @@ after the provider took it and before that was committed.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -34,8 +35,24 @@ GATHER = 0.005  # seconds: what is sent meanwhile is written down together
 ON_THE_WAY_MS = 5000  # a code of three minutes is still said to last three when it is sent seconds later
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A message as it goes out, the places of the providers that may still take it, and whether nobody waits."""
+
+    message: Message
+    left: list[int]
+    is_test: bool
+
+
+Taken = tuple[Claimed, Ready | Exception]
+"""What was claimed, made ready, or why it could not be."""
+
+
 class Courier:
-    """The delivery loop of one process."""
+    """The delivery loop of one process.
+
+    All that a message needs of the store is read when it is claimed, side by side with others' questions.
+    """
 
     def __init__(self, gateway: LocalGateway, lines: Mapping[Channel, Line], settings: Settings) -> None:
         self._gateway = gateway
@@ -74,26 +91,44 @@ class Courier:
         channels = self._open_channels()
         most = min(BATCH, *map(self._room, channels)) if channels else 0
         done, self._done = self._done, []
-        ask = partial(self._store.deliver, done, self._gateway.clock(), self._lease, channels, most)
         try:
-            due = await self._store.aside(ask)
+            due, taken = await self._store.aside(partial(self._take, done, channels, most))
         except Exception as problem:
             self._done[:0] = done
             if not isinstance(problem, Busy):
                 raise
             log.warning("the store is busy, delivery waits: %s", problem)
             return FIRST_RETRY
-        for message in due.claimed:
-            self._start(message)
-        if most and len(due.claimed) == most:
+        for one in taken:
+            self._start(one)
+        if most and len(taken) == most:
             return 0  # there may be more
-        return self._until(due.next_due)
+        return self._until(due)
 
-    def _start(self, message: Claimed) -> None:
-        if message.id in self._under_way:
+    def _take(
+        self, done: Sequence[Outcome], channels: Sequence[Channel], most: int
+    ) -> tuple[int | None, list[Taken]]:
+        """When the next is due, and what is due now."""
+        due = self._store.deliver(done, self._gateway.clock(), self._lease, channels, most)
+        return due.next_due, [(claimed, self._ready(claimed)) for claimed in due.claimed]
+
+    def _ready(self, claimed: Claimed) -> Ready | Exception:
+        line = self._lines.get(claimed.channel)
+        left = line.left(claimed.id, claimed.given_up, claimed.provider) if line else []
+        try:
+            if len(left) > 1 and claimed.channel is Channel.TELEGRAM and self._gateway.reach.only_bot(claimed):
+                left = [number for number in left if number == 0]
+            message = self._message(claimed)
+            return Ready(message, left, self._is_test(message))
+        except Exception as problem:
+            return problem
+
+    def _start(self, taken: Taken) -> None:
+        claimed, ready = taken
+        if claimed.id in self._under_way:
             return  # its lease ended by a clock that was put forward
-        self._under_way.add(message.id)
-        task = asyncio.create_task(self._deliver(message))
+        self._under_way.add(claimed.id)
+        task = asyncio.create_task(self._deliver(claimed, ready))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -111,57 +146,61 @@ class Courier:
         """Those with room for one more call: a slow provider delays no other."""
         return [channel for channel in Channel if self._room(channel) > 0]
 
-    async def _deliver(self, claimed: Claimed) -> None:
+    async def _deliver(self, claimed: Claimed, ready: Ready | Exception) -> None:
         try:
-            outcome = await self._attempt(claimed)
+            outcome = await self._attempt(claimed, ready)
         except Exception:
             log.exception("message %s: a defect of ours, tried again", claimed.id)
-            outcome = self._again(claimed, TransientError("internal error"))
+            outcome = await self._again(claimed, TransientError("internal error"))
         self._under_way.discard(claimed.id)
         self._done.append(outcome)
         if len(self._done) == 1:
             asyncio.get_running_loop().call_later(GATHER, self._wake.set)
 
-    async def _attempt(self, claimed: Claimed) -> Outcome:
+    async def _attempt(self, claimed: Claimed, ready: Ready | Exception) -> Outcome:
         """Hand the message to the provider whose turn it is."""
-        line = self._lines.get(claimed.channel)
-        left = line.left(claimed.id, claimed.given_up, claimed.provider) if line else []
-        if len(left) > 1 and claimed.channel is Channel.TELEGRAM and self._gateway.reach.only_bot(claimed):
-            left = [number for number in left if number == 0]
+        if isinstance(ready, Unsealable):
+            return await self._failed(claimed, "SECRET_KEYS has lost the key that sealed it")
+        if isinstance(ready, Busy | TransientError):
+            return await self._again(claimed, TransientError(str(ready)))
+        if isinstance(ready, Exception):
+            raise ready
+        line, left = self._lines.get(claimed.channel), ready.left
         if line is None or not left:
-            return self._failed(claimed, "the channel has no provider")
+            return await self._failed(claimed, "the channel has no provider")
+        if ready.is_test:
+            return Outcome(claimed.id, "sent")
         place = place_in_turn(claimed.attempts, claimed.given_up, left)
         number = self._free(claimed.channel, left, place)
-        busy, outcome = self._busy[claimed.channel], ""
-        busy[number] += 1
         try:
-            message = self._message(claimed)
-            if self._is_test(message):
-                return Outcome(claimed.id, "sent")
-            began, outcome = time.perf_counter(), "later"
-            async with asyncio.timeout(self._timeout):
-                receipt: Receipt = await line.providers[number].send(message)
-            outcome = "sent"
-        except Unsealable:
-            return self._failed(claimed, "SECRET_KEYS has lost the key that sealed it")
+            receipt = await self._hand_over(claimed.channel, line, number, ready.message)
         except PermanentError as problem:
-            outcome = "refused"
-            return self._refused(claimed, number, others=len(left) > 1, problem=problem)
+            return await self._refused(claimed, number, others=len(left) > 1, problem=problem)
         except TransientError as problem:
-            return self._again(claimed, problem, others=place < len(left) - 1)
-        except TimeoutError:
-            late = TransientError("the provider did not answer in time")
-            return self._again(claimed, late, others=place < len(left) - 1)
-        finally:
-            busy[number] -= 1
-            if outcome:  # it was asked
-                spent = time.perf_counter() - began
-                self._metrics.attempt(claimed.channel, line.name(number), outcome, spent)
+            return await self._again(claimed, problem, others=place < len(left) - 1)
         self._metrics.delivered(claimed.channel, max(0, self._gateway.clock() - claimed.created_at) / 1000)
         if not is_reference(receipt.reference):
             return Outcome(claimed.id, "sent", tap=receipt.tap)
-        instead, ceilings = self._instead(claimed)  # for early reports
+        instead, ceilings = await self._instead(claimed)  # for early reports
         return Outcome(claimed.id, "sent", receipt.reference, instead=instead, tap=receipt.tap, ceilings=ceilings)
+
+    async def _hand_over(self, channel: Channel, line: Line, number: int, message: Message) -> Receipt:
+        """Raises `PermanentError` or `TransientError`."""
+        busy, outcome, began = self._busy[channel], "later", time.perf_counter()
+        busy[number] += 1
+        try:
+            async with asyncio.timeout(self._timeout):
+                receipt: Receipt = await line.providers[number].send(message)
+            outcome = "sent"
+        except PermanentError:
+            outcome = "refused"
+            raise
+        except TimeoutError:
+            raise TransientError("the provider did not answer in time") from None
+        finally:
+            busy[number] -= 1
+            self._metrics.attempt(channel, line.name(number), outcome, time.perf_counter() - began)
+        return receipt
 
     def _is_test(self, message: Message) -> bool:
         """Nobody waits for it: its code is known."""
@@ -173,8 +212,15 @@ class Courier:
         turns = left[place:] + left[:place]
         return next((number for number in turns if self._busy[channel][number] < self._concurrency), turns[0])
 
-    def _instead(self, claimed: Claimed) -> tuple[tuple[Channel, ...], Ceilings]:
-        return self._gateway.reach.instead(claimed, claimed.channel, active=claimed.chat_id is not None)
+    async def _instead(self, claimed: Claimed) -> tuple[tuple[Channel, ...], Ceilings]:
+        """Once the store tells: before, how it went could not be written down either."""
+        ask = partial(self._gateway.reach.instead, claimed, claimed.channel, active=claimed.chat_id is not None)
+        while True:
+            try:
+                return await self._store.aside(ask)
+            except Busy as problem:
+                log.warning("the store is busy, what became of message %s waits: %s", claimed.id, problem)
+                await asyncio.sleep(FIRST_RETRY)
 
     def _message(self, claimed: Claimed) -> Message:
         project = self._gateway.projects.by_id(claimed.project_id)
@@ -215,29 +261,29 @@ class Courier:
             numbers=self._gateway.numbers_of(claimed).shown if tap else (),
         )
 
-    def _failed(self, claimed: Claimed, reason: str, given_up: int = 0) -> Outcome:
+    async def _failed(self, claimed: Claimed, reason: str, given_up: int = 0) -> Outcome:
         """The channel can't deliver it: the next one takes over."""
         log.warning("message %s by %s failed: %s", claimed.id, claimed.channel, reason)
         self._metrics.failed(claimed.channel)
-        instead, ceilings = self._instead(claimed)
+        instead, ceilings = await self._instead(claimed)
         return Outcome(claimed.id, "failed", error=reason, given_up=given_up, instead=instead, ceilings=ceilings)
 
-    def _refused(self, claimed: Claimed, number: int, *, others: bool, problem: PermanentError) -> Outcome:
+    async def _refused(self, claimed: Claimed, number: int, *, others: bool, problem: PermanentError) -> Outcome:
         """This provider will never deliver it: the next one's turn, at once."""
         if not others:
-            return self._failed(claimed, str(problem), 1 << number)
+            return await self._failed(claimed, str(problem), 1 << number)
         log.info("message %s by %s, provider %s: %s", claimed.id, claimed.channel, number + 1, problem)
         now = self._gateway.clock()
         return Outcome(claimed.id, "queued", error=str(problem), due_at=now, given_up=1 << number)
 
-    def _again(self, claimed: Claimed, problem: TransientError, *, others: bool = False) -> Outcome:
+    async def _again(self, claimed: Claimed, problem: TransientError, *, others: bool = False) -> Outcome:
         """It may work later: the other providers' turn at once, this one's after a while."""
         wait = problem.retry_after
         if wait is None:
             wait = backoff(claimed.attempts, FIRST_RETRY, LONGEST_RETRY)
         due = self._gateway.clock() + (0 if others else round(wait * 1000))
         if due >= claimed.expires_at:
-            return self._failed(claimed, f"out of time: {problem}")
+            return await self._failed(claimed, f"out of time: {problem}")
         log.info("message %s by %s: %s; again at %s", claimed.id, claimed.channel, problem, to_iso(due))
         return Outcome(claimed.id, "queued", error=str(problem), due_at=due)
 

@@ -20,14 +20,22 @@ import psycopg
 import pytest
 import uvloop
 
-from bot.bots import ServedBot
+from bot.bots import Bots, ServedBot
+from bot.live import Live
 from gateway.book import MAX_AGE
+from gateway.channels import Channel
 from gateway.contact import parse_contact
+from gateway.delivery import Courier
+from gateway.events import Events
+from gateway.leases import Lease
+from gateway.lines import Line
+from gateway.providers import Message, Receipt
 from gateway.store import Busy
 from gateway.store.postgres import PostgresStore
 from gateway.store.postgres_beside import LINE_SECONDS, LOOK_EVERY, STUCK_SECONDS
-from gateway.store.postgres_connections import WAIT_SECONDS
+from gateway.store.postgres_connections import WAIT_SECONDS, Connections
 from gateway.store.postgres_pool import SILENT_SECONDS
+from gateway.tokens import LiveClaim
 from gateway.verbs import Created
 from tests.databases import chosen, execute
 from tests.faults.acts import stopped
@@ -329,13 +337,18 @@ def test_while_one_looks_the_others_go_on_with_what_is_known(
         assert {"project", "api_key", "stop"} <= set(looked)
 
 
+def written(words: str) -> dict[str, Any]:
+    """An update, as Telegram sends it."""
+    person = {"id": 7, "is_bot": False, "first_name": "Ann"}
+    message = {"message_id": 1, "date": 1_790_000_000, "chat": {"id": 7, "type": "private"}, "from": person}
+    return {"update_id": 5, "message": {**message, "text": words}}
+
+
 def test_an_update_that_is_given_up_while_it_is_taken_can_be_taken_again(postgres: Server, tmp_path: Path) -> None:
     async def gives_up(world: World) -> None:
         config = world.settings.model_copy(update={"telegram_mode": "webhook"})
         served = ServedBot("1:sandbox", world.gateway, config, lambda: None)
-        person = {"id": 7, "is_bot": False, "first_name": "Ann"}
-        message = {"message_id": 1, "date": 1_790_000_000, "chat": {"id": 7, "type": "private"}, "from": person}
-        update = served.handling.read({"update_id": 5, "message": {**message, "text": "/help"}})
+        update = served.handling.read(written("/help"))
         assert update
         handling = asyncio.create_task(served.handling.handle(update))
         await asyncio.sleep(0)
@@ -349,6 +362,71 @@ def test_an_update_that_is_given_up_while_it_is_taken_can_be_taken_again(postgre
 
     with chosen("postgres", postgres):
         asyncio.run(gives_up(make_world(tmp_path)))
+
+
+class Referring:
+    """A provider that gives a reference, while whose answer all that is known grows old."""
+
+    def __init__(self, grow_old: Callable[[], None]) -> None:
+        self._grow_old = grow_old
+
+    async def send(self, message: Message) -> Receipt:  # noqa: ARG002
+        self._grow_old()
+        return Receipt("1")
+
+
+def test_the_bots_loop_itself_waits_for_no_answer(
+    postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever it serves waits with it, two seconds long, each time it asks while the server is away."""
+
+    async def all_of_it(world: World) -> None:
+        gateway, config = world.gateway, world.settings
+        session_id = world.create(new_phone(), channel=Channel.SMS).session_id
+        live = Live(gateway, config, Events(gateway.store, world.clock))
+        served = ServedBot(
+            "1:sandbox", gateway, config.model_copy(update={"telegram_mode": "webhook"}), lambda: None
+        )
+        bots = Bots(gateway, config, takes_updates=False)
+
+        def grow_old() -> None:
+            gateway.projects.forget()
+            world.clock.pass_seconds(2)
+
+        def refuses(*_: object) -> None:
+            raise AssertionError("the loop waits for this")
+
+        monkeypatch.setattr(Connections, "_ask", refuses)
+        grow_old()
+        assert await Lease(gateway.store, world.clock, "purge", 60).held()
+        grow_old()
+        claim = LiveClaim(1, session_id, "en")
+        told = await live._standing(claim)
+        assert told
+        grow_old()
+        asked_for_help = served.handling.read(written("/help"))
+        assert asked_for_help
+        handled = await served.handling.handle(asked_for_help)
+        assert handled
+        assert handled.last
+        looking = asyncio.create_task(bots.run())
+        grow_old()
+        line = Line((Referring(grow_old),), (0,))  # type: ignore[arg-type]
+        sending = asyncio.create_task(Courier(gateway, {Channel.SMS: line}, config).run())
+        async with asyncio.timeout(20):
+            while told.progress.deliveries != {Channel.SMS: "sent"}:
+                await asyncio.sleep(0.05)
+                told = await live._standing(claim)
+                assert told
+        for task in (looking, sending):
+            assert not task.done()
+            task.cancel()
+        await asyncio.wait((looking, sending))
+        await bots.close()
+        await served.bot.session.close()
+
+    with chosen("postgres", postgres):
+        asyncio.run(all_of_it(make_world(tmp_path)))
 
 
 def test_ordinary_threads_use_the_pool_meanwhile(store: PostgresStore) -> None:

@@ -219,7 +219,11 @@ def test_where_the_bot_fails_its_dear_neighbour_is_not_asked_for_a_forbidden_cou
         world.create(phone, channel=Channel.TELEGRAM)
         for _ in range(3):
             for claimed in claim(world.gateway.store, world.clock(), 1000, [Channel.TELEGRAM], 10):
-                finish(world.gateway.store, [asyncio.run(courier._attempt(claimed))], world.clock())
+                finish(
+                    world.gateway.store,
+                    [asyncio.run(courier._attempt(claimed, courier._ready(claimed)))],
+                    world.clock(),
+                )
         assert dear.asked == both
     assert bot.asked == 2
 

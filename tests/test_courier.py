@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from gateway.bill.guard import FRESH
 from gateway.channels import Channel
 from gateway.delivery import Courier
 from gateway.lines import Line
-from gateway.providers import Message, Receipt
-from gateway.store import Round
+from gateway.providers import Message, PermanentError, Receipt
+from gateway.store import Busy, Round, Stop
 from tests.delivering import next_due
 from tests.world import World, new_phone
 
@@ -78,3 +79,79 @@ def test_what_is_claimed_while_the_process_is_told_to_end_is_sent_and_written_do
     asyncio.run(run())
     [send] = world.gateway.store.sessions([session_id])[session_id].sends
     assert send.state == "sent"
+
+
+class Absent:
+    """A provider while whose answer the store goes away, and is still away at two of its questions."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch, answer: Receipt | PermanentError) -> None:
+        self.asked = 0
+        self._world, self._patch, self._answer = world, monkeypatch, answer
+        self._stops = world.gateway.store.stops
+        self._away = 2
+
+    async def send(self, message: Message) -> Receipt:  # noqa: ARG002
+        self.asked += 1
+        self._world.clock.pass_seconds(2 * FRESH / 1000)  # so that it is looked again at what is stopped
+        self._patch.setattr(self._world.gateway.store, "stops", self.stops)
+        if isinstance(self._answer, PermanentError):
+            raise self._answer
+        return self._answer
+
+    def stops(self) -> list[Stop]:
+        self._away -= 1
+        if self._away >= 0:
+            raise Busy("away")
+        return self._stops()
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [(Receipt("1"), "sent"), (PermanentError("no such number"), "failed")],
+    ids=["taken", "refused"],
+)
+def test_what_a_provider_answered_counts_though_the_store_was_away(
+    world: World, monkeypatch: pytest.MonkeyPatch, answer: Receipt | PermanentError, state: str
+) -> None:
+    """Else whoever was sent a code in that moment is sent it once more."""
+    session_id = world.create(new_phone(), channel=Channel.SMS).session_id
+    provider = Absent(world, monkeypatch, answer)
+
+    async def run() -> None:
+        courier = Courier(world.gateway, {Channel.SMS: Line((provider,), (0,))}, world.settings)  # type: ignore[arg-type]
+        task = asyncio.create_task(courier.run())
+        async with asyncio.timeout(20):
+            while world.gateway.store.sessions([session_id])[session_id].sends[0].state != state:
+                await asyncio.sleep(0.05)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    assert provider.asked == 1
+
+
+def test_what_cannot_be_made_ready_just_now_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    session_id = world.create(new_phone(), channel=Channel.SMS).session_id
+    by_id, asked = world.gateway.projects.by_id, list[int]()
+
+    def away_once(project_id: int) -> Any:
+        asked.append(project_id)
+        if len(asked) == 1:
+            raise Busy("away")
+        return by_id(project_id)
+
+    async def run() -> None:
+        monkeypatch.setattr(world.gateway.projects, "by_id", away_once)
+        courier = Courier(world.gateway, {Channel.SMS: Line((Uneven(),), (0,))}, world.settings)  # type: ignore[arg-type]
+        task = asyncio.create_task(courier.run())
+        async with asyncio.timeout(20):
+            while world.gateway.store.sessions([session_id])[session_id].sends[0].state != "sent":
+                world.clock.pass_seconds(1)
+                await asyncio.sleep(0.05)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    assert len(asked) > 1

@@ -13,6 +13,7 @@ from bot.serving import listen
 from gateway.events import Events
 from gateway.store import Busy, SessionRow
 from gateway.tokens import LiveClaim, live_tokens
+from gateway.verbs import Caller, Progress
 from tests.world import World, new_phone
 
 ANSWERED_WITHIN = 10
@@ -110,8 +111,9 @@ def test_more_than_one_look_takes_are_read_in_turns(world: World, reads: Reads) 
     session_id = world.create(new_phone(), send=False).session_id
 
     async def act(pages: Pages) -> None:
-        asked = [pages.live._session(session_id) for _ in range(AT_ONCE + 1)]
-        assert {row.id for row in await asyncio.gather(*asked) if row} == {session_id}
+        claim = LiveClaim(1, session_id, "en")
+        told = await asyncio.gather(*(pages.live._standing(claim) for _ in range(AT_ONCE + 1)))
+        assert [one.progress.state for one in told if one] == ["live"] * (AT_ONCE + 1)
 
     play(world, act)
     assert reads.sizes == [1, 1]
@@ -141,3 +143,25 @@ async def ends(page: aiohttp.ClientResponse) -> bool:
         return await event(page) == ""
     except aiohttp.ClientPayloadError:
         return True
+
+
+def test_a_session_that_can_t_be_told_ends_its_own_stream_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange, sound = (world.create(new_phone(), send=False).session_id for _ in range(2))
+    progress_of = world.gateway.progress_of
+
+    def stumbles(caller: Caller, session: SessionRow) -> Progress:
+        if session.id == strange:
+            raise RuntimeError("a defect")
+        return progress_of(caller, session)
+
+    async def act(pages: Pages) -> None:
+        opened = [await pages.open(session_id) for session_id in (strange, sound)]
+        assert ['"live"' in await event(page) for page in opened] == [True, True]
+        monkeypatch.setattr(world.gateway, "progress_of", stumbles)
+        pages.live.wake([strange, sound])
+        assert await ends(opened[0])
+        assert '"live"' in await event(opened[1])
+
+    play(world, act)

@@ -21,11 +21,15 @@ OF_ANOTHER_YEAR = says({"ok": True, "result": {"message_id": [1], "text": f"Your
 GARBLED: Answer = lambda handler: handler.answer(200, f'{{"ok": true, "result": "{CODE}'.encode())  # noqa: E731
 
 
+async def nobody_blocks(bot_id: int, chat_id: int) -> None:
+    pytest.fail(f"chat {chat_id} has blocked nobody, bot {bot_id} neither")
+
+
 def send(behave: Answer) -> tuple[Receipt | TransientError, int]:
     """What became of a message, and how many calls it took."""
 
     async def run(bot: Bot) -> Receipt | TransientError:
-        provider = TelegramProvider(lambda _: bot, 5.0, lambda *_: None)
+        provider = TelegramProvider(lambda _: bot, 5.0, nobody_blocks)
         try:
             return await provider.send(MESSAGE)
         except TransientError as problem:

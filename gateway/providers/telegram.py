@@ -1,7 +1,7 @@
 """Telegram: the code goes to the chat that proved its phone, by the project's own bot (Bot API: sendMessage)."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiogram import Bot
 from aiogram.exceptions import (
@@ -17,6 +17,7 @@ from aiogram.types import CopyTextButton, InlineKeyboardButton, InlineKeyboardMa
 
 from gateway.i18n import N_, translate
 from gateway.providers import Message, PermanentError, Receipt, TransientError
+from gateway.store import Busy
 from gateway.tap import deny_data, tap_data
 
 MESSAGES_A_SECOND = 30  # Telegram's limit for one bot ("Broadcasting to users" in its FAQ)
@@ -45,11 +46,14 @@ class TelegramProvider:
     """See `gateway.providers.Provider`.
 
     `bot_of` finds a project's bot by the project's id, None while it has none at work. `on_blocked` is told each
-    bot's id and chat that this bot may not write to.
+    bot's id and chat that this bot may not write to; it may raise `Busy`.
     """
 
     def __init__(
-        self, bot_of: Callable[[int], Bot | None], timeout: float, on_blocked: Callable[[int, int], object]
+        self,
+        bot_of: Callable[[int], Bot | None],
+        timeout: float,
+        on_blocked: Callable[[int, int], Awaitable[None]],
     ) -> None:
         self._bot_of = bot_of
         self._timeout = timeout
@@ -75,7 +79,10 @@ class TelegramProvider:
             pace.rest(problem.retry_after)
             raise TransientError("Telegram asked to wait", problem.retry_after) from None
         except TelegramForbiddenError:
-            self._on_blocked(bot.id, message.chat_id)
+            try:
+                await self._on_blocked(bot.id, message.chat_id)
+            except Busy as busy:
+                raise TransientError(f"the user has blocked the bot, and the store is busy: {busy}") from None
             raise PermanentError("the user has blocked the bot") from None
         except TelegramBadRequest as problem:
             raise PermanentError(f"Telegram refused: {problem.message}") from None
