@@ -176,7 +176,10 @@ class Bots:
             await served.bot.session.close()
 
     def _look(self) -> list[ServedBot]:
-        """Give every project its bot, and the projects their bot's name; the bots that nobody needs any more."""
+        """Give every project its bot, and the projects their bot's name; the bots that nobody needs any more.
+
+        Where a bot has another name, writing it down holds up the loop: nothing here changes a project in between.
+        """
         wanted = self._wanted()
         for token, projects in wanted.items():
             served = self._by_token.get(token) or self._start(token)

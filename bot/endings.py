@@ -66,9 +66,10 @@ class Endings:
             self._lease.let_go()
 
     async def _look(self) -> None:
-        if not await self._lease.held():
-            self._changed.clear()
         while self._changed:
+            if not await self._lease.held():  # it may take longer than the lease, as news goes on coming
+                self._changed.clear()
+                return
             session_id = next(iter(self._changed))
             del self._changed[session_id]  # what is committed from now on is news
             try:

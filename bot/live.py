@@ -21,7 +21,7 @@ from gateway.waiting import wait_for
 log = logging.getLogger(__name__)
 
 GRACE_MS = 1000  # a session that expires is told so when it is over for certain
-AT_ONCE = 100  # sessions read by one statement: some 10 ms, while which, on SQLite, nobody else is served
+AT_ONCE = 100  # sessions read by one statement, and told: some 10 ms, while which nobody else is served
 
 
 class Standing(NamedTuple):
@@ -152,8 +152,10 @@ class Live(Streams):
         try:
             project = self._gateway.project(claim.project_id)
             if project is None:
-                return None
+                return Busy("the project is not known here yet")
             progress = self._gateway.progress_of(Caller(project, lang=claim.lang), session)
+        except Busy:  # the others need not wait for the same
+            raise
         except Exception as problem:  # its stream's alone
             return problem
         return Standing(progress, project.settings.discreet)

@@ -35,23 +35,31 @@ GATHER = 0.005  # seconds: what is sent meanwhile is written down together
 ON_THE_WAY_MS = 5000  # a code of three minutes is still said to last three when it is sent seconds later
 
 
+Instead = tuple[tuple[Channel, ...], Ceilings]
+"""The channels that may take over, and what a message of each counts against."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A message as it goes out, the places of the providers that may still take it, and whether nobody waits."""
+    """A message as it goes out, None where nobody is left to take it; the places of the providers that may."""
 
-    message: Message
-    left: list[int]
+    message: Message | None
     is_test: bool
+    left: list[int]
+    instead: Instead
 
 
 Taken = tuple[Claimed, Ready | Exception]
 """What was claimed, made ready, or why it could not be."""
 
+NOBODY: Instead = ((), {})
+
 
 class Courier:
     """The delivery loop of one process.
 
-    All that a message needs of the store is read when it is claimed, side by side with others' questions.
+    All that a message needs of the store, whatever its provider will say, is read when it is claimed: how it went
+    can then be told at once, though the store be away.
     """
 
     def __init__(self, gateway: LocalGateway, lines: Mapping[Channel, Line], settings: Settings) -> None:
@@ -99,8 +107,9 @@ class Courier:
                 raise
             log.warning("the store is busy, delivery waits: %s", problem)
             return FIRST_RETRY
-        for one in taken:
-            self._start(one)
+        self._under_way.difference_update(one.message_id for one in done)
+        for claimed, ready in taken:
+            self._start(claimed, ready)
         if most and len(taken) == most:
             return 0  # there may be more
         return self._until(due)
@@ -110,23 +119,30 @@ class Courier:
     ) -> tuple[int | None, list[Taken]]:
         """When the next is due, and what is due now."""
         due = self._store.deliver(done, self._gateway.clock(), self._lease, channels, most)
-        return due.next_due, [(claimed, self._ready(claimed)) for claimed in due.claimed]
+        taken: list[Taken] = []
+        away: Busy | None = None  # the others need not wait for the same
+        for claimed in due.claimed:
+            ready = away or self._ready(claimed)
+            away = ready if isinstance(ready, Busy) else None
+            taken.append((claimed, ready))
+        return due.next_due, taken
 
     def _ready(self, claimed: Claimed) -> Ready | Exception:
-        line = self._lines.get(claimed.channel)
+        reach, line = self._gateway.reach, self._lines.get(claimed.channel)
         left = line.left(claimed.id, claimed.given_up, claimed.provider) if line else []
         try:
-            if len(left) > 1 and claimed.channel is Channel.TELEGRAM and self._gateway.reach.only_bot(claimed):
+            if len(left) > 1 and claimed.channel is Channel.TELEGRAM and reach.only_bot(claimed):
                 left = [number for number in left if number == 0]
-            message = self._message(claimed)
-            return Ready(message, left, self._is_test(message))
+            message = self._message(claimed) if left else None
+            is_test = message is not None and self._is_test(message)
+            instead = reach.instead(claimed, claimed.channel, active=claimed.chat_id is not None)
+            return Ready(message, is_test, left, instead)
         except Exception as problem:
             return problem
 
-    def _start(self, taken: Taken) -> None:
-        claimed, ready = taken
+    def _start(self, claimed: Claimed, ready: Ready | Exception) -> None:
         if claimed.id in self._under_way:
-            return  # its lease ended by a clock that was put forward
+            return  # its lease ended by a clock that was put forward, or before its outcome was written down
         self._under_way.add(claimed.id)
         task = asyncio.create_task(self._deliver(claimed, ready))
         self._tasks.add(task)
@@ -151,8 +167,7 @@ class Courier:
             outcome = await self._attempt(claimed, ready)
         except Exception:
             log.exception("message %s: a defect of ours, tried again", claimed.id)
-            outcome = await self._again(claimed, TransientError("internal error"))
-        self._under_way.discard(claimed.id)
+            outcome = self._again(claimed, TransientError("internal error"))
         self._done.append(outcome)
         if len(self._done) == 1:
             asyncio.get_running_loop().call_later(GATHER, self._wake.set)
@@ -160,28 +175,28 @@ class Courier:
     async def _attempt(self, claimed: Claimed, ready: Ready | Exception) -> Outcome:
         """Hand the message to the provider whose turn it is."""
         if isinstance(ready, Unsealable):
-            return await self._failed(claimed, "SECRET_KEYS has lost the key that sealed it")
+            return self._failed(claimed, "SECRET_KEYS has lost the key that sealed it")
         if isinstance(ready, Busy | TransientError):
-            return await self._again(claimed, TransientError(str(ready)))
+            return self._again(claimed, TransientError(str(ready)))
         if isinstance(ready, Exception):
             raise ready
-        line, left = self._lines.get(claimed.channel), ready.left
-        if line is None or not left:
-            return await self._failed(claimed, "the channel has no provider")
+        line, left, message = self._lines.get(claimed.channel), ready.left, ready.message
+        if line is None or message is None:
+            return self._failed(claimed, "the channel has no provider", ready.instead)
         if ready.is_test:
             return Outcome(claimed.id, "sent")
         place = place_in_turn(claimed.attempts, claimed.given_up, left)
         number = self._free(claimed.channel, left, place)
         try:
-            receipt = await self._hand_over(claimed.channel, line, number, ready.message)
+            receipt = await self._hand_over(claimed.channel, line, number, message)
         except PermanentError as problem:
-            return await self._refused(claimed, number, others=len(left) > 1, problem=problem)
+            return self._refused(claimed, ready, number, problem)
         except TransientError as problem:
-            return await self._again(claimed, problem, others=place < len(left) - 1)
+            return self._again(claimed, problem, ready.instead, others=place < len(left) - 1)
         self._metrics.delivered(claimed.channel, max(0, self._gateway.clock() - claimed.created_at) / 1000)
         if not is_reference(receipt.reference):
             return Outcome(claimed.id, "sent", tap=receipt.tap)
-        instead, ceilings = await self._instead(claimed)  # for early reports
+        instead, ceilings = ready.instead  # for early reports
         return Outcome(claimed.id, "sent", receipt.reference, instead=instead, tap=receipt.tap, ceilings=ceilings)
 
     async def _hand_over(self, channel: Channel, line: Line, number: int, message: Message) -> Receipt:
@@ -211,16 +226,6 @@ class Courier:
         """The provider whose turn it is, or the next that is not busy with as many calls as it may have."""
         turns = left[place:] + left[:place]
         return next((number for number in turns if self._busy[channel][number] < self._concurrency), turns[0])
-
-    async def _instead(self, claimed: Claimed) -> tuple[tuple[Channel, ...], Ceilings]:
-        """Once the store tells: before, how it went could not be written down either."""
-        ask = partial(self._gateway.reach.instead, claimed, claimed.channel, active=claimed.chat_id is not None)
-        while True:
-            try:
-                return await self._store.aside(ask)
-            except Busy as problem:
-                log.warning("the store is busy, what became of message %s waits: %s", claimed.id, problem)
-                await asyncio.sleep(FIRST_RETRY)
 
     def _message(self, claimed: Claimed) -> Message:
         project = self._gateway.projects.by_id(claimed.project_id)
@@ -261,29 +266,31 @@ class Courier:
             numbers=self._gateway.numbers_of(claimed).shown if tap else (),
         )
 
-    async def _failed(self, claimed: Claimed, reason: str, given_up: int = 0) -> Outcome:
+    def _failed(self, claimed: Claimed, reason: str, instead: Instead = NOBODY, given_up: int = 0) -> Outcome:
         """The channel can't deliver it: the next one takes over."""
         log.warning("message %s by %s failed: %s", claimed.id, claimed.channel, reason)
         self._metrics.failed(claimed.channel)
-        instead, ceilings = await self._instead(claimed)
-        return Outcome(claimed.id, "failed", error=reason, given_up=given_up, instead=instead, ceilings=ceilings)
+        channels, ceilings = instead
+        return Outcome(claimed.id, "failed", error=reason, given_up=given_up, instead=channels, ceilings=ceilings)
 
-    async def _refused(self, claimed: Claimed, number: int, *, others: bool, problem: PermanentError) -> Outcome:
+    def _refused(self, claimed: Claimed, ready: Ready, number: int, problem: PermanentError) -> Outcome:
         """This provider will never deliver it: the next one's turn, at once."""
-        if not others:
-            return await self._failed(claimed, str(problem), 1 << number)
+        if len(ready.left) == 1:
+            return self._failed(claimed, str(problem), ready.instead, 1 << number)
         log.info("message %s by %s, provider %s: %s", claimed.id, claimed.channel, number + 1, problem)
         now = self._gateway.clock()
         return Outcome(claimed.id, "queued", error=str(problem), due_at=now, given_up=1 << number)
 
-    async def _again(self, claimed: Claimed, problem: TransientError, *, others: bool = False) -> Outcome:
+    def _again(
+        self, claimed: Claimed, problem: TransientError, instead: Instead = NOBODY, *, others: bool = False
+    ) -> Outcome:
         """It may work later: the other providers' turn at once, this one's after a while."""
         wait = problem.retry_after
         if wait is None:
             wait = backoff(claimed.attempts, FIRST_RETRY, LONGEST_RETRY)
         due = self._gateway.clock() + (0 if others else round(wait * 1000))
         if due >= claimed.expires_at:
-            return await self._failed(claimed, f"out of time: {problem}")
+            return self._failed(claimed, f"out of time: {problem}", instead)
         log.info("message %s by %s: %s; again at %s", claimed.id, claimed.channel, problem, to_iso(due))
         return Outcome(claimed.id, "queued", error=str(problem), due_at=due)
 

@@ -393,10 +393,13 @@ def test_the_bots_loop_itself_waits_for_no_answer(
             gateway.projects.forget()
             world.clock.pass_seconds(2)
 
-        def refuses(*_: object) -> None:
-            raise AssertionError("the loop waits for this")
+        taken, in_the_loop = Connections._taken, threading.get_ident()
 
-        monkeypatch.setattr(Connections, "_ask", refuses)
+        def not_in_the_loop(connections: Connections) -> Any:
+            assert threading.get_ident() != in_the_loop, "the loop waits for this"
+            return taken(connections)
+
+        monkeypatch.setattr(Connections, "_taken", not_in_the_loop)
         grow_old()
         assert await Lease(gateway.store, world.clock, "purge", 60).held()
         grow_old()
@@ -427,6 +430,33 @@ def test_the_bots_loop_itself_waits_for_no_answer(
 
     with chosen("postgres", postgres):
         asyncio.run(all_of_it(make_world(tmp_path)))
+
+
+def test_an_activation_waits_for_the_disk_elsewhere(
+    postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whatever is asked behind it waits for the disk as well. Where it fails, that is told."""
+    ask, asked = Connections._ask, list[tuple[str, bool]]()
+
+    def noting(connections: Connections, statement: str, values: Any) -> list[Any]:
+        asked.append((statement, threading.get_ident() == in_the_loop))
+        if len(asked) > 1:
+            raise psycopg.OperationalError("the disk is gone")
+        return ask(connections, statement, values)
+
+    async def activates(world: World) -> None:
+        monkeypatch.setattr(Connections, "_ask", noting)
+        aside = world.gateway.aside
+        await aside(partial(world.activate, new_phone(), 8))
+        with pytest.raises(Busy, match="the disk is gone"):
+            await aside(partial(world.activate, new_phone(), 9))
+        monkeypatch.undo()
+        await aside(partial(world.activate, new_phone(), 10))
+
+    in_the_loop = threading.get_ident()
+    with chosen("postgres", postgres):
+        uvloop.run(activates(make_world(tmp_path)))
+    assert asked == [("SELECT durably()", False)] * 2
 
 
 def test_ordinary_threads_use_the_pool_meanwhile(store: PostgresStore) -> None:

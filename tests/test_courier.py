@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -82,27 +83,36 @@ def test_what_is_claimed_while_the_process_is_told_to_end_is_sent_and_written_do
 
 
 class Absent:
-    """A provider while whose answer the store goes away, and is still away at two of its questions."""
+    """A provider while whose answer the store goes away, but for what is written down."""
 
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch, answer: Receipt | PermanentError) -> None:
         self.asked = 0
         self._world, self._patch, self._answer = world, monkeypatch, answer
-        self._stops = world.gateway.store.stops
-        self._away = 2
 
     async def send(self, message: Message) -> Receipt:  # noqa: ARG002
         self.asked += 1
         self._world.clock.pass_seconds(2 * FRESH / 1000)  # so that it is looked again at what is stopped
-        self._patch.setattr(self._world.gateway.store, "stops", self.stops)
+        self._patch.setattr(self._world.gateway.store, "stops", self._away)
         if isinstance(self._answer, PermanentError):
             raise self._answer
         return self._answer
 
-    def stops(self) -> list[Stop]:
-        self._away -= 1
-        if self._away >= 0:
-            raise Busy("away")
-        return self._stops()
+    def _away(self) -> list[Stop]:
+        raise Busy("away")
+
+
+async def deliver_until(world: World, provider: object, session_id: str, state: str) -> None:
+    """A courier's work until the session's message is in this state."""
+    courier = Courier(world.gateway, {Channel.SMS: Line((provider,), (0,))}, world.settings)  # type: ignore[arg-type]
+    task = asyncio.create_task(courier.run())
+    async with asyncio.timeout(20):
+        while world.gateway.store.sessions([session_id])[session_id].sends[0].state != state:
+            world.clock.pass_seconds(0.1)
+            courier.wake()
+            await asyncio.sleep(0.05)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 @pytest.mark.parametrize(
@@ -116,22 +126,48 @@ def test_what_a_provider_answered_counts_though_the_store_was_away(
     """Else whoever was sent a code in that moment is sent it once more."""
     session_id = world.create(new_phone(), channel=Channel.SMS).session_id
     provider = Absent(world, monkeypatch, answer)
-
-    async def run() -> None:
-        courier = Courier(world.gateway, {Channel.SMS: Line((provider,), (0,))}, world.settings)  # type: ignore[arg-type]
-        task = asyncio.create_task(courier.run())
-        async with asyncio.timeout(20):
-            while world.gateway.store.sessions([session_id])[session_id].sends[0].state != state:
-                await asyncio.sleep(0.05)
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-    asyncio.run(run())
+    asyncio.run(deliver_until(world, provider, session_id, state))
     assert provider.asked == 1
 
 
-def test_what_cannot_be_made_ready_just_now_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_ends_while_it_is_claimed_anew_is_not_sent_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease is over, by a clock that was put forward, and it ends while the store still answers."""
+    session_id = world.create(new_phone(), channel=Channel.SMS).session_id
+    ends, ended = asyncio.Event(), asyncio.Event()
+
+    class Late:
+        asked = 0
+
+        async def send(self, message: Message) -> Receipt:  # noqa: ARG002
+            self.asked += 1
+            world.clock.pass_seconds(2 * world.settings.lease_seconds)
+            await ends.wait()
+            ended.set()
+            return Receipt()
+
+    async def aside(act: Callable[[], Any]) -> Any:
+        result = act()
+        if ends.is_set():
+            return result
+        _, taken = result
+        if provider.asked and taken:
+            ends.set()
+            await ended.wait()
+            await asyncio.sleep(0.05)
+        return result
+
+    provider = Late()
+    monkeypatch.setattr(world.gateway.store, "aside", aside)
+    asyncio.run(deliver_until(world, provider, session_id, "sent"))
+    assert ended.is_set()
+    assert provider.asked == 1
+
+
+def test_what_cannot_be_made_ready_just_now_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     session_id = world.create(new_phone(), channel=Channel.SMS).session_id
     by_id, asked = world.gateway.projects.by_id, list[int]()
 
@@ -141,17 +177,7 @@ def test_what_cannot_be_made_ready_just_now_is_tried_again(world: World, monkeyp
             raise Busy("away")
         return by_id(project_id)
 
-    async def run() -> None:
-        monkeypatch.setattr(world.gateway.projects, "by_id", away_once)
-        courier = Courier(world.gateway, {Channel.SMS: Line((Uneven(),), (0,))}, world.settings)  # type: ignore[arg-type]
-        task = asyncio.create_task(courier.run())
-        async with asyncio.timeout(20):
-            while world.gateway.store.sessions([session_id])[session_id].sends[0].state != "sent":
-                world.clock.pass_seconds(1)
-                await asyncio.sleep(0.05)
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-    asyncio.run(run())
+    monkeypatch.setattr(world.gateway.projects, "by_id", away_once)
+    asyncio.run(deliver_until(world, Uneven(), session_id, "sent"))
     assert len(asked) > 1
+    assert "defect" not in caplog.text

@@ -4,11 +4,13 @@ import asyncio
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from bot.endings import Endings
 from gateway.channels import Channel
 from gateway.lines import Line
 from gateway.providers import Message, Receipt
-from gateway.store import Outcome
+from gateway.store import EndedSend, Outcome
 from tests.delivering import claim, finish
 from tests.providers.double_telegram_gateway import Account, telegram_gateway_double
 from tests.servers import Servers, becomes, until
@@ -57,14 +59,20 @@ class Attentive:
         self.told.append((reference, "revoked"))
 
 
-def test_a_provider_is_told_once_though_more_news_of_the_session_follows(world: World) -> None:
-    """That it was sent may be read when it is over already, and a provider's report comes later still."""
+def used_sessions(world: World, count: int) -> list[str]:
+    """Each with a message that its provider named, and a right code."""
     store, now = world.gateway.store, world.clock()
-    sessions = [world.create(new_phone(), channel=Channel.SMS).session_id for _ in range(2)]
+    sessions = [world.create(new_phone(), channel=Channel.SMS).session_id for _ in range(count)]
     for send in claim(store, now, 10_000, [Channel.SMS], 10):
         finish(store, [Outcome(send.id, "sent", reference=f"reference-{send.session_id}")], now)
     for session_id in sessions:
         world.gateway.check(world.caller(), session_id, world.code_of(session_id))
+    return sessions
+
+
+def test_a_provider_is_told_once_though_more_news_of_the_session_follows(world: World) -> None:
+    """That it was sent may be read when it is over already, and a provider's report comes later still."""
+    sessions = used_sessions(world, 2)
 
     async def run() -> list[tuple[str, str]]:
         provider = Attentive()
@@ -81,3 +89,33 @@ def test_a_provider_is_told_once_though_more_news_of_the_session_follows(world: 
         return provider.told
 
     assert asyncio.run(run()) == [(f"reference-{one}", world.code_of(one)) for one in sessions]
+
+
+def test_who_has_lost_the_lease_tells_no_more_though_news_goes_on_coming(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where questions take time, news comes meanwhile, and the next look may never come."""
+    store, sessions = world.gateway.store, used_sessions(world, 2)
+    provider = Attentive()
+    endings = Endings(world.gateway, {Channel.SMS: Line((provider,), (0,))}, world.settings)  # type: ignore[arg-type]
+    ended_sends = store.ended_sends
+
+    def slow(session_id: str) -> list[EndedSend]:
+        """Meanwhile there is other news, and another process takes over."""
+        endings.wake([sessions[1]])
+        world.clock.pass_seconds(2 * world.settings.lease_seconds)
+        assert store.hold("endings", "another", world.clock(), 60_000)
+        return ended_sends(session_id)
+
+    async def run() -> None:
+        task = asyncio.create_task(endings.run())
+        endings.wake([sessions[0]])
+        await becomes(lambda: bool(provider.told))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    monkeypatch.setattr(store, "ended_sends", slow)
+    asyncio.run(run())
+    assert [reference for reference, _ in provider.told] == [f"reference-{sessions[0]}"]

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -21,7 +22,7 @@ from psycopg_pool import ConnectionPool
 from bench.processes import free_ports
 from gateway.channels import Channel
 from gateway.events import Events
-from gateway.store import Busy, Link, Opened, Outcome, Store, StoreError, open_store
+from gateway.store import Busy, Expected, Link, Opened, Outcome, Store, StoreError, open_store
 from gateway.store.postgres import PostgresStore
 from gateway.store.postgres_connections import REST_WAIT_SECONDS, WAIT_SECONDS, Connections
 from gateway.store.postgres_pool import ANSWER_SECONDS, SILENT_SECONDS, TRY_SECONDS, PooledConnection
@@ -329,6 +330,31 @@ def test_an_outage_is_told_of_once_and_its_reason_each_time(
         "the database server is away",
         "the database server is there again",
     ]
+
+
+def test_an_activation_is_on_the_disk_and_updates_do_not_wait_for_it(store: Store) -> None:
+    """As far as can be seen: the server writes by itself now and then, and others write as well."""
+    assert isinstance(store, PostgresStore)
+    number, link = count(1), Link(1, b"d" * 16, 1, 7, 7)
+
+    def on_the_disk(before: Callable[[int], object], act: Callable[[int], object]) -> int:
+        """How often, of twenty times, all was on the disk once it was done."""
+        times = 0
+        for one in islice(number, 20):
+            before(one)
+            act(one)
+            [(done,)] = store._run("SELECT pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn()")
+            times += done
+        return times
+
+    assert on_the_disk(lambda _: store.deactivate(1, 7, START), lambda _: store.activate(link, START)) >= 15
+    take = partial(store.take_update, 1, now=START, lease=1000)
+    expect = partial(store.expect, 1, expected=Expected(1, "session"))
+    assert on_the_disk(lambda _: None, take) < 20
+    assert on_the_disk(take, partial(store.end_update, 1, handled=True)) < 20
+    assert on_the_disk(take, partial(store.end_update, 1, handled=False)) < 20
+    assert on_the_disk(lambda _: None, expect) < 20
+    assert on_the_disk(expect, partial(store.expect, 1, expected=None)) < 20
 
 
 def test_who_waits_in_vain_leaves_nothing_behind(mortal: PostgresServer, store: Store) -> None:

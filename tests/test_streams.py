@@ -165,3 +165,17 @@ def test_a_session_that_can_t_be_told_ends_its_own_stream_alone(
         assert '"live"' in await event(opened[1])
 
     play(world, act)
+
+
+def test_of_a_project_that_is_not_known_yet_nobody_is_told_that_a_login_is_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session_id = world.create(new_phone(), send=False).session_id
+
+    async def act(pages: Pages) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(world.gateway, "project", lambda _: None)
+            assert await ends(await pages.open(session_id))
+        assert '"live"' in await event(await pages.open(session_id))
+
+    play(world, act)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 import pytest
 from aiogram import Bot
@@ -13,6 +14,7 @@ from bot.talk import do
 from gateway.channels import Channel
 from gateway.providers import Message, Receipt, TransientError
 from gateway.providers.telegram import TelegramProvider
+from gateway.store import Busy
 from tests.misbehaving import Answer, Misbehaving, html, says
 
 CODE = "482173"
@@ -25,11 +27,17 @@ async def nobody_blocks(bot_id: int, chat_id: int) -> None:
     pytest.fail(f"chat {chat_id} has blocked nobody, bot {bot_id} neither")
 
 
-def send(behave: Answer) -> tuple[Receipt | TransientError, int]:
+async def cant_note_it(bot_id: int, chat_id: int) -> None:
+    raise Busy(f"that chat {chat_id} has blocked bot {bot_id} is not written down")
+
+
+def send(
+    behave: Answer, on_blocked: Callable[[int, int], Awaitable[None]] = nobody_blocks
+) -> tuple[Receipt | TransientError, int]:
     """What became of a message, and how many calls it took."""
 
     async def run(bot: Bot) -> Receipt | TransientError:
-        provider = TelegramProvider(lambda _: bot, 5.0, nobody_blocks)
+        provider = TelegramProvider(lambda _: bot, 5.0, on_blocked)
         try:
             return await provider.send(MESSAGE)
         except TransientError as problem:
@@ -76,3 +84,12 @@ def test_what_the_bot_says_is_said_again_only_where_it_was_not_taken(
         said = server.seen
     assert len(said) == calls
     assert CODE not in "".join(record.getMessage() for record in caplog.records if record.name.startswith("bot"))
+
+
+def test_while_the_store_cannot_note_that_the_bot_is_blocked_the_message_waits() -> None:
+    """Else the person would be taken for reachable by the bot, and the next code sent there as well."""
+    blocked = says({"ok": False, "error_code": 403, "description": "Forbidden: bot was blocked by the user"}, 403)
+    outcome, calls = send(blocked, cant_note_it)
+    assert isinstance(outcome, TransientError)
+    assert "chat 7 has blocked bot 1" in str(outcome)
+    assert calls == 1

@@ -365,13 +365,13 @@ class PostgresStore:
         if outcome == "over" and toll:
             return postgres_limits.strike(self._connections, toll, now)
         if changed or released:
-            self._run("SELECT durably()")
+            self._connections.durably()
         return changed, released
 
     def reactivate(self, bot_id: int, chat_id: int, now: int) -> int | None:
         released: int | None = self._run("SELECT reactivate_1(%s, %s, %s)", (bot_id, chat_id, now))[0][0]
         if released is not None:
-            self._run("SELECT durably()")
+            self._connections.durably()
         return released
 
     def deactivate(self, bot_id: int, chat_id: int, now: int) -> bool:

@@ -13,6 +13,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from typing import Protocol, TypeVar
 
@@ -34,6 +35,7 @@ from gateway.store.postgres_pool import (
 
 log = logging.getLogger(__name__)
 
+THREADS = 2  # for what waits elsewhere: it is rare
 LINE_SECONDS = 1.0  # then a connection goes back to the pool, which may know that it should not be used any more
 STUCK_SECONDS = 0.1  # without any answer: then another connection is used beside
 AGAIN_SECONDS = 0.01  # between two tries
@@ -67,6 +69,7 @@ class Beside:
         self.loop = loop
         self.thread = threading.get_ident()
         self._source = source
+        self._threads = ThreadPoolExecutor(THREADS, "kodgate-beside")
         self._context = Context()  # callbacks of ours are no part of the request that happens to begin them
         self._asked: deque[Question] = deque()
         self._line: Line | None = None
@@ -101,9 +104,25 @@ class Beside:
         rows: list[Row] = asker.parent.switch()
         return rows
 
+    def elsewhere(self, act: Callable[[], T]) -> T:
+        """What it returns or raises in a thread, for a `Runner`."""
+        asker = getcurrent()
+
+        def tell(answer: asyncio.Future[T]) -> None:
+            if problem := answer.exception():
+                asker.throw(problem)
+            else:
+                asker.switch(answer.result())
+
+        self.loop.run_in_executor(self._threads, act).add_done_callback(tell, context=self._context)
+        assert asker.parent  # noqa: S101 - the loop
+        result: T = asker.parent.switch()
+        return result
+
     def close(self) -> None:
         """Give back the connections. Who still waits is told nothing: the loop ends, or its owner does."""
         self._closed = True
+        self._threads.shutdown(wait=False)
         self._asked.clear()
         for line in self._lines():
             if line.waits:

@@ -97,6 +97,17 @@ class Connections:
                 raise Busy(one_line(problem)) from None
         raise Busy(lost)
 
+    def durably(self) -> None:
+        """What is committed is on the disk. Raises `Busy`.
+
+        The disk is waited for on a connection of its own, so that nobody who asks something waits behind it.
+        """
+        runner = getcurrent()
+        if isinstance(runner, Runner):
+            runner.beside.elsewhere(self.durably)
+        else:
+            self.run("SELECT durably()")
+
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Cursor[Row]]:
         """Several statements in one transaction. Raises `Busy`."""

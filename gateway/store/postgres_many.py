@@ -1,4 +1,8 @@
-"""What many processes share: leases, updates that one of them handles, and whose login a chat's contact is for."""
+"""What many processes share: leases, updates that one of them handles, and whose login a chat's contact is for.
+
+Of updates and contacts nothing waits for the disk (`at_ease`): handlers may run twice, and after a crash of the
+server no login is left that a contact could be for.
+"""
 
 from gateway.store import Expected, Taken
 from gateway.store.postgres_connections import Connections
@@ -10,7 +14,7 @@ _HOLD = """
 """
 _TAKE = """
     WITH taken AS (
-        INSERT INTO taken_update AS t VALUES (%(bot)s, %(update)s, %(now)s + %(lease)s, %(now)s)
+        INSERT INTO taken_update AS t SELECT %(bot)s, %(update)s, %(now)s + %(lease)s, %(now)s FROM at_ease()
         ON CONFLICT (bot_id, update_id) DO UPDATE SET until = excluded.until WHERE t.until <= %(now)s RETURNING 1
     )
     SELECT EXISTS (SELECT FROM taken),
@@ -39,20 +43,24 @@ def take_update(connections: Connections, bot_id: int, update_id: int, now: int,
 
 def end_update(connections: Connections, bot_id: int, update_id: int, handled: bool) -> None:
     """The update is handled, or given back."""
-    end = "UPDATE taken_update SET until = NULL" if handled else "DELETE FROM taken_update"
-    connections.run(f"{end} WHERE bot_id = %s AND update_id = %s", (bot_id, update_id))
+    handled_now, given_back = "UPDATE taken_update SET until = NULL FROM", "DELETE FROM taken_update USING"
+    end = handled_now if handled else given_back
+    connections.run(f"{end} at_ease() WHERE bot_id = %s AND update_id = %s", (bot_id, update_id))
 
 
 def expect(connections: Connections, bot_id: int, chat_id: int, expected: Expected | None) -> None:
     """Remember whose login the chat's next contact is for, or that it is for none."""
     if expected:
         connections.run(
-            "INSERT INTO expected VALUES (%s, %s, %s, %s, %s) ON CONFLICT (bot_id, chat_id) DO UPDATE SET"
+            "INSERT INTO expected SELECT %s, %s, %s, %s, %s::bigint FROM at_ease()"
+            " ON CONFLICT (bot_id, chat_id) DO UPDATE SET"
             " project_id = excluded.project_id, session_id = excluded.session_id, met_by = excluded.met_by",
             (bot_id, chat_id, expected.project_id, expected.session_id, expected.met_by),
         )
     else:
-        connections.run("DELETE FROM expected WHERE bot_id = %s AND chat_id = %s", (bot_id, chat_id))
+        connections.run(
+            "DELETE FROM expected USING at_ease() WHERE bot_id = %s AND chat_id = %s", (bot_id, chat_id)
+        )
 
 
 def expected(connections: Connections, bot_id: int, chat_id: int) -> Expected | None:
