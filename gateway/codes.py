@@ -14,6 +14,7 @@ DIGITS = "0123456789"
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # no I and O: they are read as 1 and 0
 LETTERS_AND_DIGITS = LETTERS + "23456789"
 SHORTEST, LONGEST = 4, 6
+_BETWEEN = ("Cf", "Pd", "Zs")  # Unicode's general categories: formats, dashes, spaces
 
 
 def alphabet(*, digits: bool, letters: bool) -> str:
@@ -41,8 +42,8 @@ def derive_code(key: bytes, session_id: str, characters: str, length: int) -> st
 def read_code(value: object) -> list[str]:
     """What a person or a program entered, in the form that is compared.
 
-    Spaces, dashes, letter case and full-width digits are forgiven. A number has lost its leading zeros: it may
-    stand for a code of each length, of which a session has but one. Raises `BadRequest` on `code`.
+    Spaces, dashes and letter case are forgiven, and digits may be of any script. A number has lost its leading
+    zeros: it may stand for a code of each length, of which a session has but one. Raises `BadRequest` on `code`.
     """
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**LONGEST:
         return [f"{value:0{length}d}" for length in range(max(SHORTEST, len(str(value))), LONGEST + 1)]
@@ -50,7 +51,8 @@ def read_code(value: object) -> list[str]:
         raise BadRequest("code", N_("must be a text or a number"))
     if len(value) > 64:
         raise BadRequest("code", N_("is too long"))
-    code = unicodedata.normalize("NFKC", value).replace(" ", "").replace("-", "").upper()
+    plain = value if value.isascii() else _plain(value)
+    code = plain.replace(" ", "").replace("-", "").upper()
     if not code:
         raise BadRequest("code", N_("type the code"))
     if not SHORTEST <= len(code) <= LONGEST or not code.isascii() or not code.isalnum():
@@ -58,3 +60,9 @@ def read_code(value: object) -> list[str]:
             "code", N_("must be %(shortest)s to %(longest)s characters"), shortest=SHORTEST, longest=LONGEST
         )
     return [code]
+
+
+def _plain(text: str) -> str:
+    """With the digits of all scripts as 0 to 9, and without dashes, spaces and signs of direction of any kind."""
+    signs = (sign for sign in unicodedata.normalize("NFKC", text) if unicodedata.category(sign) not in _BETWEEN)
+    return "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in signs)

@@ -80,7 +80,7 @@
         frame.style.height = `${data.height}px`;
       } else if (data.kodgate === "close") {
         place.close?.();
-      } else if (data.kodgate === "done" && data.state === (options.state || "")) {
+      } else if (data.kodgate === "done" && data.state === String(options.state || "")) {
         gone.abort();
         done({ verify_token: data.verify_token, state: data.state });
       }
@@ -184,7 +184,7 @@
 
   window.Kodgate = {
     open,
-    theme: (scheme) => frames.forEach((frame) => frame.contentWindow.postMessage({ kodgate: "theme", scheme }, home)),
+    theme: (scheme) => frames.forEach((frame) => frame.contentWindow?.postMessage({ kodgate: "theme", scheme }, home)),
   };
   start();
 })();

@@ -6,15 +6,18 @@
   const ASK_EVERY = 2000;
   const LISTEN_AGAIN = 5000; // ms after an answer that was no stream: a browser does not try again by itself
   const LOOK_PATIENCE = 10000; // ms: a request that began in another network never ends by itself
+  const STEP_PATIENCE = 15000; // longer than a server waits for somebody else
   const TRIES = [500, 1000, 2000, 4000, 8000]; // ms before a lost form is sent again: a server restarts in less
   let stream, asking, patience, timers = [], shown = 0, busy = 0, looking = false, again = false;
   const waits = new Map(); // buttons that count down
 
   const main = () => document.querySelector("main");
+  // A frame: the page around it is the one that the signed state names, and no other hears or says anything.
+  const { framedBy } = main().dataset;
   const regions = (page) => page.querySelectorAll("[id^=region-]");
 
   // A page is parsed by the browser itself, never written as markup by a script: Trusted Types allow none here.
-  function load(address, { method = "GET", body, timeout = 0 } = {}) {
+  function load(address, { method = "GET", body, timeout = STEP_PATIENCE } = {}) {
     return new Promise((done, fail) => {
       const request = new XMLHttpRequest();
       request.open(method, address);
@@ -34,13 +37,14 @@
 
   function show(page) {
     shown++;
+    const mayFocus = !framedBy || document.hasFocus() || document.activeElement !== document.body; // not from the page around
     document.title = page.title;
     document.documentElement.lang = page.documentElement.lang;
     document.documentElement.dir = page.documentElement.dir;
     document.body.className = page.body.className;
     document.body.replaceChildren(...page.body.children);
     start();
-    (document.querySelector("[aria-invalid=true]") || first() || document.querySelector("h1"))?.focus();
+    if (mayFocus) (document.querySelector("[aria-invalid=true]") || first() || document.querySelector("h1"))?.focus();
   }
 
   const first = () => document.querySelector("[autofocus], [data-autofocus]");
@@ -59,12 +63,15 @@
     busy--;
     if (mine !== shown) return;
     const answer = next.address.endsWith(options?.action || "\0"); // to the form itself: it has no address of its own
+    if (captcha(next.page) && !captcha(document)) return leave(address, options); // this page's policy has no room for it
     if (lacks(next.page) || (!answer && strangers())) return location.assign(next.address);
     if (next.address !== location.href && !answer) {
       history.pushState(null, "", next.address);
     }
     show(next.page);
   }
+
+  const captcha = (page) => page.querySelector("[data-challenge][data-script]");
 
   // Whether a step comes with a script that this page was loaded without: then the browser loads it all.
   function lacks(page) {
@@ -127,7 +134,8 @@
     const challenge = form.querySelector("[data-challenge]");
     if (challenge) await solve(challenge, true);
     if (!form.isConnected) return; // another page came meanwhile
-    const body = new URLSearchParams(new FormData(form, event.submitter));
+    const body = new URLSearchParams(new FormData(form));
+    if (button?.name) body.set(button.name, button.value);
     step(form.action, { method: "POST", body, form, button, action: new URL(form.action).pathname });
   });
 
@@ -210,13 +218,15 @@
     stream?.close();
     const mine = stream = new EventSource(address);
     patience ??= setTimeout(ask, LIVE_PATIENCE);
-    mine.onopen = quiet;
     mine.onerror = () => {
       patience ??= setTimeout(ask, LIVE_PATIENCE); // not anew at every error: a browser tries more often than that
       if (mine.readyState !== EventSource.CLOSED) return;
       timers.push(setTimeout(() => mine === stream && listen(address), LISTEN_AGAIN));
     };
-    mine.addEventListener("progress", refresh); // even with the same words: not all that a page shows is in them
+    mine.addEventListener("progress", () => {
+      quiet(); // not when it opens: a proxy may hold back what follows
+      refresh(); // even with the same words: not all that a page shows is in them
+    });
   }
 
   // Countdowns: the page says how many seconds were left when it was made.
@@ -240,15 +250,16 @@
 
   function code(form) {
     const field = form.querySelector(".code");
-    const alone = new RegExp(`(?<![0-9a-z])[0-9]{${form.dataset.code}}(?![0-9a-z])`, "i");
+    const foreign = field.inputMode === "numeric" ? /\P{Nd}/gu : /[^\p{Nd}a-z]/giu; // digits of any script: the server reads them
     const tidy = () => { // a whole message may have been pasted
       const text = field.value.normalize("NFKC");
-      return text.match(alone)?.[0] ?? text.replace(/[^0-9a-z]/gi, "");
+      const words = text.split(/[^\p{Nd}a-z]+/iu).filter((word) => word.length == form.dataset.code && /\p{Nd}/u.test(word));
+      return words.find((word) => !word.match(foreign)) ?? text.replace(foreign, "");
     };
     const complete = () => {
       if (tidy().length < form.dataset.code) return;
       field.value = tidy();
-      form.requestSubmit();
+      form.querySelector("button").click();
     };
     field.addEventListener("input", complete);
     if ("OTPCredential" in window) {
@@ -273,14 +284,11 @@
     const form = document.querySelector("form[data-code]");
     if (form) code(form);
     solve(document.querySelector("[data-challenge]"));
-    document.querySelector("form[data-by-itself]")?.requestSubmit();
+    document.querySelector("form[data-by-itself] button")?.click();
     if (framedBy) tellDone();
     count();
     document.dispatchEvent(new Event("kodgate:step"));
   }
-
-  // A frame: the page around it is the one that the signed state names, and no other hears or says anything.
-  const { framedBy } = main().dataset;
 
   function tell(kodgate, more) {
     if (parent !== window) parent.postMessage({ kodgate, ...more }, framedBy);

@@ -132,6 +132,9 @@ def test_a_form_is_read_as_a_form(servers: Servers) -> None:
     form = {"to": new_phone(), "type": "sms", "send": "false"}
     answer = servers.http.post(f"{servers.web}/session/create", data=form, headers=PUBLIC)
     assert answer.json()["sent_to"] == "none"
+    shouted = {**PUBLIC, "content-type": "Application/X-WWW-Form-Urlencoded"}
+    answer = servers.http.post(f"{servers.web}/session/create", data=form, headers=shouted)
+    assert answer.json()["sent_to"] == "none"
 
 
 def test_a_code_may_come_as_a_number(servers: Servers) -> None:
@@ -278,6 +281,15 @@ def test_a_page_elsewhere_may_call_with_the_public_key_only(servers: Servers) ->
     secret = servers.http.get(url, headers={**SECRET, **origin})
     assert secret.status_code == 200
     assert "access-control-allow-origin" not in secret.headers
+
+
+@pytest.mark.parametrize("headers", [PUBLIC, {}], ids=["the public key", "no key"])
+def test_a_page_can_read_why_its_key_is_refused(servers: Servers, headers: dict[str, str]) -> None:
+    """A browser takes an answer that names its origin once, and none that names it twice."""
+    asked = {**headers, "origin": "https://shop.example.com"}
+    answer = servers.http.post(f"{servers.web}/session/verify", json={"verify_token": "x"}, headers=asked)
+    refused(answer, 401, "ERROR_ACCESS_DENIED")
+    assert answer.headers.get_list("access-control-allow-origin") == [asked["origin"]]
 
 
 # Whatever comes

@@ -53,6 +53,9 @@ def test_letters_leave_out_what_is_misread() -> None:
         (" 12 34-56 ", "123456"),
         ("abc234", "ABC234"),
         ("１２３４５６", "123456"),
+        ("١٢٣٤٥٦", "123456"),
+        ("१२३ ४५६", "123456"),
+        ("\u2068123\u2013456\u2069", "123456"),
     ],
 )
 def test_a_code_is_read_as_people_and_programs_enter_it(entered: object, code: str) -> None:

@@ -170,7 +170,7 @@ class Api:
         self._gateway.refused(actor, action_of(environ["PATH_INFO"]), refusal, project)
         lang = environ.get("kodgate.lang") or pick_language(environ.get("HTTP_ACCEPT_LANGUAGE"))
         log.info("%s %s: %s", request_id, environ["PATH_INFO"], refusal.sys_message)
-        if refusal.status == 401 and (origin := environ.get("HTTP_ORIGIN")):
+        if refusal.status == 401 and project is None and (origin := environ.get("HTTP_ORIGIN")):
             headers += readable_by(origin)  # so that a developer's page can see what is wrong with its key
         if "timeout" in refusal.params:
             headers.append(("retry-after", str(refusal.params["timeout"])))

@@ -15,6 +15,8 @@ STATIC = Path(__file__).resolve().parent.parent / "static"
 PREFIX = "/static/"
 _NAME = re.compile(r"(?:[\w-]{1,50}/){0,3}[\w-]{1,50}(?:\.[\w-]{1,20})+", re.ASCII)
 """One spelling a file: each that is found is held for good, and there is no end of `./` and `x/../`."""
+_REMARKS = re.compile(rb"^ *//.*\n", re.MULTILINE)
+"""A script's lines of comment: a tenth of what a visitor would have to load."""
 _FOREVER = "public, max-age=31536000, immutable"
 _SHORT = "public, max-age=300"
 
@@ -85,5 +87,7 @@ class Assets:
 def _load(path: Path) -> Asset:
     body = path.read_bytes()
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    if kind.endswith("javascript"):
+        body = _REMARKS.sub(b"", body)
     charset = "; charset=utf-8" if kind.startswith("text/") or kind.endswith("javascript") else ""
     return Asset(body, gzip.compress(body, 9, mtime=0), kind + charset, sha256(body).hexdigest()[:12])

@@ -44,7 +44,7 @@ def body_fields(environ: Environ, limit: int, *, may_be_empty: bool = False) -> 
         raise BadRequest("body", N_("is larger than %(limit)s bytes"), limit=limit)
     if may_be_empty and not body:
         return {}
-    if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+    if environ.get("CONTENT_TYPE", "").lower().startswith("application/x-www-form-urlencoded"):
         start = body[:64].lstrip()[:1]
         if start not in (b"{", b"["):
             return _form(body.decode("utf-8", "replace"), "body")

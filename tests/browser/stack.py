@@ -113,13 +113,13 @@ class Stack:
         store.set_keys(made.id, hash_api_key(public_key), hash_api_key(secret_key), b"", 0)
         store.close()
 
-    def add_guarded_project(self, public_key: str, provider: str, secret: str) -> None:
-        """Another project whose challenge is always on and somebody else's."""
+    def add_guarded_project(self, public_key: str, provider: str, secret: str, challenge: str = "always") -> None:
+        """Another project whose challenge is somebody else's, and always on if nothing else is said."""
         sealed = base64.b64encode(Keyring([DEVELOPMENT_SECRET]).seal(secret, "challenge secret")).decode()
         self.add_project(
             public_key,
             name=provider,
-            challenge="always",
+            challenge=challenge,
             challenge_provider=provider,
             challenge_site_key="site-key",
             challenge_secret=sealed,

@@ -13,7 +13,7 @@ from tests.captcha import Captcha
 from tests.figures import Figure
 
 from .conftest import Visits, Watch, running
-from .people import DESKTOP, PHONE, PHONE_PLAIN, Face
+from .people import DESKTOP, PHONE, PHONE_PLAIN, Face, press, shown
 from .stack import Stack
 from .test_looks import violations
 
@@ -37,12 +37,14 @@ def captcha() -> Iterator[Captcha]:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory, captcha: Captcha) -> Iterator[Stack]:
-    """Projects that always ask, each with another provider."""
-    stack = Stack(tmp_path_factory.mktemp("guarded"), WEB_THREADS="4", **captcha.settings)
+    """Projects that always ask, each with another provider; and `pk_calm`, which asks who sends more than once."""
+    once = {"LIMIT_SENDS_ADDRESS_SOFT": "1/3600"}
+    stack = Stack(tmp_path_factory.mktemp("guarded"), WEB_THREADS="4", **captcha.settings, **once)
     for started in running(stack):
         started.add_project("pk_altcha", name="Guarded", challenge="always")
         for provider in captcha.providers:
             started.add_guarded_project(f"pk_{provider}", provider, captcha.secret)
+        started.add_guarded_project("pk_calm", "turnstile", captcha.secret, challenge="suspicious")
         yield started
 
 
@@ -182,6 +184,25 @@ def test_a_captcha_of_somebody_elses(
     visitor.gives(phone)  # before the box is ticked: the form waits, then goes on by itself
     expect(visitor.page.locator(".challenge [role=status]")).to_contain_text("Please confirm above")
     visitor.page.locator("#tick").click()  # not `check`, which looks at the box again: the page may have gone on
+    visitor.is_asked_for_code("telegram")
+    visitor.page.get_by_role("link", name="change").click()
+    expect(visitor.page.locator("#tick")).to_be_visible()
+
+
+def test_a_captcha_that_is_asked_for_once_the_form_was_sent(
+    visits: Visits, guarded: Stack, phone: str, other_phone: str, watch: Watch
+) -> None:
+    """The page's policy knew of none: the browser loads the next one as a whole, with what was typed."""
+    watch.expects(403)
+    another = {"to": other_phone, "type": "sms"}
+    httpx.post(f"{guarded.web}/session/create", json=another, headers={"x-api-key": "pk_calm"})
+    visitor = visits.visitor(PHONE, guarded)
+    visitor.begins(ENTRY.format(key="pk_calm"))
+    visitor.gives(phone)
+    expect(visitor.problem).to_have_text("Please confirm that you are not a robot, then try again.")
+    visitor.page.locator("#tick").check()
+    expect(visitor.contact).to_have_value(shown(phone))
+    press(visitor.page, visitor.page.locator("main form .primary"))
     visitor.is_asked_for_code("telegram")
 
 

@@ -172,6 +172,50 @@ def test_where_a_channel_fails_the_next_one_takes_over_and_the_page_says_so(
     expect(visitor.page.locator("#channel")).to_have_text("Viber")
 
 
+ALEF_BET = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
+PASTED = {
+    "in a message": lambda code: f"Kodgate: {code} is your code for 3 minutes",
+    "in two halves": lambda code: f"Code: {code[:3]}-{code[3:]}",
+    "in Arabic digits": lambda code: code.translate(ALEF_BET),
+}
+
+
+@pytest.mark.parametrize("how", PASTED)
+def test_a_code_is_found_in_whatever_is_pasted(visits: Visits, stack: Stack, phone: str, how: str) -> None:
+    visitor = visits.visitor(PHONE)
+    visitor.goes_to_code(phone, "sms")
+    visitor.code.fill(PASTED[how](stack.code(phone)))
+    visitor.is_logged_in_as(phone)
+
+
+def test_a_code_of_letters_is_found_in_a_message(visits: Visits, stack: Stack, phone: str) -> None:
+    stack.add_project("pk_letters", name="Letters", letters=True)
+    visitor = visits.visitor(PHONE)
+    visitor.goes_to_code(phone, "sms", "/widget/?key=pk_letters")
+    visitor.code.fill(f"Letters: {stack.code(phone)} is your code")
+    expect(visitor.heading).to_have_text("Done")
+
+
+OF_2022 = """
+  const Whole = FormData;
+  FormData = function FormData(form) { return new Whole(form); };
+  delete HTMLFormElement.prototype.requestSubmit;
+  RegExp = new Proxy(RegExp, { construct(made, given) {
+    if (/[(][?]<[!=]/.test(given[0])) throw new SyntaxError("lookbehind");
+    return new made(...given);
+  } });
+"""
+
+
+def test_a_browser_of_2022_will_do(visits: Visits, stack: Stack, phone: str) -> None:
+    """Safari 15 knows neither `requestSubmit`, nor the pressed button in `FormData`, nor lookbehind."""
+    visitor = visits.visitor(PHONE)
+    visitor.page.add_init_script(OF_2022)
+    visitor.goes_to_code(phone, "sms", "/login")
+    visitor.types(stack.code(phone))
+    visitor.is_logged_in_as(phone)
+
+
 def test_an_email_that_fails_has_no_other_channel_and_the_page_says_so(
     visits: Visits, stack: Stack, email: str
 ) -> None:

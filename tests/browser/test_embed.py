@@ -35,6 +35,7 @@ def shop(stack: Stack) -> Iterator[Shop]:
             "/redirect": tag(f'data-mode="redirect" data-return-to="{shop.origin()}/done" data-state="{{state}}"'),
             "/form": form.replace("{script}", tag("")),
             "/promise": tag('data-mode="none"'),
+            "/beside": "<input id=search>" + tag('data-mode="inline"').replace("pk_development", "pk_beside"),
             "/channel-first": tag(f'data-mode="inline" data-flow="channel-first" {BACK}'),
             "/plain": f'<iframe title="Log in" width="400" height="700" src="{stack.web}/widget/'
             f'?key=pk_development&origin={shop.origin()}&return_to={shop.origin()}/done&state={{state}}"></iframe>',
@@ -207,7 +208,7 @@ def test_a_promise_gives_the_token_or_says_that_it_was_closed(guests: Guests, st
     page = guest.page
     page.goto(guest.shop.origin() + "/promise")
     page.wait_for_function("window.Kodgate")
-    opened = "Kodgate.open({state: 'mine'}).then((won) => window.won = won, (no) => window.won = no.name)"
+    opened = "Kodgate.open({state: 42}).then((won) => window.won = won, (no) => window.won = no.name)"
     page.evaluate(f"void {opened}")
     expect(guest.widget.locator("#to")).to_be_focused()
     page.get_by_role("button", name="Close").click()
@@ -224,7 +225,19 @@ def test_a_promise_gives_the_token_or_says_that_it_was_closed(guests: Guests, st
     guest.takes("sms")
     guest.widget.locator("#code").fill(stack.code(phone))
     page.wait_for_function("window.won?.verify_token")
-    assert page.evaluate("window.won.state") == "mine"
+    assert page.evaluate("window.won.state") == "42"
+
+
+def test_a_frame_whose_time_is_up_leaves_the_focus_to_whoever_types_beside_it(
+    guests: Guests, stack: Stack, phone: str
+) -> None:
+    stack.add_project("pk_beside", name="Beside", session_seconds=5)
+    guest = guests(DESKTOP)
+    guest.page.goto(guest.shop.origin() + "/beside")
+    guest.gives(phone)
+    guest.page.locator("#search").press_sequentially("sho")
+    expect(guest.widget.locator("main[data-over=expired]")).to_be_visible()
+    expect(guest.page.locator("#search")).to_be_focused()
 
 
 def test_a_partner_s_strict_policy_is_enough(guests: Guests, stack: Stack, shop: Shop, phone: str) -> None:
@@ -333,6 +346,9 @@ def test_the_frame_hears_only_its_own_page(guests: Guests, shop: Shop, stack: St
     guest.page.wait_for_timeout(300)  # a message that is not heard announces nothing
     assert dark.get_attribute("media") == before
 
+    guest.opens("/inline")
+    gone = "const frame = document.querySelector('iframe'); frame.remove(); Kodgate.theme('dark');"
+    guest.page.evaluate(gone)  # a page that is one program has gone on to another view
     guest.opens("/inline")
     guest.page.evaluate("Kodgate.theme('dark')")
     expect(guest.widget.locator("link[data-dark]").first).to_have_attribute("media", "all")

@@ -88,6 +88,7 @@ def test_while_the_account_is_away_the_visitor_can_try_again(
         expect(visitor.heading).to_have_text("Something is in the way")
         upstream.begin("web")
         again = visitor.page.get_by_role("link", name="Try again")
+        expect(again).to_have_attribute("target", "_self")  # within a frame, too, all is loaded anew
         for _ in range(30):
             if not again.count():
                 break

@@ -20,6 +20,17 @@ def test_activation_is_noticed_by_asking_where_the_live_stream_is_out_of_reach(
     expect(visitor.delivery).to_have_attribute("data-active", "yes")
 
 
+def test_activation_is_noticed_by_asking_where_a_proxy_holds_back_what_the_stream_says(
+    visits: Visits, stack: Stack, phone: str
+) -> None:
+    """It has opened, and stays so."""
+    visitor = visits.visitor(PHONE)
+    visitor.page.add_init_script("EventSource.prototype.addEventListener = () => {};")
+    visitor.goes_to_code(phone, "telegram")
+    stack.connect(phone)
+    visitor.sees_code_sent()
+
+
 def test_asking_leaves_the_typing_and_the_focus_alone(
     visits: Visits, stack: Stack, watch: Watch, phone: str
 ) -> None:
@@ -51,6 +62,25 @@ def test_a_server_that_is_busy_for_a_moment_does_not_take_the_page_away(
         pass
     visitor.types(stack.code(phone))
     visitor.is_logged_in_as(phone)
+
+
+SOONER = """
+  const { set } = Object.getOwnPropertyDescriptor(XMLHttpRequest.prototype, "timeout");
+  Object.defineProperty(XMLHttpRequest.prototype, "timeout", { set(ms) { set.call(this, ms / 10); } });
+"""
+
+
+def test_a_code_whose_request_is_never_answered_is_sent_once_more(
+    visits: Visits, stack: Stack, phone: str
+) -> None:
+    visitor = visits.visitor(PHONE)
+    visitor.page.add_init_script(SOONER)
+    visitor.goes_to_code(phone, "sms")
+    lost: list[Route] = []
+    visitor.page.route("**/widget/check", lambda route: lost.append(route), times=1)
+    visitor.types(stack.code(phone))
+    visitor.is_logged_in_as(phone)
+    assert lost
 
 
 def answer_busy(route: Route) -> None:
