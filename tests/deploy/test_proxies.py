@@ -139,6 +139,15 @@ def test_an_addresss_limit_holds_whatever_its_headers_say(proxy: Proxy, visitor:
         assert begin(somebody_else).status_code == 200
 
 
+def test_nothing_that_the_proxy_writes_holds_a_contact(proxy: Proxy, visitor: httpx.Client) -> None:
+    phone = new_phone()
+    visitor.get("/api/v1/message/check", params={"phone": phone, "code": "123456"})
+    logs = {path.name: path.read_text("utf-8", "replace") for path in proxy.folder.glob("*.log")}
+    assert "proxy.log" in logs
+    assert "/api/v1/message/check" in logs.get("access.log", "/api/v1/message/check")
+    assert not [name for name, text in logs.items() if phone[1:] in text]
+
+
 @contextmanager
 def connection(proxy: Proxy) -> Iterator[socket.socket]:
     plain = socket.create_connection(("127.0.0.1", proxy.port), timeout=CUT_OFF_WITHIN)
