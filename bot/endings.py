@@ -95,10 +95,13 @@ class Endings:
 
     async def _tell(self, provider: Curious, send: EndedSend) -> None:
         try:
+            code = None
+            if send.state == "used":
+                code = await self._gateway.aside(partial(self._gateway.code_of, send))
             async with asyncio.timeout(self._timeout):
-                if send.state == "used":
-                    await provider.checked(send.reference, self._gateway.code_of(send))
-                else:
+                if code is None:
                     await provider.revoke(send.reference)
-        except (SendError, Unsealable, TimeoutError) as problem:
+                else:
+                    await provider.checked(send.reference, code)
+        except (Busy, SendError, Unsealable, TimeoutError) as problem:
             log.info("%s was not told of a session's end: %s", send.channel, problem or type(problem).__name__)

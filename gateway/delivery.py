@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from gateway.bill.guard import Ceilings
 from gateway.channels import Channel
 from gateway.clock import to_iso
+from gateway.ids import made_at
 from gateway.keyring import Unsealable
 from gateway.lines import Line, place_in_turn
 from gateway.local import LocalGateway
@@ -33,6 +34,8 @@ LONGEST_RETRY = 15.0
 BATCH = 100  # messages claimed in one transaction
 GATHER = 0.005  # seconds: what is sent meanwhile is written down together
 ON_THE_WAY_MS = 5000  # a code of three minutes is still said to last three when it is sent seconds later
+RESERVE_MS = 60_000  # kept for the next channel: its code has to come and to be typed; half of it has to be left
+FIRST_TRIES = 3  # may use half of that: a code that was asked for late is not given up for one hiccup
 
 
 Instead = tuple[tuple[Channel, ...], Ceilings]
@@ -41,11 +44,15 @@ Instead = tuple[tuple[Channel, ...], Ceilings]
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A message as it goes out, None where nobody is left to take it; the places of the providers that may."""
+    """A message as it goes out, None where nobody is left to take it; the places of the providers that may.
+
+    `place` is where in these its turn is.
+    """
 
     message: Message | None
     is_test: bool
     left: list[int]
+    place: int
     instead: Instead
 
 
@@ -133,10 +140,13 @@ class Courier:
         try:
             if len(left) > 1 and claimed.channel is Channel.TELEGRAM and reach.only_bot(claimed):
                 left = [number for number in left if number == 0]
-            message = self._message(claimed) if left else None
+            place = place_in_turn(claimed.attempts, claimed.given_up, left) if left else 0
+            message = self._message(claimed, left[place]) if left else None
             is_test = message is not None and self._is_test(message)
-            instead = reach.instead(claimed, claimed.channel, active=claimed.chat_id is not None)
-            return Ready(message, is_test, left, instead)
+            instead = NOBODY
+            if claimed.provider is None:
+                instead = reach.instead(claimed, claimed.channel, active=claimed.chat_id is not None)
+            return Ready(message, is_test, left, place, instead)
         except Exception as problem:
             return problem
 
@@ -180,12 +190,11 @@ class Courier:
             return self._again(claimed, TransientError(str(ready)))
         if isinstance(ready, Exception):
             raise ready
-        line, left, message = self._lines.get(claimed.channel), ready.left, ready.message
+        line, left, place, message = self._lines.get(claimed.channel), ready.left, ready.place, ready.message
         if line is None or message is None:
             return self._failed(claimed, "the channel has no provider", ready.instead)
         if ready.is_test:
             return Outcome(claimed.id, "sent")
-        place = place_in_turn(claimed.attempts, claimed.given_up, left)
         number = self._free(claimed.channel, left, place)
         try:
             receipt = await self._hand_over(claimed.channel, line, number, message)
@@ -227,7 +236,8 @@ class Courier:
         turns = left[place:] + left[:place]
         return next((number for number in turns if self._busy[channel][number] < self._concurrency), turns[0])
 
-    def _message(self, claimed: Claimed) -> Message:
+    def _message(self, claimed: Claimed, provider: int) -> Message:
+        """As the provider of this number takes it."""
         project = self._gateway.projects.by_id(claimed.project_id)
         if project is None:
             raise TransientError("the project is not known here yet")
@@ -236,7 +246,8 @@ class Courier:
         code = self._gateway.code_of(claimed)
         left = claimed.expires_at - self._gateway.clock()
         minutes = max(1, (left + ON_THE_WAY_MS) // 60_000)
-        tap = claimed.channel is Channel.TELEGRAM and claimed.tap and chosen.one_tap
+        by_bot = claimed.channel is Channel.TELEGRAM and claimed.chat_id is not None and provider == 0
+        tap = by_bot and claimed.tap and chosen.one_tap  # no other shows buttons
         text = render_message(
             claimed.channel,
             claimed.lang,
@@ -267,10 +278,10 @@ class Courier:
         )
 
     def _failed(self, claimed: Claimed, reason: str, instead: Instead = NOBODY, given_up: int = 0) -> Outcome:
-        """The channel can't deliver it: the next one takes over."""
+        """The channel can't deliver it: the next one takes over, where there is time."""
         log.warning("message %s by %s failed: %s", claimed.id, claimed.channel, reason)
         self._metrics.failed(claimed.channel)
-        channels, ceilings = instead
+        channels, ceilings = self._in_time(claimed, instead)
         return Outcome(claimed.id, "failed", error=reason, given_up=given_up, instead=channels, ceilings=ceilings)
 
     def _refused(self, claimed: Claimed, ready: Ready, number: int, problem: PermanentError) -> Outcome:
@@ -284,15 +295,25 @@ class Courier:
     def _again(
         self, claimed: Claimed, problem: TransientError, instead: Instead = NOBODY, *, others: bool = False
     ) -> Outcome:
-        """It may work later: the other providers' turn at once, this one's after a while."""
+        """It may work later: the other providers' turn at once, this one's after a while.
+
+        Where another channel may take over, it is given up early enough to be of use there.
+        """
         wait = problem.retry_after
         if wait is None:
             wait = backoff(claimed.attempts, FIRST_RETRY, LONGEST_RETRY)
         due = self._gateway.clock() + (0 if others else round(wait * 1000))
-        if due >= claimed.expires_at:
+        channels, _ = self._in_time(claimed, instead)
+        kept = _reserve(claimed) if channels and not others else 0
+        if due >= claimed.expires_at - (kept if claimed.attempts >= FIRST_TRIES else kept // 2):
             return self._failed(claimed, f"out of time: {problem}", instead)
         log.info("message %s by %s: %s; again at %s", claimed.id, claimed.channel, problem, to_iso(due))
         return Outcome(claimed.id, "queued", error=str(problem), due_at=due)
+
+    def _in_time(self, claimed: Claimed, instead: Instead) -> Instead:
+        """Nobody, where the session will hardly outlive another channel's code, which would be paid for."""
+        left = claimed.expires_at - self._gateway.clock()
+        return instead if left >= _reserve(claimed) // 2 else NOBODY
 
     async def _drain(self) -> None:
         self._write_down()
@@ -308,3 +329,8 @@ class Courier:
             self._done.clear()
         except Busy as problem:
             log.warning("the store is busy, %s outcomes wait for their lease: %s", len(self._done), problem)
+
+
+def _reserve(claimed: Claimed) -> int:
+    """How many ms of its session a channel leaves to the next: of a short one, a third."""
+    return min(RESERVE_MS, (claimed.expires_at - made_at(claimed.session_id)) // 3)

@@ -45,7 +45,7 @@ class ManualSends:
                 if draft.repeat_key
                 else None,
                 fingerprint=self._fingerprint(project, draft),
-                provider=draft.provider_id,
+                provider=draft.provider_id or 0,
             ),
             self._limiter.sends(
                 caller, draft.to, destination, proved=True, ceiling=self._ceiling(project, draft.channel)

@@ -1,8 +1,11 @@
 """Telegram without its bot, by Telegram's Gateway: sent at once, and told how the session ended."""
 
 import asyncio
+import logging
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +13,7 @@ from bot.endings import Endings
 from gateway.channels import Channel
 from gateway.lines import Line
 from gateway.providers import Message, Receipt
-from gateway.store import EndedSend, Outcome
+from gateway.store import Busy, EndedSend, Outcome
 from tests.delivering import claim, finish
 from tests.providers.double_telegram_gateway import Account, telegram_gateway_double
 from tests.servers import Servers, becomes, until
@@ -33,6 +36,15 @@ def test_the_gateway_sends_and_is_told_of_right_codes_and_of_closed_sessions(tmp
             assert servers.check(created["session_id"], code).status_code == 200
             until(lambda: account.confirmed == ["request-1"], "the right code is told")
 
+            phone = new_phone()
+            person = servers.person(phone)
+            for what in ("start", "contact"):
+                person.does(what)
+            person.hears("connected")
+            by_bot = servers.create(phone, "telegram")["session_id"]
+            person.hears(servers.code_of(by_bot))
+            assert servers.check(by_bot, servers.code_of(by_bot)).status_code == 200
+
             other = servers.create(new_phone(), "telegram")["session_id"]
             until(lambda: "request-2" in account.codes, "the code is sent")
             wrong = "000000" if servers.code_of(other) != "000000" else "000001"
@@ -40,7 +52,10 @@ def test_the_gateway_sends_and_is_told_of_right_codes_and_of_closed_sessions(tmp
                 servers.check(other, wrong)
             until(lambda: account.revoked == ["request-2"], "the closed session's message is taken back")
         assert double.wrong == []
-    assert account.confirmed == ["request-1"]
+        asked_after = [
+            body["request_id"] for _, path, _, body in double.seen if path == "/checkVerificationStatus"
+        ]
+    assert account.confirmed == asked_after == ["request-1"], "of what the bot has sent it hears nothing"
 
 
 class Attentive:
@@ -119,3 +134,39 @@ def test_who_has_lost_the_lease_tells_no_more_though_news_goes_on_coming(
     monkeypatch.setattr(store, "ended_sends", slow)
     asyncio.run(run())
     assert [reference for reference, _ in provider.told] == [f"reference-{sessions[0]}"]
+
+
+def test_a_code_is_looked_up_beside_the_loop_and_is_not_told_while_the_store_is_away(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its project may have to be read anew."""
+    sessions, provider, beside = used_sessions(world, 1), Attentive(), list[bool]()
+    caplog.set_level(logging.INFO, "bot.endings")
+    endings = Endings(world.gateway, {Channel.SMS: Line((provider,), (0,))}, world.settings)  # type: ignore[arg-type]
+    aside = False
+
+    async def noted(act: Callable[[], Any]) -> Any:
+        nonlocal aside
+        aside = True
+        try:
+            return act()
+        finally:
+            aside = False
+
+    def away(project_id: int) -> None:
+        beside.append(aside)
+        raise Busy("away")
+
+    async def run() -> None:
+        task = asyncio.create_task(endings.run())
+        endings.wake(sessions)
+        await becomes(lambda: "sms was not told of a session's end: away" in caplog.text)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    monkeypatch.setattr(world.gateway.store, "aside", noted)
+    monkeypatch.setattr(world.gateway.projects, "by_id", away)
+    asyncio.run(run())
+    assert beside == [True]
+    assert provider.told == []

@@ -17,6 +17,7 @@ from aiogram.types import CopyTextButton, InlineKeyboardButton, InlineKeyboardMa
 
 from gateway.i18n import N_, translate
 from gateway.providers import Message, PermanentError, Receipt, TransientError
+from gateway.providers.calls import wait_of
 from gateway.store import Busy
 from gateway.tap import deny_data, tap_data
 
@@ -24,22 +25,45 @@ MESSAGES_A_SECOND = 30  # Telegram's limit for one bot ("Broadcasting to users" 
 
 
 class Pace:
-    """So many turns a second, and none while there is to be rest."""
+    """A bot's turns: so many a second, and none where there is to be rest.
 
-    def __init__(self, a_second: float) -> None:
+    Telegram limits what a bot says in one chat, too, and does not tell which limit was reached. So a refusal is
+    its chat's alone until another chat is refused before anything is taken: else one person whom the bot has to
+    answer too often would keep everybody's codes.
+    """
+
+    def __init__(self, a_second: float, patience: float) -> None:
         self._gap = 1 / a_second
+        self._patience = patience
         self._next = 0.0
+        self._rests: dict[int, float] = {}  # until when, by chat
+        self._refused: dict[int, float] = {}  # the same, of those refused since a message was taken
 
-    async def turn(self) -> None:
-        """Wait for the next turn. A turn not taken is saved for up to a second."""
+    async def turn(self, chat_id: int) -> None:
+        """Wait for the next turn in this chat. A turn not taken is saved for up to a second.
+
+        Raises `TransientError` where that is too far away: who waits here holds one of the channel's calls.
+        """
         now = asyncio.get_running_loop().time()
-        self._next = max(self._next, now - 1) + self._gap
-        if self._next > now:
-            await asyncio.sleep(self._next - now)
+        turn = max(self._next, now - 1) + self._gap
+        wait = max(turn, self._rests.get(chat_id, 0.0)) - now
+        if wait > self._patience:
+            raise TransientError("the bot has to wait", wait)
+        self._next = turn
+        if wait > 0:
+            await asyncio.sleep(wait)
 
-    def rest(self, seconds: float) -> None:
-        """No turn for so long."""
-        self._next = max(self._next, asyncio.get_running_loop().time() + seconds)
+    def refused(self, chat_id: int, seconds: float) -> None:
+        """No turn in this chat for so long; nor in any, while another is refused as well."""
+        now = asyncio.get_running_loop().time()
+        self._rests = {chat: ends for chat, ends in self._rests.items() if ends > now}
+        self._rests[chat_id] = self._refused[chat_id] = now + seconds
+        if len(self._refused) > 1:
+            self._next = max(self._next, sorted(self._refused.values())[-2])
+
+    def taken(self) -> None:
+        """A message was: so it is not the bot that is refused."""
+        self._refused.clear()
 
 
 class TelegramProvider:
@@ -66,18 +90,20 @@ class TelegramProvider:
         bot = self._bot_of(message.project_id)
         if bot is None:
             raise TransientError("the project's bot is not at work")
-        pace = self._paces.setdefault(bot.id, Pace(MESSAGES_A_SECOND))
-        await pace.turn()
+        # Half of the time that a message has: the other half is for the call.
+        pace = self._paces.setdefault(bot.id, Pace(MESSAGES_A_SECOND, self._timeout / 2))
+        await pace.turn(message.chat_id)
         try:
-            sent = await bot.send_message(
+            await bot.send_message(
                 message.chat_id,
                 message.text,
                 reply_markup=_buttons(message),
                 request_timeout=max(1, round(self._timeout)),
             )
         except TelegramRetryAfter as problem:
-            pace.rest(problem.retry_after)
-            raise TransientError("Telegram asked to wait", problem.retry_after) from None
+            wait = wait_of(problem.retry_after)
+            pace.refused(message.chat_id, wait or 0)
+            raise TransientError("Telegram asked to wait", wait) from None
         except TelegramForbiddenError:
             try:
                 await self._on_blocked(bot.id, message.chat_id)
@@ -89,10 +115,11 @@ class TelegramProvider:
         except (TelegramUnauthorizedError, TelegramNotFound):  # a chat that is not found is a bad request
             raise TransientError("Telegram does not know the token of the project's bot") from None
         except AiogramError as problem:
-            if isinstance(problem, ClientDecodeError) and was_done(problem):
-                return Receipt(tap=bool(message.numbers))
-            raise TransientError(f"Telegram: {type(problem).__name__}") from None
-        return Receipt(str(sent.message_id), tap=bool(message.numbers))
+            if not (isinstance(problem, ClientDecodeError) and was_done(problem)):
+                raise TransientError(f"Telegram: {type(problem).__name__}") from None
+        pace.taken()
+        # Without a reference: bots report nothing, and the channel's other provider would be told of the ending.
+        return Receipt(tap=bool(message.numbers))
 
     async def check(self) -> str:
         """The bots have a process of their own that says how they are."""

@@ -1,7 +1,7 @@
 """`webhook+http(s)://…[#secret=KEY]`: posts the message as JSON to a sender of the operator's own.
 
 The body is `{message_id, channel, to, code, text, lang, project}`, signed as `gateway.signing` says with the KEY
-of the URL, else with this server's own; `idempotency-key` is the message's id, the same at each attempt. Any 2xx
+of the URL, else with this server's own; `idempotency-key` is the message's, the same at each attempt. Any 2xx
 means taken, and a `reference` or `id` in a JSON answer is the sender's own name for the message; 408, 425, 429 and
 5xx are tried again (after their Retry-After), everything else is final.
 
@@ -9,6 +9,7 @@ The sender may report later, signed with the same key: `{"reference": "…", "st
 "error": "…"}`, or a list of these. Both forms are ours; `docs/providers.md` tells who writes a sender.
 """
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -68,7 +69,7 @@ class WebhookProvider:
                 message.id, message.channel, message.to, message.code, message.text, message.lang, message.project
             )
         )
-        headers = {"content-type": "application/json", "idempotency-key": str(message.id)}
+        headers = {"content-type": "application/json", "idempotency-key": _repeat_key(message)}
         if self._key:
             headers[SIGNATURE_HEADER] = sign(body, self._key, self._clock() // 1000)
         answer = await self._calls.make("POST", self._url, headers, body)
@@ -113,6 +114,15 @@ def open_provider(url: str, options: Options) -> WebhookProvider:
     except ValueError:
         raise WrongProviderUrl(f"has no valid port; an example: {_EXAMPLE}") from None
     return WebhookProvider(address, unquote(secret).encode(), options)
+
+
+def _repeat_key(message: Message) -> str:
+    """The same at each attempt; another for another message of that id, as a restored database repeats numbers.
+
+    A session's id, which is its browser's business, has 80 random bits: the hash tells nothing of it.
+    """
+    said = f"{message.session_id}\0{message.channel}\0{message.code}"
+    return f"{message.id}-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
 
 def _reference(answer: object) -> str:

@@ -24,6 +24,7 @@ def webhook_double(key: bytes, at: int, behave: Answer) -> Double:
 
     def look(handler: Handler, body: Any) -> str:
         header = handler.headers.get("x-kodgate-signature")
+        key_of_repeats = handler.headers.get("idempotency-key", "")
         return first_wrong(
             method=handler.command in ("POST", "HEAD"),
             path=handler.path == "/send?from=kodgate",
@@ -31,7 +32,7 @@ def webhook_double(key: bytes, at: int, behave: Answer) -> Double:
             fields=isinstance(body, dict) and {name: type(value) for name, value in body.items()} == TYPES,
             channel=body["channel"] in set(Channel),
             to=re.fullmatch(r"\+\d{7,15}|\S+@\S+", body["to"]) is not None,
-            idempotency_key=handler.headers["idempotency-key"] == str(body["message_id"]),
+            idempotency_key=re.fullmatch(rf"{body['message_id']}-[0-9a-f]{{16}}", key_of_repeats) is not None,
             signature=is_signed(header or "", handler.sent, key, at) if key else header is None,
         )
 

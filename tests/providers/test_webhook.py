@@ -6,8 +6,10 @@ import time
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.channels import Channel
+from gateway.ids import new_ulid
 from gateway.providers import (
     ForgedReport,
     Report,
@@ -56,6 +58,22 @@ class TestWebhook(Contract):
             "lang": "en",
             "project": "Shop",
         }
+
+    def test_a_repeat_is_known_by_its_key_and_another_message_of_that_number_by_another(
+        self, double: Double
+    ) -> None:
+        """A sender keeps its keys, while a database that is restored from a copy repeats its numbers."""
+        mine = replace(MESSAGE, session_id=new_ulid(START))
+        changes: list[dict[str, Any]] = [
+            {"session_id": new_ulid(START)},
+            {"channel": Channel.VIBER},
+            {"code": "000000"},
+        ]
+        run_with(self.open(double), mine, mine, *(replace(mine, **changed) for changed in changes))
+        keys = [headers["idempotency-key"] for _, _, headers, _ in double.seen]
+        assert keys[0] == keys[1]
+        assert len(set(keys)) == 4
+        assert mine.session_id not in keys[0]
 
     @pytest.mark.parametrize("status", [200, 201, 202, 204])
     def test_any_2xx_means_taken(self, double: Double, status: int) -> None:
