@@ -146,7 +146,7 @@ class HostedLive(Streams):
             raise Down(f"too slowly from {ask.path}") from None
         except (httpx.HTTPError, httpx.InvalidURL) as problem:
             raise down(problem, ask) from None
-        return self._upstream.read(ask, response.status_code, body)
+        return self._upstream.read(ask, response, body)
 
 
 def _matters(progress: Progress) -> object:

@@ -44,12 +44,12 @@ def encode_code(code: str, key: bytes) -> str:
     return f"aes256:{body}:{_tag(body, key)}"
 
 
-def decode_code(encoded: str, key: bytes, *, check_tag: bool = True) -> str:
-    """The code in either form; how kod.mobi itself makes its tag is not published. Raises `NotDecodable`."""
+def decode_code(encoded: str, key: bytes) -> str:
+    """The code in either form; a tag must be of our own making. Raises `NotDecodable`."""
     text = encoded.strip().lower()
     if tagged := _TAGGED.fullmatch(text):
         iv, ciphertext, tag = tagged.groups()
-        if check_tag and not hmac.compare_digest(tag, _tag(f"{iv}:{ciphertext}", key)):
+        if not hmac.compare_digest(tag, _tag(f"{iv}:{ciphertext}", key)):
             raise NotDecodable
     elif plain := _PLAIN.fullmatch(text):
         iv, ciphertext = plain.groups()

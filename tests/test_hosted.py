@@ -7,12 +7,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from ulid import ULID
 
+from bench.limits import NO_LIMITS_HERE
 from bench.processes import free_ports
 from gateway import errors
-from gateway.aes256 import code_key, encode_code
+from gateway.aes256 import code_key, decode_code, encode_code
 from gateway.channels import Channel
 from gateway.clock import to_iso
 from gateway.contact import parse_contact
@@ -43,6 +45,7 @@ from tests.misbehaving import (
 from tests.servers import PUBLIC, SECRET, Servers, hosted_by, payload, until
 from tests.test_api import refused
 from tests.world import START, new_phone
+from web import legacy, manual
 
 TO = parse_contact("+79522966236")
 CREATED = {
@@ -130,6 +133,24 @@ def test_the_live_stream_tells_of_an_activation_at_the_upstream(servers: Servers
         second = next(line for line in lines if line.startswith("data:"))
     assert '"telegram":"sent"' in second
     assert '"is_active":true' in second
+
+
+def test_the_upstream_counts_visitors_and_not_the_site(tmp_path: Path) -> None:
+    limits = {name: str(Settings.model_fields[name.lower()].default) for name in NO_LIMITS_HERE}
+    limits |= {"LIMIT_SENDS_ADDRESS_SOFT": "2/3600", "LIMIT_SENDS_ADDRESS": "2/3600"}
+    (tmp_path / "site").mkdir()
+    with (
+        Servers(tmp_path, ("web",), **limits, TRUSTED_PROXIES="127.0.0.1") as upstream,
+        hosted_by(upstream, tmp_path / "site", TRUSTED_PROXIES="127.0.0.1") as site,
+    ):
+
+        def status(visitor: str) -> int:
+            headers = {**PUBLIC, "x-forwarded-for": visitor}
+            body = {"to": new_phone()}
+            return site.http.post(f"{site.web}/session/create", json=body, headers=headers).status_code
+
+        assert [status("198.51.100.1") for _ in range(3)] == [200, 200, 429]
+        assert status("198.51.100.2") == 200
 
 
 def test_it_serves_only_while_the_upstream_does(servers: Servers, tmp_path: Path) -> None:
@@ -253,6 +274,29 @@ def test_requests_are_the_contracts(upstream: Misbehaving, hosted: HostedGateway
     assert body == {"to": "+79522966236", "type": "sms", "send": False}
     assert headers["x-api-key"] == "pk_account"
     assert headers["accept-language"] == "ru"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_visitors_address_goes_with_each_request(
+    upstream: Misbehaving, hosted: HostedGateway, verb: str
+) -> None:
+    ask, answer = VERBS[verb]
+    visitor = msgspec.structs.replace(caller(hosted, secret=True), address="198.51.100.7")
+    upstream.seen.clear()
+    upstream.behave = says(answer)
+    ask(hosted, visitor)
+    ask(hosted, msgspec.structs.replace(visitor, address=""))
+    told = [{name.lower(): value for name, value in headers.items()} for _, _, headers, _ in upstream.seen]
+    assert [headers.get("x-forwarded-for") for headers in told] == ["198.51.100.7", None]
+
+
+def test_a_code_of_the_legacy_api_keeps_its_zeros(upstream: Misbehaving, hosted: HostedGateway) -> None:
+    who = caller(hosted)
+    upstream.seen.clear()
+    upstream.behave = says({"verify_token": "t"})
+    for given in ("0032", "32", "0", "12345", "012345"):
+        legacy.check(hosted, who, {"session_id": SESSION_ID, "code": given})
+    assert [body["code"] for _, _, _, body in upstream.seen] == ["0032", 32, 0, 12345, "012345"]
 
 
 def test_the_secret_key_goes_only_with_what_needs_it(upstream: Misbehaving, hosted: HostedGateway) -> None:
@@ -434,6 +478,38 @@ def test_an_address_that_no_server_takes_is_no_outage(upstream: Misbehaving) -> 
     gateway.close()
 
 
+@pytest.mark.parametrize("body", [{"statusCode": 400, "message": "Bad Request"}, None], ids=["json", "html"])
+def test_a_bare_refusal_is_no_outage_and_not_repeated(upstream: Misbehaving, body: Any) -> None:
+    gateway = HostedGateway(settings_for(upstream.url, kodmobi_failures=2))
+    who = caller(gateway, secret=True)
+    for status, kind in ((400, Unavailable), (403, Unavailable), (404, errors.NotFound), (429, errors.TooOften)):
+        upstream.behave = says(body, status) if body else html(status)
+        upstream.seen.clear()
+        for _ in range(3):
+            with pytest.raises(kind):
+                gateway.message(who, 1)
+        assert len(upstream.seen) == 3
+    upstream.behave = says([SMS])
+    assert gateway.channels(who)
+    gateway.close()
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "timeout"),
+    [("17", 17), ("0", 1), ("9999999", 86_400), ("Wed, 21 Oct 2026 07:28:00 GMT", 60), ("-1", 60), (None, 60)],
+)
+@pytest.mark.parametrize("body", [b"slow down", b'{"sys_message": "ERROR_MESSAGE_ATTEMPT"}'])
+def test_a_429_says_when_to_come_back(
+    upstream: Misbehaving, hosted: HostedGateway, body: bytes, retry_after: str | None, timeout: int
+) -> None:
+    who = caller(hosted)
+    headers = {"retry-after": retry_after} if retry_after else {}
+    upstream.behave = lambda handler: handler.answer(429, body, **headers)
+    with pytest.raises(errors.TooSoon) as raised:
+        hosted.channels(who, SESSION_ID)
+    assert raised.value.params == {"timeout": timeout}
+
+
 def test_a_session_id_that_nobody_made_is_not_asked_for(site: Servers) -> None:
     for session_id in ("(" * 7000, "A" * 65):
         answer = site.http.get(f"{site.web}/session/channels", params={"session_id": session_id}, headers=PUBLIC)
@@ -491,11 +567,27 @@ def test_an_id_of_another_age_ends_three_minutes_from_now(session_id: str) -> No
     assert ends_at(session_id, lambda: START) == START + 180_000
 
 
-def test_a_code_whose_tag_only_kodmobi_can_make_is_opened(upstream: Misbehaving, hosted: HostedGateway) -> None:
-    who = caller(hosted, secret=True)
-    code = encode_code("0042", code_key("sk_account"))
-    upstream.behave = says({"message_id": 7, "code": code[:-8] + "58327419"})
-    assert hosted.manual_send(who, Draft(TO, Channel.SMS)).code == "0042"
+@pytest.mark.parametrize("key", ["sk_account", "another"])
+def test_a_code_is_passed_on_with_the_tag_that_only_kodmobi_can_make(
+    upstream: Misbehaving, hosted: HostedGateway, key: str
+) -> None:
+    code = encode_code("0042", code_key(key))[:-8] + "58327419"
+    upstream.behave = says({"message_id": 7, "code": code})
+    who = msgspec.structs.replace(caller(hosted, secret=True), key="sk_account")
+    answer = manual.send(hosted, who, {"to": TO.value, "channel": "sms"})
+    assert answer == {"message": "Sent to queue.", "code": code, "message_id": 7}
+
+
+@pytest.mark.parametrize("code", [None, "", 4242, {}])
+def test_a_message_that_is_on_its_way_is_answered_so_without_its_code(
+    upstream: Misbehaving, hosted: HostedGateway, code: Any
+) -> None:
+    upstream.behave = says({"message_id": 7, "code": code})
+    who = msgspec.structs.replace(caller(hosted, secret=True), key="sk_account")
+    for brought in ("4242", ""):
+        answer = manual.send(hosted, who, {"to": TO.value, "channel": "sms", "code": brought})
+        assert answer["message_id"] == 7
+        assert decode_code(answer["code"], code_key("sk_account")) == brought
 
 
 def test_many_streams_of_a_session_ask_once(servers: Servers, tmp_path: Path) -> None:

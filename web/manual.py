@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway import errors
-from gateway.aes256 import code_key, encode_code
+from gateway.aes256 import code_key, encode_code, is_encoded
 from gateway.contact import parse_contact
 from gateway.i18n import N_
 from gateway.verbs import Caller, Draft, Gateway, MessageStatus
@@ -33,7 +33,7 @@ def send(gateway: Gateway, caller: Caller, given: Fields) -> dict[str, Any]:
             repeat_key=_repeat_key(given),
         ),
     )
-    code = encode_code(sent.code, code_key(caller.key))
+    code = sent.code if is_encoded(sent.code) else encode_code(sent.code, code_key(caller.key))
     return {"message": "Sent to queue.", "code": code, "message_id": sent.message_id}
 
 

@@ -123,7 +123,7 @@ class HostedGateway:
 
     def manual_send(self, caller: Caller, draft: Draft) -> ManualSent:
         _must_be_secret(caller)
-        return self._ask(asks.manual_send(caller, draft, self._secret))
+        return self._ask(asks.manual_send(caller, draft))
 
     def message(self, caller: Caller, message_id: int) -> MessageStatus:
         _must_be_secret(caller)
@@ -208,7 +208,7 @@ class HostedGateway:
                 response.close()
         except (httpx.HTTPError, httpx.InvalidURL) as problem:
             raise down(problem, ask) from None
-        return self._upstream.read(ask, response.status_code, body)
+        return self._upstream.read(ask, response, body)
 
 
 def hosted_project(settings: Settings) -> Project:

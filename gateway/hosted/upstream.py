@@ -5,6 +5,7 @@ with an answer never reaches a visitor raw: it is one of our errors, with the up
 """
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,16 +25,17 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _STATUSES = (400, 401, 402, 403, 404, 405, 409, 410, 422, 423, 429)  # of refusals, by the contract and ours
-_NOT_TAKEN = (400, 405, 411, 413, 414, 415, 431)  # a web server's own, for requests that it does not read
 LARGEST_ANSWER = 256 * 1024  # bytes: a hundred times the largest real one
 DEFAULT_REST = 60  # seconds: a channel's rest by the contract, where the upstream does not say
+LONGEST_REST = 86_400  # a day: nobody is told to wait longer, whatever a proxy claims
 
 
 @dataclass(frozen=True)
 class Ask(Generic[T]):
     """One request of the contract, and how its answer is read (raising `Down` where that is malformed).
 
-    `secret`: with the secret key; `wrapped`: the answer stands under `data`.
+    `secret`: with the secret key; `wrapped`: the answer stands under `data`; `ours`: kod.mobi has no such path.
+    `address`: the visitor's, empty where nobody knows it.
     """
 
     method: str
@@ -45,6 +47,8 @@ class Ask(Generic[T]):
     wrapped: bool = False
     repeat_key: str | None = None
     challenge: str = ""
+    address: str = ""
+    ours: bool = False
 
 
 class Down(Exception):
@@ -75,7 +79,7 @@ class UpstreamRefusal(errors.GatewayError):
 
 
 def _is_tellable(name: str, value: Any) -> bool:
-    return name != "allow" and (name != "timeout" or (isinstance(value, int) and 0 <= value <= 86_400))
+    return name != "allow" and (name != "timeout" or (isinstance(value, int) and 0 <= value <= LONGEST_REST))
 
 
 def down(problem: httpx.HTTPError | httpx.InvalidURL, ask: Ask[Any]) -> Down:
@@ -128,6 +132,8 @@ class Upstream:
         }
         if ask.repeat_key:
             headers["idempotency-key"] = ask.repeat_key
+        if ask.address:  # an upstream that believes it counts visitors by it, and not all of ours as one
+            headers["x-forwarded-for"] = ask.address
         if ask.challenge:
             headers |= {"x-challenge-token": ask.challenge, "x-cf-turnstile-token": ask.challenge}
         given = {name: value for name, value in ask.fields.items() if value is not None}
@@ -137,19 +143,20 @@ class Upstream:
             return httpx.Request("GET", url, params=given, headers=headers, extensions=extensions)
         return httpx.Request(ask.method, url, json=given, headers=headers, extensions=extensions)
 
-    def read(self, ask: Ask[T], status: int, body: bytes) -> T:
+    def read(self, ask: Ask[T], response: httpx.Response, body: bytes) -> T:
         """What was answered. Raises the refusal that it is, or `Down`."""
+        status, rest = response.status_code, _rest(response.headers.get("retry-after", ""))
         try:
             answer = msgspec.json.decode(body)
         except NOT_JSON:
-            raise Down(f"{status} without JSON from {ask.path}", our_fault=status in _NOT_TAKEN) from None
+            raise _strange(ask, status, rest) from None
         refused = isinstance(answer, dict) and ("sys_message" in answer or answer.get("success") is False)
         if 200 <= status < 300 and not refused:
             return ask.read(part(answer, "data") if ask.wrapped else answer)
         if status >= 500 or not isinstance(answer, dict) or not isinstance(answer.get("sys_message"), str):
-            raise Down(f"{status} from {ask.path}")
+            raise _strange(ask, status, rest)
         log.info("%s: the upstream refused: %s", ask.path, answer["sys_message"])
-        raise _refusal(status, answer)
+        raise _refusal(status, answer, rest)
 
 
 # Parts of answers
@@ -187,8 +194,30 @@ def number_or(answer: Any, name: str, otherwise: int) -> int:
 # Refusals
 
 
-def _refusal(status: int, answer: dict[str, Any]) -> errors.GatewayError:
-    """The upstream's refusal as ours, where we have it."""
+def _strange(ask: Ask[Any], status: int, rest: int) -> Down | errors.GatewayError:
+    """What an answer means that is not the contract's, such as a proxy's or a framework's own.
+
+    A 4xx is about the request: whoever makes such requests shall not shut the site down for everybody.
+    """
+    if not 400 <= status < 500:
+        return Down(f"{status} from {ask.path}")
+    log.warning("%s: the upstream refused with %s, not as the contract says", ask.path, status)
+    if status == errors.TooOften.status:
+        return errors.TooOften(rest)
+    if status == errors.NotFound.status and ask.ours:
+        return errors.NotFound()
+    return Down(f"{status} from {ask.path}", our_fault=True)
+
+
+def _rest(retry_after: str) -> int:
+    """The seconds of a `Retry-After`; `DEFAULT_REST` where it is missing or a date."""
+    if not re.fullmatch("[0-9]{1,9}", retry_after):
+        return DEFAULT_REST
+    return min(max(1, int(retry_after)), LONGEST_REST)
+
+
+def _refusal(status: int, answer: dict[str, Any], rest: int) -> errors.GatewayError:
+    """The upstream's refusal as ours, where we have it. `rest`: the seconds to wait where its params have none."""
     sys_message, sentence = answer["sys_message"], text_or_none(answer, "error") or ""
     given = answer.get("error_params")
     params: dict[str, Any] = given if isinstance(given, dict) else {}
@@ -198,7 +227,7 @@ def _refusal(status: int, answer: dict[str, Any]) -> errors.GatewayError:
         return errors.WrongCode(number_or(params, "count", 0))
     for waits in (errors.TooSoon, errors.DestinationBlocked, errors.CallerBlocked):
         if sys_message == waits.sys_message:
-            return waits(number_or(params, "timeout", DEFAULT_REST))
+            return waits(number_or(params, "timeout", rest))
     for known in _KNOWN:
         if sys_message == known.sys_message:
             return known()
