@@ -13,12 +13,20 @@ from collections.abc import Callable, Collection
 from aiogram import Bot, Dispatcher
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
-from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramNotFound, TelegramUnauthorizedError
+from aiogram.exceptions import (
+    ClientDecodeError,
+    TelegramAPIError,
+    TelegramNotFound,
+    TelegramRetryAfter,
+    TelegramUnauthorizedError,
+)
+from aiogram.methods import SetMyCommands
 from aiogram.types import BotCommand
 
 from bot.handlers import Conversations
 from bot.handling import Handling
 from bot.hooks import LOOK_EVERY, Webhook
+from bot.talk import do
 from bot.taps import Taps
 from bot.updates import Poller
 from gateway.bootstrap import introduce_bot
@@ -29,7 +37,7 @@ from gateway.local import LocalGateway
 from gateway.projects import Project
 from gateway.settings import Settings
 from gateway.store import Busy
-from gateway.waiting import to_its_end, wait_for
+from gateway.waiting import wait_for
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +61,7 @@ class ServedBot:
         self.whose = ""  # for the operator: where the token comes from
         self._config = config
         self._on_introduced = on_introduced
+        self._commands: asyncio.Task[None] | None = None  # being hung up, or hung up: once is enough for a process
         dispatcher = Dispatcher(disable_fsm=True)  # whose states, of which we have none, keep everybody for ever
         dispatcher.include_routers(Conversations(gateway).router(), Taps(gateway).router())
         self.handling = Handling(self.bot, dispatcher, gateway, config)
@@ -71,6 +80,13 @@ class ServedBot:
 
     async def run(self) -> None:
         """Serve until cancelled, however long the Bot API is away."""
+        try:
+            await self._serve()
+        finally:
+            if self._commands:
+                await _end([self._commands])
+
+    async def _serve(self) -> None:
         while True:
             wait = AWAY_RETRY
             try:
@@ -83,6 +99,8 @@ class ServedBot:
                 log.error("%s: Telegram does not know this bot token", self.whose)  # noqa: TRY400
                 wait = REFUSED_RETRY
             except TelegramAPIError as problem:
+                if isinstance(problem, TelegramRetryAfter):
+                    wait = max(wait, problem.retry_after)
                 log.warning("%s: the Bot API is away, again in %s s: %s", self.whose, wait, problem)
             except ClientDecodeError:  # its text quotes the answer
                 log.warning("%s: the Bot API made no sense, again in %s s", self.whose, wait)
@@ -91,16 +109,20 @@ class ServedBot:
             await asyncio.sleep(wait)
 
     async def _introduce(self) -> None:
-        """Learn the bot's name and hang up its commands."""
+        """Learn the bot's name, which links wait for; its commands, which no login needs, are hung up beside."""
         me = await self.bot.get_me()
+        self.username = me.username or ""
+        self._on_introduced()
+        if self._commands is None:
+            self._commands = asyncio.create_task(self._hang_up_commands())
+
+    async def _hang_up_commands(self) -> None:
         for lang in (None, *LANGUAGES):
             commands = [
                 BotCommand(command=name, description=translate(lang or "en", text))
                 for name, text in COMMANDS.items()
             ]
-            await self.bot.set_my_commands(commands, language_code=lang)
-        self.username = me.username or ""
-        self._on_introduced()
+            await do(self.bot, SetMyCommands(commands=commands, language_code=lang))
 
     async def _take_turns(self) -> None:
         """Poll while this process holds the bot's lease; Telegram lets no two poll at once."""
@@ -163,7 +185,7 @@ class Bots:
             while True:
                 self._introduced.clear()
                 try:
-                    await self._stop(await to_its_end(self._gateway.aside(self._look)))
+                    await self._stop(await self._look())
                 except Busy as problem:
                     log.warning("the store is busy, new bots wait: %s", problem)
                 await wait_for(self._introduced, BOTS_EVERY)
@@ -172,25 +194,27 @@ class Bots:
 
     async def close(self) -> None:
         """Let go of connections, once nothing is sent any more."""
-        for served in self._tasks:
-            await served.bot.session.close()
+        await _close(self._tasks)
 
-    def _look(self) -> list[ServedBot]:
-        """Give every project its bot, and the projects their bot's name; the bots that nobody needs any more.
-
-        Where a bot has another name, writing it down holds up the loop: nothing here changes a project in between.
-        """
-        wanted = self._wanted()
+    async def _look(self) -> list[ServedBot]:
+        """Give every project its bot, and the projects their bot's name; the bots that nobody needs any more."""
+        wanted = await self._gateway.aside(self._wanted)
         for token, projects in wanted.items():
             served = self._by_token.get(token) or self._start(token)
             served.whose = self._whose(token, projects)
-            if served.username:
-                introduce_bot(self._gateway.store, projects, served.bot.id, served.username)
+        await asyncio.to_thread(self._introduce, wanted)
         self._gateway.projects.forget()
         self._by_project = {
             project.id: self._by_token[token] for token, projects in wanted.items() for project in projects
         }
         return [self._by_token.pop(token) for token in self._by_token.keys() - wanted.keys()]
+
+    def _introduce(self, wanted: dict[str, list[Project]]) -> None:
+        """Beside the loop: where a project gets another bot, its chats are handed over, which may take seconds."""
+        for token, projects in wanted.items():
+            served = self._by_token[token]
+            if served.username:
+                introduce_bot(self._gateway.store, projects, served.bot.id, served.username)
 
     def _wanted(self) -> dict[str, list[Project]]:
         """Every token in use, with its projects. The server's bot is there for /stop even without a project."""
@@ -224,7 +248,7 @@ class Bots:
         await _end([self._tasks[served] for served in unneeded])
         for served in unneeded:
             del self._tasks[served]
-            await served.bot.session.close()
+        await _close(unneeded)
 
     def _whose(self, token: str, projects: list[Project]) -> str:
         if token == self._config.telegram_bot_token:
@@ -239,6 +263,11 @@ def _name(project: Project) -> str:
 async def _idle() -> None:
     """A bot that only writes."""
     await asyncio.Event().wait()
+
+
+async def _close(bots: Collection[ServedBot]) -> None:
+    """All at once: aiogram gives each a quarter of a second, and a process that ends has few."""
+    await asyncio.gather(*(served.bot.session.close() for served in bots))
 
 
 async def _end(tasks: Collection[asyncio.Task[None]]) -> None:

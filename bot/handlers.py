@@ -19,7 +19,7 @@ from bot.talk import do, text
 from gateway.channels import Channel
 from gateway.contact import Contact, parse_telegram_phone
 from gateway.errors import BadRequest, GatewayError, SessionExpired, TooOften, TooSoon
-from gateway.i18n import N_, pick_language, translate
+from gateway.i18n import DEFAULT_LANGUAGE, N_, pick_language, translate, wished_language
 from gateway.local import LocalGateway
 from gateway.place import place_name
 from gateway.render import render_bot_text
@@ -59,17 +59,19 @@ class Conversations:
 
     async def started(self, message: Message, command: CommandObject, bot: Bot) -> TelegramMethod[Any] | None:
         """`/start`, with the deep link's payload or alone."""
-        lang, chat_id = _language(message), message.chat.id
+        chat_id = message.chat.id
         if not command.args:
+            lang = await self._language(message, bot)
             return await self._aside(partial(self._start_alone, chat_id, bot, lang))
         try:
             session = await self._aside(partial(self._gateway.linked_session, bot.id, command.args))
         except SessionExpired:
+            lang = await self._language(message, bot)
             return text(chat_id, render_bot_text("expired", lang, site=await self._site(bot)))
+        lang = pick_language(_wish(message), session.lang)
         if session.chat_id == chat_id:
-            if await self._aside(partial(self._send_at_once, session, bot, chat_id)):
-                return None
-            return text(chat_id, render_bot_text("already_sent", lang))
+            words = await self._aside(partial(self._send_at_once, session, bot, chat_id, lang))
+            return text(chat_id, words) if words else None
         await self._aside(partial(self._gateway.expect, bot.id, chat_id, session))
         greeting = render_bot_text(
             "greeting",
@@ -84,7 +86,7 @@ class Conversations:
 
     async def contact_shared(self, message: Message, bot: Bot) -> TelegramMethod[Any]:
         """A contact: the sender's own activates, any other is explained away."""
-        lang, chat_id = _language(message), message.chat.id
+        lang, chat_id = await self._language(message, bot), message.chat.id
         if not _is_own_contact(message):
             self._gateway.audit.note("telegram", "bot.contact", reason="not the sender's own")
             return text(chat_id, render_bot_text("foreign_contact", lang), _contact_button(lang))
@@ -102,12 +104,13 @@ class Conversations:
     async def stopped(self, message: Message, bot: Bot) -> TelegramMethod[Any]:
         """`/stop`: no more codes here."""
         await self._aside(partial(self._gateway.deactivate, bot.id, message.chat.id))
-        words = render_bot_text("stopped", _language(message), site=await self._site(bot))
+        words = render_bot_text("stopped", await self._language(message, bot), site=await self._site(bot))
         return text(message.chat.id, words, ReplyKeyboardRemove())
 
     async def helped(self, message: Message, bot: Bot) -> TelegramMethod[Any]:
         """`/help`, and whatever else is written."""
-        return text(message.chat.id, render_bot_text("help", _language(message), site=await self._site(bot)))
+        words = render_bot_text("help", await self._language(message, bot), site=await self._site(bot))
+        return text(message.chat.id, words)
 
     async def membership_changed(self, update: ChatMemberUpdated, bot: Bot) -> None:
         """The user blocked the bot, or let it back in."""
@@ -123,18 +126,23 @@ class Conversations:
             return text(chat_id, render_bot_text("welcome_back", lang, site=site))
         return text(chat_id, render_bot_text("welcome", lang, site=site), _contact_button(lang))
 
-    def _send_at_once(self, session: LinkedSession, bot: Bot, chat_id: int) -> bool:
-        """The phone behind the link is this chat's: let a parked code go, or send one; False: it came before."""
+    def _send_at_once(self, session: LinkedSession, bot: Bot, chat_id: int, lang: str) -> str:
+        """The phone behind the link is this chat's: let a parked code go, or send one.
+
+        Returns why none comes, empty where one does.
+        """
         if self._gateway.reactivate(bot.id, chat_id):
-            return True
+            return ""
         try:
             caller = Caller(session.project, lang=session.lang, telegram=True)
             self._gateway.send(caller, session.id, Channel.TELEGRAM)
-        except TooSoon:
-            return False
+        except SessionExpired:  # since the link was looked at
+            return render_bot_text("expired", lang, site=self._site_of(bot))
         except GatewayError as refusal:
             log.info("deep link of a known chat: %s", refusal.sys_message)
-        return True
+            was_sent = isinstance(refusal, TooSoon) and not isinstance(refusal, TooOften)
+            return render_bot_text("already_sent", lang) if was_sent else refusal.text(lang)
+        return ""
 
     def _connect(self, bot: Bot, chat_id: int, lang: str, phone: Contact, message_id: int) -> TelegramMethod[Any]:
         """Raises `TooOften`."""
@@ -174,6 +182,16 @@ class Conversations:
             words = render_bot_text("connected", lang, site=site, coming=released > 0)
         return text(chat_id, words, ReplyKeyboardRemove())
 
+    async def _language(self, message: Message, bot: Bot) -> str:
+        """The person's own or, where it is none of ours, that of the login they came from."""
+        if own := wished_language(_wish(message)):
+            return own
+        return await self._aside(partial(self._language_of_login, message, bot))
+
+    def _language_of_login(self, message: Message, bot: Bot) -> str:
+        expected = self._gateway.expected(bot.id, message.chat.id, message.message_id)
+        return expected.lang if expected else DEFAULT_LANGUAGE
+
     async def _site(self, bot: Bot) -> str:
         return await self._aside(partial(self._site_of, bot))
 
@@ -202,8 +220,9 @@ def _is_own_contact(message: Message) -> bool:
     return contact.user_id == sender.id == message.chat.id and not sender.is_bot
 
 
-def _language(message: Message) -> str:
-    return pick_language(message.from_user.language_code if message.from_user else None)
+def _wish(message: Message) -> str | None:
+    """The language of the person's Telegram, if it tells."""
+    return message.from_user.language_code if message.from_user else None
 
 
 def _contact_button(lang: str) -> ReplyKeyboardMarkup:

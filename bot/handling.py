@@ -51,6 +51,7 @@ class Handling:
         self._metrics = gateway.metrics
         self._patience = settings.update_seconds
         self._lease = _lease(settings)
+        self.store_is_away = False  # when it was last asked: then it is no update's own fault that it waits
 
     def read(self, raw: dict[str, Any]) -> Update | None:
         """The update; None where it is none that aiogram knows, or of a kind that nobody asked for.
@@ -74,8 +75,10 @@ class Handling:
         try:
             taken = await self._taken(update)
         except Busy as problem:
+            self.store_is_away = True
             log.warning("the store is busy, update %s waits: %s", update.update_id, problem)
             return None
+        self.store_is_away = False
         if taken == "taken":
             return await self._handle(update)
         return Handled() if taken == "done" else None

@@ -25,7 +25,7 @@ from bot.streams import health
 from gateway.bill.watch import BillWatch
 from gateway.bootstrap import need_port, start_process
 from gateway.callbacks import Callbacks
-from gateway.clock import LivedTime, SetBack
+from gateway.clock import AHEAD, LivedTime, SetBack
 from gateway.delivery import Courier
 from gateway.events import Events
 from gateway.leases import Lease
@@ -33,15 +33,18 @@ from gateway.local import LocalGateway
 from gateway.metrics import PATH
 from gateway.misspelt import warn_of_misspelt
 from gateway.opening import open_lines
+from gateway.projects import LONGEST_SESSION
 from gateway.providers.telegram import TelegramProvider
 from gateway.settings import Settings, SettingsError
 from gateway.store import Busy, StoreError
+from gateway.store.ceilings import DAY
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY = 1.0  # seconds: at 1,400 logins each, some 10,000 pages, which are moved in a twentieth of that
 PURGE_EVERY = 60.0
 PURGE_BATCH = 500  # rows: 1.2 ms of the write lock (MEASURED)
+STEADY_SECONDS = 3600.0  # for which a clock has kept time before what is dated ahead of it counts as wrong
 LONGEST_WAIT_MS = 600_000  # longer than any retry, lease or Retry-After that is heeded
 WATCH_AT_LEAST = 1.0  # seconds: a look around even if nothing was committed
 
@@ -68,7 +71,13 @@ class Worker:
         self._committed = False  # since the last checkpoint
         self._set_back = SetBack(gateway.clock)
         self._to_be_put_right = True  # the store; at the start by what nobody saw
-        self._lived = LivedTime(gateway.clock)
+        self._keep = config.keep_hours * 3600 * 1000
+        self._keep_audit = config.audit_days * DAY
+        # What keeps somebody from something: for a day's calm, and until the longest session's token has ended.
+        self._settle = max(DAY, (LONGEST_SESSION + config.verify_token_seconds) * 1000 + AHEAD)
+        self._lived = LivedTime(gateway.clock, max(self._keep, self._settle))
+        self._lived_audit = LivedTime(gateway.clock, self._keep_audit)
+        self._lags = False  # the purge, behind a clock that went forward: said once
         self._purging = Lease(gateway.store, gateway.clock, "purge", PURGE_EVERY)
         show_waiting(gateway)
 
@@ -183,14 +192,29 @@ class Worker:
             self._purging.let_go()
 
     async def _purge_once(self) -> None:
-        before = self._lived() - self.config.keep_hours * 3600 * 1000
+        lived = self._lived()
+        self._tell_lag()
+        before = lived - self._keep
+        settled = lived - self._settle
         try:
-            while await self.gateway.aside(partial(self.gateway.store.purge, before, PURGE_BATCH)):
+            while await self.gateway.aside(partial(self.gateway.store.purge, before, PURGE_BATCH, settled)):
+                await asyncio.sleep(0.05)
+            while await self.gateway.aside(self._purge_ahead):
                 await asyncio.sleep(0.05)
             while await self.gateway.aside(self._purge_audit):
                 await asyncio.sleep(0.05)
         except Busy as problem:
             log.warning("the store is busy, the purge waits: %s", problem)
+
+    def _tell_lag(self) -> None:
+        lags = self._lived.behind > AHEAD
+        if lags and not self._lags:
+            log.warning(
+                "the clock went forward by %s s: until it has kept time for as long as things are kept, what is "
+                "purged by age stays longer by that",
+                self._lived.behind // 1000,
+            )
+        self._lags = lags
 
     async def _checkpoints(self) -> None:
         """Beside the loop, and out of the way of web, whose visitors would wait for it."""
@@ -216,9 +240,18 @@ class Worker:
         finally:
             self._guarding.let_go()
 
+    def _purge_ahead(self) -> int:
+        """What a clock that was ahead has dated, by more than it is kept: no clock that differs from ours, nor one
+        that is wrong for a moment, costs anybody a login.
+        """
+        if self._lived.steady_for < STEADY_SECONDS:
+            return 0
+        return self.gateway.store.purge_ahead(self.gateway.clock() + max(self._keep, DAY), PURGE_BATCH)
+
     def _purge_audit(self) -> int:
-        before = self._lived() - self.config.audit_days * 24 * 3600 * 1000
-        return self.gateway.store.purge_audit(before, self.config.audit_rows, PURGE_BATCH)
+        before = self._lived_audit() - self._keep_audit
+        ahead = self.gateway.clock() + AHEAD
+        return self.gateway.store.purge_audit(before, self.config.audit_rows, PURGE_BATCH, ahead)
 
 
 async def run(kind: type[Worker], config: Settings, gateway: LocalGateway) -> None:

@@ -125,6 +125,21 @@ def _ensure_first_project(gateway: LocalGateway, settings: Settings) -> None:
     gateway.projects.forget()
 
 
+def missing_of_first_project(settings: Settings) -> str:
+    """What must be set where there is no project yet; empty where one can be made."""
+    if not settings.project_public_key:
+        return (
+            "there is none, so nobody has a key that works: set PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY, "
+            "or kodgate project create"
+        )
+    if not settings.project_countries:
+        return (
+            "PROJECT_COUNTRIES is needed to create the first project: the countries that SMS, WhatsApp and Viber "
+            "go to, such as RU,KZ,+44, or all, to which anybody may then run up your bill"
+        )
+    return ""
+
+
 def _complete_first_project(gateway: LocalGateway, settings: Settings) -> None:
     """A first project is not made before somebody has said where it sends. Where it has no countries or
     origins, it gets those of the settings.
@@ -132,11 +147,8 @@ def _complete_first_project(gateway: LocalGateway, settings: Settings) -> None:
     Raises `SettingsError`.
     """
     projects = gateway.store.projects()
-    if not projects and not settings.project_countries:
-        raise SettingsError(
-            "PROJECT_COUNTRIES is needed to create the first project: the countries that SMS, WhatsApp and Viber "
-            "go to, such as RU,KZ,+44, or all, to which anybody may then run up your bill"
-        )
+    if not projects and (missing := missing_of_first_project(settings)):
+        raise SettingsError(missing)
     if projects:
         chosen = projects[0].settings
         complete = msgspec.structs.replace(
@@ -151,6 +163,10 @@ def _complete_first_project(gateway: LocalGateway, settings: Settings) -> None:
 def introduce_bot(store: Store, projects: Iterable[Project], bot_id: int, username: str) -> None:
     """Write down these projects' bot, so that web can make its deep links."""
     for project in projects:
-        if (project.settings.bot_id, project.settings.bot_username) != (bot_id, username):
-            changed = msgspec.structs.replace(project.settings, bot_id=bot_id, bot_username=username)
+        if (project.settings.bot_id, project.settings.bot_username) == (bot_id, username):
+            continue
+        # Those before it may have taken seconds, in which somebody may have changed this one.
+        current = next((one.settings for one in store.projects() if one.id == project.id), None)
+        if current and current.bot_token == project.settings.bot_token:
+            changed = msgspec.structs.replace(current, bot_id=bot_id, bot_username=username)
             store.change_project(project.id, changed)

@@ -89,7 +89,8 @@ class Callbacks:
         for callback in self._store.claim_callbacks(now, self._lease, room):
             host = urlsplit(callback.url).netloc
             if self._hosts[host] >= AT_ONCE_A_HOST:
-                self._store.finish_callback(callback.message.message_id, now + round(HOST_BUSY_RETRY * 1000))
+                later = now + round(HOST_BUSY_RETRY * 1000)
+                self._store.finish_callback(callback.message.message_id, later, tried=False)
                 continue
             self._hosts[host] += 1
             task = asyncio.create_task(self._make(callback, host))
@@ -145,9 +146,11 @@ class Callbacks:
             return f"the store is busy: {busy}"
         if not keys:
             return "the project has no secret key to sign with"
+        # While a key is being rotated, a receiver may still have the old one: each has its turn.
+        key = keys[(callback.attempts - 1) % len(keys)]
         headers = {
             "content-type": "application/json",
-            SIGNATURE_HEADER: sign(body, keys[0], self._gateway.clock() // 1000),
+            SIGNATURE_HEADER: sign(body, key, self._gateway.clock() // 1000),
         }
         try:
             async with self._session.post(

@@ -48,19 +48,33 @@ class SetBack:
 class LivedTime:
     """A clock that a jump forward does not move: what is deleted by it was really there for so long.
 
-    It goes back with its clock, and from then on no faster than time.
+    It goes back with its clock, and from then on no faster than time, until that has kept time for `trusts_after`
+    ms: what is kept for as long, and was there at the jump, has been there for so long by then.
     """
 
-    def __init__(self, clock: Clock, elapsed: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Clock, trusts_after: int, elapsed: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._trusts_after = trusts_after
         self._elapsed = elapsed
         self._at = clock()
-        self._seen = elapsed()
+        self._seen = self._steady_since = elapsed()
+        self.behind = 0
+        """By how many ms it is behind its clock, when both were last asked."""
+
+    @property
+    def steady_for(self) -> float:
+        """For how many seconds its clock had kept time, when both were last asked."""
+        return self._seen - self._steady_since
 
     def __call__(self) -> int:
-        elapsed = self._elapsed()
+        elapsed, now = self._elapsed(), self._clock()
         lived = self._at + round((elapsed - self._seen) * 1000)
-        self._at, self._seen = min(self._clock(), lived), elapsed
+        if abs(now - lived - self.behind) > AHEAD:
+            self._steady_since = elapsed
+        elif (elapsed - self._steady_since) * 1000 >= self._trusts_after:
+            lived = now
+        self._at, self._seen = min(now, lived), elapsed
+        self.behind = now - self._at
         return self._at
 
 

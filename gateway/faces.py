@@ -29,8 +29,9 @@ class _Face:
 
 
 def is_discreet(caller: Caller, kind: str) -> bool:
-    """Whether this caller is not to learn what is known of a phone."""
-    return caller.project.settings.discreet and not caller.secret and kind == "phone"
+    """Whether this caller is not to learn what is known of a phone; the bot speaks to whom it belongs."""
+    told = caller.secret or caller.telegram
+    return caller.project.settings.discreet and not told and kind == "phone"
 
 
 def whole_seconds(ms: int) -> int:
@@ -86,7 +87,10 @@ class Faces:
 
     def deliveries(self, caller: Caller, session: SessionRow) -> dict[Channel, Delivery]:
         """To whom it must not be told, a Telegram message waits, until the session has shown more."""
-        states: dict[Channel, Delivery] = {send.channel: send.state for send in session.sends}
+        states: dict[Channel, Delivery] = {}
+        for send in session.sends:
+            states.pop(send.channel, None)
+            states[send.channel] = send.state
         if Channel.TELEGRAM in states and is_discreet(caller, session.kind) and not _has_proved(session):
             states[Channel.TELEGRAM] = "parked"
         return states

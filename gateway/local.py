@@ -18,7 +18,7 @@ from gateway.channels import Channel, SessionChannel
 from gateway.clock import Clock, system_clock, to_iso
 from gateway.contact import Contact, contact_of
 from gateway.faces import Faces, is_discreet, whole_seconds
-from gateway.i18n import N_
+from gateway.i18n import DEFAULT_LANGUAGE, N_
 from gateway.ids import new_ulid
 from gateway.keyring import Destinations, Keyring, Unsealable
 from gateway.limits.limiter import Limiter, refusal_of
@@ -146,6 +146,8 @@ class LocalGateway:
         project, now = caller.project, self.clock()
         if code is not None and project.settings.test_code(to.value):
             code = None  # it has one
+        if code is not None:
+            code = self._brought(caller, code)
         ways = self.reach.some_ways(project, to, channel)
         proved = self._gate.admit(caller)  # last, as what it takes is good once
         new = self._new_session(caller, to, now, legacy)
@@ -177,7 +179,7 @@ class LocalGateway:
         self.reach.must_reach(caller.project, session.kind, channel)
         if code is not None and self._is_test(caller.project, session.sealed, session_id):
             code = None  # it has one
-        own = self._own_code(caller, session_id, code) if code is not None else None
+        own = self._own_code(session_id, self._brought(caller, code)) if code is not None else None
         ways = self.reach.ways_of(caller.project, session)
         ways.must_take(channel)
         if self._faces.rests_unseen(caller, session, channel, now):
@@ -187,7 +189,9 @@ class LocalGateway:
         if queued is None:
             raise errors.SessionExpired
         [face] = self._faces.of(caller, ways, (channel,), queued.session, now)
-        if queued.outcome == "cooling":
+        refused = queued.outcome in ("cooling", "repeated")
+        # To a page a released code's repeat is as good as sent; in the chat it would be silence.
+        if refused or (caller.telegram and queued.outcome == "unchanged"):
             raise errors.TooSoon(face.timeout)
         return Sent(session_id, to_iso(session.expires_at), face)
 
@@ -271,7 +275,7 @@ class LocalGateway:
             raise errors.BadRequest("callback_url", N_("must be a public http(s) address"))
         now = self.clock()
         ulid = new_ulid(now)
-        own = self._own_code(caller, ulid, draft.code) if draft.code is not None else None
+        own = self._own_code(ulid, self._brought(caller, draft.code)) if draft.code is not None else None
         return self._manual.send(caller, draft, own, ulid, now)
 
     def message(self, caller: Caller, message_id: int) -> MessageStatus:
@@ -363,7 +367,8 @@ class LocalGateway:
             return None
         session = self.store.session(project.id, known.session_id)
         contact = Contact("phone", self.keyring.open(session.sealed, session.id)) if session else None
-        return ExpectedLogin(project, known.session_id, contact)
+        lang = session.lang if session else DEFAULT_LANGUAGE
+        return ExpectedLogin(project, known.session_id, contact, lang)
 
     def met(self, bot_id: int, chat_id: int, login: ExpectedLogin, message_id: int) -> None:
         self.store.expect(bot_id, chat_id, Expected(login.project.id, login.session_id, message_id))
@@ -552,13 +557,21 @@ class LocalGateway:
             Entry(new.now, actor, "session.create", project_id, session_id, new.destination, "", detail)
         )
 
-    def _own_code(self, caller: Caller, session_id: str, code: str) -> OwnCode:
-        """The code that a caller brought. In the open it needs the secret key: who sets a code can enter it."""
+    def _brought(self, caller: Caller, code: str) -> str:
+        """The code that a caller brought, in the form that is compared.
+
+        It needs the secret key, encrypted or not: who sets a code can enter it. Encrypted, it is bound to
+        nobody, so that who has seen one could set it for others; and what is said of one that can't be read would
+        tell, in the end, how to make one. Raises `AccessDenied`, `BadRequest`.
+        """
+        if not caller.secret:
+            raise errors.AccessDenied
         if aes256.is_encoded(code):
             code = self._decode(caller.project, code)
-        elif not caller.secret:
-            raise errors.AccessDenied
         [code] = codes.read_code(code)
+        return code
+
+    def _own_code(self, session_id: str, code: str) -> OwnCode:
         mac, sealed = self.keyring.code_mac(session_id, code), self.keyring.seal(code, session_id)
         return OwnCode(mac, sealed, len(code))
 
@@ -573,7 +586,7 @@ class LocalGateway:
     def _carry_own_code(self, caller: Caller, opened: Opened, code: str) -> Opened:
         """Which session it is for is known only now: the code is sealed for it alone."""
         session, now = opened.session, self.clock()
-        own = self._own_code(caller, session.id, code)
+        own = self._own_code(session.id, code)
         if opened.sent_to is None:
             self.store.set_code(caller.project.id, session.id, own, now)
             return opened
@@ -581,7 +594,12 @@ class LocalGateway:
             return opened
         ways = self.reach.ways_of(caller.project, session)
         queued = self._queue(caller, session, ways, opened.sent_to, own, now)
-        return Opened(queued.session, opened.sent_to) if queued else opened
+        if queued is None:
+            return opened
+        if queued.outcome == "cooling":  # with another code
+            [face] = self._faces.of(caller, ways, (opened.sent_to,), queued.session, now)
+            raise errors.TooSoon(face.timeout)
+        return Opened(queued.session, opened.sent_to)
 
     def _live(self, caller: Caller, session_id: str, now: int) -> SessionRow:
         session = self.store.session(caller.project.id, session_id)

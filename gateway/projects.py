@@ -4,6 +4,7 @@ import re
 import secrets
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
+from unicodedata import category
 
 import msgspec
 
@@ -16,6 +17,7 @@ from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES
 from gateway.origins import AN_ORIGIN, read_origin
 
 ALL_CHANNELS = (Channel.TELEGRAM, Channel.WHATSAPP, Channel.VIBER, Channel.SMS, Channel.EMAIL)
+LONGEST_SESSION = 3600  # seconds; what was spent is kept until no token of such a session is good any more
 
 
 Flow = Literal["sending-first", "channel-first"]
@@ -35,7 +37,7 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     legacy_code_length: Annotated[int, msgspec.Meta(ge=codes.SHORTEST, le=codes.LONGEST)] = 4
     digits: bool = True
     letters: bool = False
-    session_seconds: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 180
+    session_seconds: Annotated[int, msgspec.Meta(ge=5, le=LONGEST_SESSION)] = 180
     origins: tuple[str, ...] = ()
     flow: Flow = "sending-first"
     languages: tuple[str, ...] = ()  # of its pages, errors and messages, the first by default; none: all of ours
@@ -127,6 +129,7 @@ _SPOKEN = {"yes": True, "on": True, "no": False, "off": False}
 _SET_ELSEWHERE = ("bot_id", "bot_username", "bot_token", "challenge_secret")  # by commands of their own
 _COUNTRIES = ("countries", "countries_telegram", "countries_whatsapp", "countries_viber", "countries_sms")
 _MAY_BE_EMPTY = ("challenge_site_key",)
+_NOT_IN_A_LINE = ("Cc", "Cs", "Zl", "Zp")  # controls, line breaks among them, and what no UTF-8 can hold
 
 
 def change_settings(settings: ProjectSettings, changes: Iterable[str]) -> ProjectSettings:
@@ -152,6 +155,8 @@ def change_settings(settings: ProjectSettings, changes: Iterable[str]) -> Projec
         changed = msgspec.structs.replace(changed, **{name: _countries(name, getattr(changed, name))})
     if settings.countries and not changed.countries:
         raise ValueError(f"countries: name some, or {ALL}")
+    if not changed.name.strip() or any(category(one) in _NOT_IN_A_LINE for one in changed.name):
+        raise ValueError("name: write one line of text")
     if changed.default_channel and changed.default_channel not in changed.channels:
         raise ValueError(f"default_channel: {changed.default_channel} is not one of the project's channels")
     if not changed.digits and not changed.letters:

@@ -122,7 +122,10 @@ class Draft(msgspec.Struct, frozen=True):
 
 
 class ManualSent(msgspec.Struct, frozen=True):
-    """A server's own message is queued; `code` is in the open, and encrypted at the edge."""
+    """A server's own message is queued; `code` is in the open, and encrypted at the edge.
+
+    On a kod.mobi account it is as the account's server has encrypted it, with a tag that only kod.mobi can make.
+    """
 
     message_id: int
     code: str
@@ -173,9 +176,9 @@ class Progress(msgspec.Struct, frozen=True):
     """Where a session stands, for the widget and its live stream.
 
     `code_length` is this session's own: a legacy call makes shorter codes than the project's. `deliveries` holds
-    the state of the newest message of each channel that was asked to send, `instead_of` for each channel that took
-    over the one that failed. `approved`: by one tap, and its browser may `collect`. `number` is what that
-    browser shows meanwhile, 10 to 99, and nobody else is told.
+    the state of the newest message of each channel that was asked to send, the newest last; `instead_of`, for each
+    channel that took over, the one that failed. `approved`: by one tap, and its browser may `collect`. `number` is
+    what that browser shows meanwhile, 10 to 99, and nobody else is told.
     """
 
     state: Literal["live", "approved", "used", "closed", "expired"]
@@ -203,11 +206,15 @@ class LinkedSession(msgspec.Struct, frozen=True):
 
 
 class ExpectedLogin(msgspec.Struct, frozen=True):
-    """The login that a chat's contact is for. `contact` is None where another session has taken its place."""
+    """The login that a chat's contact is for.
+
+    Where another session has taken its place, `contact` is None and `lang` the default one.
+    """
 
     project: Project
     session_id: str
     contact: Contact | None
+    lang: str
 
 
 Picked = Literal["approved", "wrong", "joined", "over"]

@@ -2,10 +2,12 @@
 
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -14,6 +16,8 @@ from gateway.store import Store
 from gateway.store.postgres import PostgresStore
 from gateway.store.sqlite import SqliteStore
 from tests.postgres import PostgresServer, binaries
+
+T = TypeVar("T")
 
 
 class Database:
@@ -67,6 +71,24 @@ def lose_power(store: Store, now: int) -> None:
     else:
         assert isinstance(store, PostgresStore)
         execute(store._url, "DELETE FROM incarnation")
+
+
+def hurried(url: str, ms: int = 100) -> str:
+    """The same PostgreSQL database for a role of which statements that take longer are given up."""
+    return f"{url}?options=-cstatement_timeout%3D{ms}"
+
+
+def outlives_its_limit(url: str, table: str, act: Callable[[], T], ms: int = 100) -> T:
+    """What it returns or raises, its statement about `table` having taken longer than that on PostgreSQL."""
+    waiting = "SELECT 1 FROM pg_locks JOIN pg_class ON pg_class.oid = relation WHERE NOT granted AND relname = %s"
+    with psycopg.connect(url) as other, ThreadPoolExecutor(1) as threads:
+        other.execute(f"LOCK TABLE {table}")
+        asked = threads.submit(act)
+        while not asked.done() and not other.execute(waiting, (table,)).fetchall():
+            time.sleep(0.01)
+        time.sleep(2 * ms / 1000)
+        other.rollback()
+        return asked.result()
 
 
 def dump(url: str) -> str:

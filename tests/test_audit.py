@@ -19,7 +19,7 @@ from gateway.audit import Ledger
 from gateway.contact import parse_contact
 from gateway.projects import KeyPair, ProjectSettings
 from gateway.store import Busy
-from gateway.store.entries import By, Entry, Wanted
+from gateway.store.entries import Actor, By, Entry, Wanted
 from gateway.verbs import Caller
 from tests.databases import CURRENT, Database, execute
 from tests.servers import PUBLIC, ROOT, Servers
@@ -177,14 +177,32 @@ def test_the_purge_takes_old_rows_and_surplus_but_never_the_newest_or_an_operato
     store, now = world.gateway.store, world.clock.now
     store.note([Entry(now, "operator", "project.change", 1)])
     store.note([Entry(now, "widget", "session.create", 1, detail=str(number)) for number in range(50)])
-    while store.purge_audit(now - 1, 10, 7):
+    while store.purge_audit(now - 1, 10, 7, now):
         pass
     left = store.audit(Wanted(limit=1000))
     assert [one.detail for one in left if one.action == "session.create"] == [str(n) for n in range(40, 50)]
     assert [one for one in left if one.action == "project.change" and one.actor == "operator"]
-    while store.purge_audit(now + 1, 10, 7):
+    while store.purge_audit(now + 1, 10, 7, now):
         pass
     assert [one.detail for one in store.audit(Wanted())] == ["49"]
+
+
+@pytest.mark.parametrize("actor", ["operator", "widget"])
+def test_what_a_clock_that_was_ahead_has_dated_goes_with_what_came_after(world: World, actor: Actor) -> None:
+    """Those 20 would keep all that came after them, the oldest being looked at a few at a time."""
+    store, now = world.gateway.store, world.clock.now
+    ahead = [Entry(now + 400 * 86_400_000, actor, "project.change", 1, detail=f"ahead {n}") for n in range(20)]
+    store.note([Entry(now - 5, actor, "project.change", 1), *ahead])
+
+    def purge(before: int) -> set[str]:
+        while store.purge_audit(before, 1000, 7, now + 1000):
+            pass
+        return {one.detail for one in store.audit(Wanted(action="project.change"))}
+
+    assert len(purge(now)) == 20, "however old what was written before is"
+    store.note([Entry(now + number, actor, "project.change", 1, detail=str(number)) for number in range(10)])
+    assert len(purge(now)) == 30
+    assert purge(now + 8) == {"8", "9"}
 
 
 class Flooded:

@@ -387,7 +387,9 @@ def test_the_bots_loop_itself_waits_for_no_answer(
         served = ServedBot(
             "1:sandbox", gateway, config.model_copy(update={"telegram_mode": "webhook"}), lambda: None
         )
-        bots = Bots(gateway, config, takes_updates=False)
+        another = config.model_copy(update={"telegram_bot_token": "5:sandbox"})
+        bots = Bots(gateway, another, takes_updates=False)
+        bots._start("5:sandbox").username = "another_bot"
 
         def grow_old() -> None:
             gateway.projects.forget()
@@ -421,6 +423,8 @@ def test_the_bots_loop_itself_waits_for_no_answer(
                 await asyncio.sleep(0.05)
                 told = await live._standing(claim)
                 assert told
+            while (await gateway.aside(gateway.store.projects))[0].settings.bot_id != 5:
+                await asyncio.sleep(0.05)
         for task in (looking, sending):
             assert not task.done()
             task.cancel()

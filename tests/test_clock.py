@@ -6,22 +6,24 @@ from pathlib import Path
 
 import pytest
 
+from bot.worker import Worker
 from gateway.channels import Channel
 from gateway.clock import AHEAD, LivedTime, SetBack
 from gateway.contact import parse_contact
 from gateway.errors import DestinationBlocked, GatewayError, SessionExpired, TooSoon
 from gateway.ids import made_at, new_ulid
 from gateway.leases import Lease
-from gateway.store import Claimed
+from gateway.store import Claimed, Outcome
 from gateway.store.sqlite import SqliteStore
 from gateway.verbs import Draft
 from tests import delivering
-from tests.databases import Database, lose_power
+from tests.databases import Database, execute, lose_power
 from tests.delivering import next_due
 from tests.servers import Servers, until
 from tests.world import START, TestClock, World, make_world, new_phone
 
 HOUR = 3600
+DAY = 24 * HOUR * 1000
 
 
 def set_back(world: World, seconds: int) -> None:
@@ -207,7 +209,7 @@ def test_set_back_tells_of_a_jump_once_and_not_of_a_correction() -> None:
 
 def test_what_is_purged_was_really_there_for_so_long() -> None:
     clock, seconds = TestClock(), [0.0]
-    lived = LivedTime(clock, lambda: seconds[0])
+    lived = LivedTime(clock, DAY, lambda: seconds[0])
     began = clock()
     clock.pass_seconds(400 * 24 * HOUR)
     seconds[0] += 60
@@ -217,6 +219,82 @@ def test_what_is_purged_was_really_there_for_so_long() -> None:
     clock.pass_seconds(70)
     seconds[0] += 70
     assert lived() == clock()
+
+
+def test_a_clock_that_keeps_time_is_trusted_again(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Else one correction, at the start or at a single look, kept contacts for longer by that until a restart."""
+    seconds = [0.0]
+    worker = Worker(world.settings, world.gateway)
+    worker._lived = LivedTime(world.clock, DAY, lambda: seconds[0])
+
+    def passes(hours: float, jump: float = 0) -> None:
+        seconds[0] += hours * HOUR
+        world.clock.pass_seconds((hours + jump) * HOUR)
+        asyncio.run(worker._purge_once())
+
+    def lives(session_id: str) -> bool:
+        return world.gateway.store.session(None, session_id) is not None
+
+    passes(1, jump=30 * 24)
+    session_id = world.create(new_phone()).session_id
+    for _ in range(23):
+        passes(1)
+        assert worker._lived() == world.clock() - 30 * DAY
+    assert lives(session_id)
+    passes(1)
+    passes(0.1)
+    assert worker._lived() == world.clock()
+    assert not lives(session_id), "a day after its clock went forward, it was there for a day"
+    passes(0, jump=-365 * 24)
+    passes(0, jump=365 * 24)
+    assert worker._lived() == world.clock() - 365 * DAY
+    passes(23)
+    assert worker._lived() == world.clock() - 365 * DAY
+    passes(1)
+    assert worker._lived() == world.clock()
+    assert caplog.text.count("the clock went forward") == 2, "once each time"
+
+
+def test_what_a_clock_that_was_ahead_has_dated_is_purged_once_it_keeps_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contacts would stay for 400 days, and events that came after these as long: the oldest are looked at."""
+    monkeypatch.setattr("bot.worker.PURGE_BATCH", 3)
+    store, clock, url = world.gateway.store, world.clock, world.settings.database_url
+    seconds = [0.0]
+    worker = Worker(world.settings, world.gateway)
+    worker._lived = LivedTime(clock, DAY, lambda: seconds[0])
+
+    def passes(hours: float) -> None:
+        seconds[0] += hours * HOUR
+        clock.pass_seconds(hours * HOUR)
+        asyncio.run(worker._purge_once())
+
+    def rows(table: str) -> int:
+        count: int = execute(url, f"SELECT count(*) FROM {table}")[0][0]  # noqa: S608 - our own names
+        return count
+
+    clock.pass_seconds(400 * 24 * HOUR)
+    for _ in range(5):
+        world.create(new_phone(), channel=Channel.SMS)
+        server = Draft(parse_contact(new_phone()), Channel.SMS)
+        sent = world.gateway.manual_send(world.caller("sk_development"), server)
+    done = [Outcome(one.id, "sent") for one in claim(world) if one.id != sent.message_id]
+    delivering.finish(store, done, clock())
+    set_back(world, 400 * 24 * HOUR)
+    clock.pass_seconds(20 * HOUR)
+    another_machines = world.create(new_phone()).session_id
+    clock.pass_seconds(-20 * HOUR)
+    passes(0)
+    assert (rows("session"), rows("manual")) == (6, 5), "the clock has just been put back"
+    passes(1.1)
+    assert (rows("session"), rows("manual"), rows("message")) == (1, 1, 2)
+    assert store.session(None, another_machines) is not None
+    assert store.manual(1, sent.message_id) is not None, "it is still to be sent"
+    world.create(new_phone(), channel=Channel.SMS)
+    passes(48)
+    assert rows("event") <= 1
+    assert rows("session") == 0
 
 
 def test_sessions_from_before_the_boot_follow_a_clock_that_is_put_right(tmp_path: Path) -> None:

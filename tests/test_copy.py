@@ -12,7 +12,7 @@ from gateway.projects import ProjectSettings
 from gateway.store import Expected, Outcome, Stop, StoreError, open_store
 from gateway.store.entries import Entry
 from gateway.store.moving import copy
-from tests.databases import Database, current, dump, execute
+from tests.databases import Database, current, dump, execute, hurried, outlives_its_limit
 from tests.delivering import claim, finish
 from tests.postgres import PostgresServer
 from tests.world import TestClock, World, make_world, new_phone
@@ -43,7 +43,7 @@ def lived_in(folder: Path) -> World:
     store.take_update(1, 7, world.clock.now, 1000)
     store.expect(1, 7, Expected(1, session.session_id))
     store.stop(Stop(1, "+7", 0, world.clock.now, "operator"), Entry(world.clock.now, "operator", "bill.stop"))
-    while store.purge_audit(world.clock.now + 1, 1000, 20) == 20:
+    while store.purge_audit(world.clock.now + 1, 1000, 20, world.clock.now) == 20:
         pass
     world.gateway.close()
     store.close()
@@ -127,6 +127,18 @@ def test_nothing_is_copied_while_a_process_runs(tmp_path: Path, empty: str, from
     assert copy(source, f"sqlite:///{tmp_path}/another.sqlite3")["session"] == 50
 
 
+@pytest.mark.parametrize("to", ["postgresql+psycopg://kodgate:hunter2@127.0.0.1/kodgate", "other.sqlite3"])
+def test_what_is_no_database_of_ours_is_not_taken_for_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    source = lived_in(tmp_path).settings.database_url
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(StoreError, match="must be sqlite:///path/to/file or postgresql://"):
+        copy(source, to)
+    assert not list(Path().iterdir())
+
+
 def test_a_failure_leaves_the_target_as_empty_as_before(tmp_path: Path, empty: str) -> None:
     source = lived_in(tmp_path).settings.database_url
     execute(empty, "ALTER TABLE usage ADD CONSTRAINT full_disk CHECK (due < 0) NOT VALID")
@@ -134,6 +146,13 @@ def test_a_failure_leaves_the_target_as_empty_as_before(tmp_path: Path, empty: s
         copy(source, empty)
     execute(empty, "ALTER TABLE usage DROP CONSTRAINT full_disk")
     assert execute(empty, "SELECT count(*) FROM session") == [(0,)]
+
+
+def test_a_copy_takes_its_time(tmp_path: Path, empty: str) -> None:
+    """Behind a pooler the role is to have a limit, which is meant for what visitors wait for."""
+    source = lived_in(tmp_path).settings.database_url
+    counts = outlives_its_limit(empty, "session", lambda: copy(source, hurried(empty)))
+    assert counts["session"] == 50
 
 
 def test_the_command_says_what_it_did_or_why_not(tmp_path: Path, empty: str) -> None:

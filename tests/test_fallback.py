@@ -203,6 +203,17 @@ def test_a_reported_failure_lets_the_next_channel_take_over(shop: World) -> None
     assert state_of(shop, session_id)[Channel.SMS] == "delivered"
 
 
+def test_the_late_failure_of_an_older_message_moves_nobody(world: World) -> None:
+    session_id = sent(world, "ref-7")
+    world.clock.pass_seconds(61)
+    world.gateway.send(world.caller(), session_id, Channel.SMS)
+    [again] = claim(world.gateway.store, world.clock(), 1000, [Channel.SMS], 10)
+    finish(world.gateway.store, [Outcome(again.id, "sent", "ref-8")], world.clock())
+    assert report(world, "ref-8", "delivered")
+    assert report(world, "ref-7", "failed")
+    assert state_of(world, session_id) == {"sms": "delivered"}
+
+
 @pytest.mark.parametrize("order", [("failed", "delivered"), ("delivered", "failed")])
 def test_a_report_that_is_faster_than_our_own_note_is_kept(shop: World, order: tuple[str, str]) -> None:
     for state in order:

@@ -1,5 +1,6 @@
 """`kodgate forget`, on both stores: a person is gone, and nobody else is."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ from gateway.channels import Channel
 from gateway.cli import main
 from gateway.contact import parse_contact
 from gateway.settings import Settings
-from gateway.store.entries import By, Wanted
+from gateway.store import open_store
+from gateway.store.entries import By, Entry, Wanted
 from gateway.verbs import Caller, Draft
-from tests.databases import Database
-from tests.world import BOT_ID, World, new_phone
+from tests.databases import Database, hurried, outlives_its_limit
+from tests.postgres import PostgresServer
+from tests.world import BOT_ID, START, World, new_phone
 
 
 def lives(world: World, phone: str, chat_id: int) -> str:
@@ -70,6 +73,21 @@ def test_what_was_under_way_goes_nowhere(world: World) -> None:
     store.forget(project, destination, By("operator", world.clock()))
     assert store.deliver((), world.clock() + 20_000, 15_000, [Channel.SMS], 10).claimed == []
     assert claimed.session_id == created.session_id
+
+
+def test_an_operator_may_ask_what_takes_its_time(
+    postgres: Callable[[], PostgresServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log of ten million rows is read for longer than a visitor waits, and a person could not be forgotten."""
+    monkeypatch.setattr("gateway.store.postgres_pool.ANSWER_SECONDS", 0.1)
+    url = postgres().new_database()
+    store = open_store(hurried(url))
+    store.note([Entry(START, "operator", "guard.stop")])
+    by = By("operator", START)
+    assert len(outlives_its_limit(url, "audit", lambda: store.audit(Wanted()))) == 1
+    assert not any(outlives_its_limit(url, "audit", lambda: store.forget(1, b"d" * 16, by)).values())
+    store.close()
+    postgres().give_back(url)
 
 
 @pytest.mark.parametrize("spelt", ["{}", " {} "])

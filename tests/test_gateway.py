@@ -9,12 +9,14 @@ import pytest
 
 from gateway import errors
 from gateway.aes256 import code_key, encode_code
+from gateway.bootstrap import introduce_bot
 from gateway.channels import Channel
 from gateway.codes import DIGITS, derive_code
 from gateway.contact import parse_contact
 from gateway.projects import KeyPair, ProjectSettings, change_settings
 from gateway.settings import SANDBOX_BOT
 from gateway.tokens import write_payload
+from tests.databases import execute
 from tests.delivering import claim, finish
 from tests.world import BOT_ID, World, make_world, new_phone
 
@@ -266,6 +268,18 @@ def test_telegram_is_offered_where_links_can_name_a_bot_that_is_at_work(tmp_path
     assert not offered(telegram_bot_token="43:server")
 
 
+def test_a_bot_introduces_itself_to_projects_as_they_are_by_now(world: World) -> None:
+    """Those before them in its list may have had many chats to be handed over."""
+    store = world.gateway.store
+    [first] = store.projects()
+    second = store.add_project(ProjectSettings(name="Second"), world.clock.now)
+    store.change_project(first.id, msgspec.structs.replace(first.settings, name="Renamed"))
+    store.change_project(second.id, msgspec.structs.replace(second.settings, bot_id=3, bot_token="c2VhbGVk"))
+    introduce_bot(store, [first, second], 2, "servers_bot")
+    told = [(one.settings.name, one.settings.bot_id, one.settings.bot_username) for one in store.projects()]
+    assert told == [("Renamed", 2, "servers_bot"), ("Second", 3, "")]
+
+
 def test_a_known_chat_that_comes_back_lets_its_code_go(world: World) -> None:
     phone = new_phone()
     world.activate(phone, chat_id=5)
@@ -303,20 +317,41 @@ def test_rotated_keys_work_on_for_a_while(world: World) -> None:
     assert world.gateway.authenticate("sk_new") == (project, True)
 
 
-def test_a_callers_own_code_needs_the_secret_key_or_its_encryption(world: World) -> None:
+def test_a_callers_own_code_needs_the_secret_key_however_it_is_written(world: World) -> None:
     """Who sets a code can enter it: with the public key that would be everybody."""
     contact = parse_contact(new_phone())
-    with pytest.raises(errors.AccessDenied):
-        world.gateway.create(world.caller(), contact, Channel.SMS, code="1234")
+    session_id = world.create(new_phone()).session_id
+    for code in ("1234", encode_code("1234", code_key(SECRET)), "aes_256_cbc_" + "0" * 64):
+        with pytest.raises(errors.AccessDenied):
+            world.gateway.create(world.caller(), contact, Channel.SMS, code=code)
+        with pytest.raises(errors.AccessDenied):
+            world.gateway.send(world.caller(), session_id, Channel.VIBER, code=code)
+    sessions = execute(world.settings.database_url, "SELECT count(*) FROM session")
+    assert sessions == [(1,)], "what is refused opens none, which no limit would have counted"
     created = world.gateway.create(world.caller(SECRET), contact, Channel.SMS, code="1234")
     assert created.sent_to == "sms"
     assert world.gateway.check(world.caller(), created.session_id, "1234")
     encrypted = encode_code("4321", code_key(SECRET))
-    created = world.gateway.create(world.caller(), contact, Channel.SMS, code=encrypted)
+    created = world.gateway.create(world.caller(SECRET), contact, Channel.SMS, code=encrypted)
     assert world.gateway.check(world.caller(), created.session_id, 4321)
     for forged in (encode_code("4321", code_key("sk_other")), "aes256:nonsense"):
         with pytest.raises(errors.BadRequest):
-            world.gateway.create(world.caller(), contact, Channel.SMS, code=forged)
+            world.gateway.create(world.caller(SECRET), contact, Channel.SMS, code=forged)
+
+
+def test_a_callers_other_code_waits_until_the_channel_has_rested(world: World) -> None:
+    contact, caller = parse_contact(new_phone()), world.caller(SECRET)
+    created = world.gateway.create(caller, contact, Channel.SMS, code="111111")
+    world.clock.pass_seconds(10)
+    assert world.gateway.create(caller, contact, Channel.SMS, code="111111").sent_to == "sms", "an answer was lost"
+    with pytest.raises(errors.TooSoon) as refused:
+        world.gateway.create(caller, contact, Channel.SMS, code="222222")
+    assert refused.value.timeout == 50
+    for code in ("111111", "222222"):
+        with pytest.raises(errors.TooSoon):
+            world.gateway.send(caller, created.session_id, Channel.SMS, code=code)
+    assert len(claim(world.gateway.store, world.clock.now, 1000, list(Channel), 10)) == 1
+    assert world.gateway.check(world.caller(), created.session_id, "111111")
 
 
 def test_a_legacy_session_has_four_digits_and_prefers_whatsapp_then_habit(world: World) -> None:

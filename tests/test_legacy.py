@@ -3,15 +3,19 @@
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from gateway import errors
 from gateway.aes256 import code_key, encode_code
+from gateway.channels import Channel
 from gateway.codes import DIGITS, derive_code
 from gateway.keyring import Keyring
 from gateway.settings import DEVELOPMENT_SECRET
 from tests.servers import PUBLIC, SECRET, Servers, until
 from tests.test_api import CHANNEL, ULID, refused
-from tests.world import new_phone
+from tests.world import World, new_phone
+from web import legacy
 
 
 def call(servers: Servers, path: str, headers: dict[str, str] = PUBLIC, **query: Any) -> Any:
@@ -78,6 +82,29 @@ def test_post_is_taken_with_its_parameters_anywhere(servers: Servers, form: str)
     assert answer.json()["data"]["sent_to"] == "none"
 
 
+def test_what_is_sent_again_goes_the_way_it_went_last(world: World) -> None:
+    """Once the channel has rested, too, which is when it may be asked for again."""
+    again = {"session_id": world.create(new_phone(), channel=Channel.SMS).session_id}
+    world.clock.pass_seconds(61)
+    assert legacy.send(world.gateway, world.caller(), again)["data"]["client_channel"].type == "sms"
+    world.gateway.send(world.caller(), again["session_id"], Channel.VIBER)
+    world.clock.pass_seconds(61)
+    assert legacy.send(world.gateway, world.caller(), again)["data"]["client_channel"].type == "viber"
+    never = {"session_id": world.create(new_phone(), send=False).session_id}
+    assert legacy.send(world.gateway, world.caller(), never)["data"]["client_channel"].type == "whatsapp"
+
+
+def test_where_no_channel_is_left_it_is_said_so(world: World) -> None:
+    again = {"session_id": world.create(new_phone(), channel=Channel.SMS).session_id}
+    project = world.gateway.projects.by_id(1)
+    assert project
+    none_left = msgspec.structs.replace(project.settings, channels=(Channel.EMAIL,))
+    world.gateway.store.change_project(1, none_left)
+    world.gateway.projects.forget()
+    with pytest.raises(errors.NoChannels):
+        legacy.send(world.gateway, world.caller(), again)
+
+
 def test_the_default_is_whatsapp(servers: Servers) -> None:
     assert call(servers, "v2/message/create", phone=new_phone()[1:])["sent_to"] == "whatsapp"
 
@@ -98,7 +125,7 @@ def test_a_callers_own_code_travels_and_is_accepted(servers: Servers) -> None:
     assert call(servers, "v2/message/check", session_id=created["session_id"], code="5091")["verify_token"]
     phone = new_phone()
     encrypted = encode_code("6182", code_key("sk_development"))
-    created = call(servers, "v2/message/create", phone=phone[1:], type="sms", code=encrypted)
+    created = call(servers, "v2/message/create", SECRET, phone=phone[1:], type="sms", code=encrypted)
     [letter] = until(lambda: servers.letters(phone), "the code arrives")
     assert letter["code"] == "6182"
 
@@ -110,7 +137,7 @@ def test_a_callers_own_code_travels_and_is_accepted(servers: Servers) -> None:
         ("message/create", {"phone": "12"}, 400, "ERROR_BAD_REQUEST"),
         ("message/create", {"phone": "79522966236", "type": "pigeon"}, 400, "ERROR_BAD_REQUEST"),
         ("message/create", {"phone": "79522966236", "code": "1234"}, 401, "ERROR_ACCESS_DENIED"),
-        ("message/create", {"phone": "79522966236", "code": "aes256:0"}, 400, "ERROR_BAD_REQUEST"),
+        ("message/create", {"phone": "79522966236", "code": "aes256:0"}, 401, "ERROR_ACCESS_DENIED"),
         ("message/send", {"session_id": "x"}, 410, "ERROR_SESSION_EXPIRED"),
         ("message/check", {"session_id": "x"}, 400, "ERROR_BAD_REQUEST"),
         ("message/check", {"session_id": "x", "code": "1234"}, 410, "ERROR_SESSION_EXPIRED"),

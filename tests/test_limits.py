@@ -1,5 +1,6 @@
 """Limits at their defaults: counted exactly, told truthfully, and what an attacker gets out of them."""
 
+import asyncio
 import itertools
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import msgspec
 import pytest
 
 from bench.limits import NO_LIMITS_HERE
+from bot.worker import Worker
 from gateway import errors
 from gateway.contact import parse_contact
 from gateway.limits.rate import Rate, read_rate
@@ -361,6 +363,29 @@ def test_the_purge_forgets_what_no_longer_counts_and_nothing_else(tmp_path: Path
     for _ in range(20):
         store.purge(world.clock.now, 500)
     assert execute(world.settings.database_url, "SELECT count(*) FROM usage") == [(0,)]
+
+
+@pytest.mark.usefixtures("database")
+def test_what_is_kept_for_an_hour_makes_no_token_good_again(tmp_path: Path) -> None:
+    world = make_world(tmp_path, keep_hours=1)
+    project = world.caller().project
+    chosen = msgspec.structs.replace(project.settings, session_seconds=3600)
+    world.gateway.store.change_project(project.id, chosen)
+    world.gateway.projects.forget()
+    session_id = begin(world, new_phone())
+    world.clock.pass_seconds(3590)
+    token = world.gateway.check(world.caller(), session_id, world.code_of(session_id)).verify_token
+    verifier = world.caller("sk_development")
+    world.gateway.verify(verifier, token)
+    world.clock.pass_seconds(60)
+    asyncio.run(_purge(world))
+    assert world.gateway.store.session(None, session_id) is None
+    with pytest.raises(errors.SessionExpired):
+        world.gateway.verify(verifier, token)
+
+
+async def _purge(world: World) -> None:
+    await Worker(world.settings, world.gateway)._purge_once()
 
 
 # Real processes

@@ -19,6 +19,8 @@ from gateway.callbacks import Callbacks, public_socket
 from gateway.channels import Channel
 from gateway.contact import parse_contact
 from gateway.errors import BadRequest, NotFound
+from gateway.projects import KeyPair
+from gateway.signing import SIGNATURE_HEADER, is_signed
 from gateway.store import Outcome
 from gateway.verbs import Draft
 from tests.delivering import finish
@@ -297,6 +299,24 @@ def test_what_was_sealed_with_a_lost_key_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         after.gateway.message(after.caller("sk_development"), number)
     call_back(after, 0.5)
+
+
+def test_a_receiver_that_has_the_old_key_hears_of_it_while_keys_are_rotated(tmp_path: Path) -> None:
+    world = make_world(tmp_path, callback_networks="127.0.0.0/8")
+    world.gateway.projects.set_keys(1, KeyPair("pk_new", "sk_new"), keep_seconds=86_400)
+    with Receiver(answers=[401]) as site:
+        make_final(world, site.url)
+        call_back(world, 0.5)
+        world.clock.pass_seconds(10)
+        call_back(world, 0.5)
+    now = world.clock() // 1000
+    signed = [
+        [name for name in ("sk_new", "sk_development") if is_signed(its, call.body, code_key(name), now)]
+        for call in site.received
+        for its in [call.headers[SIGNATURE_HEADER]]
+    ]
+    assert signed == [["sk_new"], ["sk_development"]]
+    assert world.gateway.store.next_callback() is None
 
 
 def test_a_redirect_is_not_followed(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, LiteralString
 from weakref import ref
 
 import psycopg
@@ -22,7 +24,8 @@ from psycopg_pool import ConnectionPool
 from bench.processes import free_ports
 from gateway.channels import Channel
 from gateway.events import Events
-from gateway.store import Busy, Expected, Link, Opened, Outcome, Store, StoreError, open_store
+from gateway.store import Busy, Expected, Limit, Link, Opened, Outcome, Store, StoreError, open_store
+from gateway.store.entries import Wanted
 from gateway.store.postgres import PostgresStore
 from gateway.store.postgres_connections import REST_WAIT_SECONDS, WAIT_SECONDS, Connections
 from gateway.store.postgres_pool import ANSWER_SECONDS, SILENT_SECONDS, TRY_SECONDS, PooledConnection
@@ -485,6 +488,34 @@ def test_a_watch_outlives_its_server(mortal: PostgresServer, store: Store) -> No
     assert asyncio.run(look()) == [False, True, False, False, True]
 
 
+def test_a_watch_outlives_a_pool_that_comes_back_later(
+    mortal: PostgresServer, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a pooler in session mode it hears what it says itself, which goes through the pool."""
+    listeners = "FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+    run, away = Connections.run, list[bool]()
+
+    def comes_back_later(connections: Connections, statement: str, values: Any = ()) -> Any:
+        if away and away.pop():
+            raise Busy("no connection to the database server is free")
+        return run(connections, statement, values)
+
+    async def look() -> list[bool]:
+        watch = store.watch()
+        away.append(True)
+        await asyncio.to_thread(mortal.sql, f"SELECT pg_terminate_backend(pid) {listeners}")
+        seen = [await watch.changed(5)]
+        seen += [await watch.changed(0.05), await watch.changed(0.05)]
+        await asyncio.to_thread(until, lambda: mortal.sql(f"SELECT 1 {listeners}") == [(1,)], "one listens")
+        watch.close()
+        return seen
+
+    monkeypatch.setattr("gateway.store.postgres_watch.is_pooled", lambda _: True)
+    monkeypatch.setattr(Connections, "run", comes_back_later)
+
+    assert asyncio.run(look()) == [True, False, True]
+
+
 def test_web_answers_503_while_the_server_is_away_and_serves_again(mortal: PostgresServer, tmp_path: Path) -> None:
     with Servers(tmp_path, ("web",), DATABASE_URL=mortal.new_database()) as run:
         session = run.create(new_phone(), send=False)
@@ -539,6 +570,61 @@ def test_the_purge_does_not_wait_for_who_is_at_work(store: Store) -> None:
     while store.purge(START + DAY, 100):
         pass
     assert execute(store._url, "SELECT count(*) FROM session") == [(0,)]
+
+
+# Locks, in the order that docs/architecture.md names
+
+
+@contextmanager
+def at_work(store: PostgresStore, held: LiteralString, *values: object) -> Iterator[Callable[..., object]]:
+    """Somebody in a transaction that has this lock, and how they take another one."""
+    with psycopg.connect(store._url) as other:
+        other.execute(held, values)
+        yield other.execute
+
+
+def waits(store: PostgresStore) -> None:
+    blocked = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    until(lambda: execute(store._url, blocked), "it waits for a lock")
+
+
+@pytest.mark.parametrize("state", ["failed", "sent"])
+def test_failed_messages_wait_for_a_session_before_they_have_what_its_visitor_needs(
+    store: Store, state: Literal["failed", "sent"]
+) -> None:
+    """Of what was sent, a report has said that it failed."""
+    assert isinstance(store, PostgresStore)
+    ceilings = {Channel.VIBER: Limit(b"ceiling", "ceiling", 1, 100, 100)}
+    outcome = partial(Outcome, instead=(Channel.VIBER,), ceilings=ceilings)
+    ids = [opened(store, new(bytes([n]) * 16, START + n), order(Channel.SMS)).session.id for n in range(3)]
+    first, second, third = (one.id for one in claim(store, START + 3, 1000, EVERY, 10))
+    store.report(Channel.SMS, "R", "failed", "no", (), START + 3)
+    finish(store, [outcome(first, "failed")], START + 3)  # from now on the ceiling has a row
+    round_of_two = [outcome(second, "failed"), outcome(third, state, "R")]
+    last = "SELECT 1 FROM session WHERE id = %s FOR UPDATE"
+    with ThreadPoolExecutor(1) as courier, at_work(store, last, ids[2]) as take:
+        delivering = courier.submit(finish, store, round_of_two, START + 3)
+        waits(store)
+        take("SELECT 1 FROM usage FOR UPDATE NOWAIT")
+        take("SELECT 1 FROM message FOR UPDATE NOWAIT")
+    delivering.result()
+    assert execute(store._url, "SELECT due FROM usage") == [(START + 6,)]
+
+
+def test_who_comes_back_to_the_bot_holds_all_destinations_before_anybody_is_told(store: Store) -> None:
+    assert isinstance(store, PostgresStore)
+    for project_id in (1, 2):
+        opened(store, new(project_id=project_id), order(Channel.TELEGRAM))
+        store.activate(Link(project_id, HERE, 9, 70, 70), START)
+    store.deactivate(9, 70, START)
+    last = "SELECT hold_destination(2, %s)"
+    with ThreadPoolExecutor(1) as bot, at_work(store, last, HERE) as take:
+        coming = bot.submit(store.reactivate, 9, 70, START)
+        waits(store)
+        take("SET LOCAL lock_timeout = '10ms'")
+        take("SELECT pg_advisory_xact_lock(1802462055, 0)")
+    assert coming.result() == 0
+    assert [entry.action for entry in store.audit(Wanted())][-2:] == ["bot.activate"] * 2
 
 
 # Behind a pooler

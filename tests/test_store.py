@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import psycopg
 import pytest
 from ulid import ULID
 
@@ -47,12 +48,15 @@ from gateway.store import (
     Tried,
     Turnout,
     open_store,
+    postgres,
+    sqlite,
+    sqlite_activation,
 )
 from gateway.store.ceilings import ceiling_key
 from gateway.store.entries import Entry, Wanted
 from gateway.store.sqlite import MIGRATIONS
 from tests.beside import BesideStore
-from tests.databases import Database, chosen, lose_power
+from tests.databases import Database, chosen, execute, lose_power
 from tests.delivering import claim, finish, next_due
 from tests.plans import no_scans
 from tests.postgres import PostgresServer
@@ -219,6 +223,31 @@ def test_a_callers_code_takes_the_place_of_the_derived_one(store: Store) -> None
     assert (claimed.session_id, claimed.own_code, claimed.code_length) == (again.id, None, 6)
 
 
+def test_a_parked_message_carries_the_code_that_was_brought_last(store: Store) -> None:
+    session = opened(store, new(), None).session
+    codes = [OwnCode(bytes([number]) * 16, b"sealed %d" % number, 4) for number in range(4)]
+
+    def brought(own: OwnCode | None, now: int, channel: Channel = Channel.TELEGRAM) -> str:
+        queued = store.queue(1, session.id, channel, now, MINUTE, own)
+        assert isinstance(queued, Queued)
+        return queued.outcome
+
+    assert brought(codes[0], START) == "parked"
+    assert brought(codes[1], START + MINUTE) == "parked"
+    assert brought(codes[2], START + MINUTE) == "unchanged"
+    assert brought(None, START + MINUTE) == "unchanged"
+    assert store.activate(Link(1, HERE, 9, 70, 70), START + MINUTE) == (True, 1)
+    assert brought(codes[2], START + MINUTE + 1) == "unchanged"
+    assert brought(codes[3], START + MINUTE + 1) == "cooling", "another one is on its way"
+    [claimed] = claim(store, START + MINUTE + 1, 1000, EVERY, 10)
+    assert claimed.own_code == codes[2].sealed
+    assert brought(codes[2], START + MINUTE + 2, Channel.SMS) == "queued"
+    assert brought(codes[2], START + MINUTE + 2, Channel.SMS) == "repeated"
+    tried = guess(store, session.id, codes[2].mac, START + MINUTE + 3)
+    assert tried
+    assert tried.right
+
+
 def test_a_live_session_is_returned_and_an_ended_one_replaced(store: Store) -> None:
     first = opened(store, new(), None).session
     assert opened(store, new(now=START + 3 * MINUTE - 1), None).session.id == first.id
@@ -242,6 +271,19 @@ def test_a_turnout_counts_what_began_and_was_completed_within_a_time(store: Stor
     assert store.turnout(1, START, START + 6000, 1) == (1, 1)  # the newest
     assert store.turnout(2, START, START + 6000, 100) == (1, 0)
     assert store.turnout(3, START, START + 6000, 100) == (0, 0)
+
+
+def test_a_quiet_projects_turnout_passes_through_so_many_of_a_busy_one_s(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (sqlite, postgres):
+        monkeypatch.setattr(module, "SEARCHED", 5)
+    store.open_session(new(now=START, project_id=2), None)
+    for number in range(5):
+        assert store.turnout(2, START, START + DAY, 100) == (1, 0)
+        store.open_session(new(bytes([number]) * 16, now=START + 1 + number), None)
+    assert store.turnout(2, START, START + DAY, 100) == (0, 0)
+    assert store.turnout(1, START, START + DAY, 100) == (5, 0)
 
 
 def test_the_same_destination_of_another_project_is_another_one(store: Store) -> None:
@@ -481,6 +523,64 @@ def test_a_projects_new_bot_takes_its_chats_over_and_waits_for_their_start(store
     assert store.reactivate(8, 70, START) == 1
 
 
+def linked(url: str) -> list[tuple[int, bool]]:
+    """Every chat's bot, and whether it is active."""
+    rows = execute(url, "SELECT bot_id, active FROM activation ORDER BY destination")
+    return [(bot_id, bool(active)) for bot_id, active in rows]
+
+
+BREAKS_OFF = {  # at the chat 4
+    "sqlite": (
+        "CREATE TRIGGER breaks BEFORE UPDATE ON activation WHEN old.chat_id = 4 BEGIN SELECT raise(FAIL, ''); END",
+        "DROP TRIGGER breaks",
+    ),
+    "postgresql": (
+        "ALTER TABLE activation ADD CONSTRAINT breaks CHECK (chat_id < 4 OR bot_id = 9)",
+        "ALTER TABLE activation DROP CONSTRAINT breaks",
+    ),
+}
+
+
+def test_chats_are_handed_over_a_few_at_a_time_and_where_that_broke_off_it_goes_on(
+    store: Store, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one transaction, a project with 300,000 chats came to no other bot on PostgreSQL."""
+    for module in (sqlite_activation, postgres):
+        monkeypatch.setattr(module, "HANDED_OVER", 2)
+    project = store.add_project(ProjectSettings(name="big", bot_id=9), START)
+    for number in range(5):
+        store.activate(Link(project.id, bytes([number]) * 16, 9, number, number), START)
+    breaks, goes_on = BREAKS_OFF[url.partition(":")[0]]
+    execute(url, breaks)
+    with pytest.raises((sqlite3.IntegrityError, psycopg.IntegrityError)):
+        store.change_project(project.id, ProjectSettings(name="big", bot_id=8))
+    assert linked(url) == [(8, False)] * 4 + [(9, True)]
+    assert store.projects() == [project], "so that whoever wants its bot changed asks again"
+    execute(url, goes_on)
+    store.change_project(project.id, ProjectSettings(name="big", bot_id=8))
+    assert linked(url) == [(8, False)] * 5
+
+
+def test_who_changes_a_project_while_its_chats_are_handed_over_is_not_overwritten(
+    store: Store, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = store.add_project(ProjectSettings(name="old", bot_id=9), START)
+    hand_over = store._hand_over  # type: ignore[attr-defined]
+
+    def meanwhile(project_id: int, bot_id: int) -> None:
+        hand_over(project_id, bot_id)
+        store.change_project(project_id, ProjectSettings(name="new", bot_id=9))
+        store.activate(Link(project_id, HERE, 9, 70, 70), START)
+
+    monkeypatch.setattr(store, "_hand_over", meanwhile)
+    with pytest.raises(Busy):
+        store.change_project(project.id, ProjectSettings(name="old", bot_id=8))
+    assert [one.settings.name for one in store.projects()] == ["new"]
+    monkeypatch.setattr(store, "_hand_over", hand_over)
+    store.change_project(project.id, ProjectSettings(name="new", bot_id=8))
+    assert linked(url) == [(8, False)]
+
+
 def test_another_number_ends_the_link_of_the_former(store: Store) -> None:
     store.activate(Link(1, HERE, 9, 70, 70), START)
     store.activate(Link(1, b"e" * 16, 9, 70, 70), START)
@@ -679,6 +779,27 @@ def test_the_purge_takes_what_is_old_in_batches_and_leaves_what_matters(store: S
     assert opened(store, new(b"\x01" * 16, START + MINUTE), order()).sent_to == "sms", "habits stay"
 
 
+def test_what_keeps_somebody_from_something_outlives_the_sessions(store: Store) -> None:
+    session = opened(store, new(), None, toll(1, b"a")).session
+    assert store.spend(session.id, store.era())
+    assert isinstance(store.open_session(new(destination()), None, toll(1, b"a")), Refused)
+    store.stop(stop_of("+44740", until=START + MINUTE, strikes=1), noted())
+    late = START + DAY
+    while store.purge(late, 10, START):
+        pass
+    assert store.session(1, session.id) is None
+    assert not store.spend(session.id, store.era())
+    assert [one.strikes for one in store.stops()] == [1]
+    store.open_session(new(destination(), late), None, toll(1, b"a"))
+    again = store.open_session(new(destination(), late), None, toll(1, b"a"))
+    assert isinstance(again, Refused)
+    assert again.strikes == 2
+    while store.purge(late, 10, late):
+        pass
+    assert store.spend(session.id, store.era())
+    assert store.stops() == []
+
+
 def test_a_servers_own_message_is_claimed_sent_and_called_back(store: Store) -> None:
     row = added(store, manual(callback_url="https://example.com/done"))
     assert store.next_callback() is None
@@ -691,6 +812,9 @@ def test_a_servers_own_message_is_claimed_sent_and_called_back(store: Store) -> 
     assert store.claim_callbacks(START + 5, 1000, 10) == []
     store.finish_callback(row.message_id, START + 9)
     [again] = store.claim_callbacks(START + 9, 1000, 10)
+    assert again.attempts == 2
+    store.finish_callback(row.message_id, START + 20, tried=False)
+    [again] = store.claim_callbacks(START + 20, 1000, 10)
     assert again.attempts == 2
     store.finish_callback(row.message_id, None)
     assert store.next_callback() is None
@@ -1164,6 +1288,14 @@ def together(count: int, act: Callable[[], T]) -> list[T]:
 def test_the_sqlite_file_is_its_owners_alone(tmp_path: Path) -> None:
     open_store(f"sqlite:///{tmp_path}/deep/store.sqlite3").migrate()
     assert stat.S_IMODE((tmp_path / "deep/store.sqlite3").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", ["a#b", "a?b", "a%41b", "a?mode=memory", "größe"])
+def test_the_file_is_the_one_that_is_named(tmp_path: Path, name: str) -> None:
+    open_store(f"sqlite:///{tmp_path}/{name}.sqlite3").migrate()
+    left = {file.name.removeprefix(name) for file in tmp_path.iterdir()}
+    assert left <= {".sqlite3", ".sqlite3-wal", ".sqlite3-shm"}
+    assert (tmp_path / f"{name}.sqlite3").stat().st_size
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:

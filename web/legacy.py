@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway import errors
 from gateway.channels import Channel
+from gateway.codes import LONGEST
 from gateway.contact import Contact, parse_contact
 from gateway.i18n import N_
 from gateway.verbs import Caller, Gateway
@@ -17,6 +18,7 @@ from web.fields import Fields
 
 _NATIONAL = re.compile(r"8[\s(-]*\d")  # how a Russian number is written at home
 _HOME = "RU"
+_MAY_LACK_ZEROS = re.compile(rf"0|[1-9][0-9]{{0,{LONGEST - 2}}}")  # what begins with zeros has kept them
 
 
 def create(gateway: Gateway, caller: Caller, given: Fields) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def create(gateway: Gateway, caller: Caller, given: Fields) -> dict[str, Any]:
 
 
 def send(gateway: Gateway, caller: Caller, given: Fields) -> dict[str, Any]:
-    """`message/send`: `{session_id, client_channel}`; without a type, on the channel that sent before."""
+    """`message/send`: `{session_id, client_channel}`; without a type, on the channel that sent last."""
     session_id = fields.session_id(given)
     channel = fields.channel(given) or _default_channel(gateway, caller, session_id)
     sent = gateway.send(caller, session_id, channel, code=fields.own_code(given))
@@ -43,8 +45,8 @@ def send(gateway: Gateway, caller: Caller, given: Fields) -> dict[str, Any]:
 def check(gateway: Gateway, caller: Caller, given: Fields) -> dict[str, Any]:
     """`message/check`: `{verify_token, is_test}`. A code of digits may have lost its zeros on the way here."""
     code = fields.code(given)
-    digits = isinstance(code, str) and code.isascii() and code.isdecimal() and len(code) <= 6
-    checked = gateway.check(caller, fields.session_id(given), int(code) if digits else code)
+    worn = isinstance(code, str) and _MAY_LACK_ZEROS.fullmatch(code)
+    checked = gateway.check(caller, fields.session_id(given), int(code) if worn else code)
     return _wrapped(verify_token=checked.verify_token, is_test=checked.is_test)
 
 
@@ -90,9 +92,15 @@ def _contact(given: Fields) -> Contact:
 
 
 def _default_channel(gateway: Gateway, caller: Caller, session_id: str) -> Channel:
-    """The one that sent before, else the first; kod.mobi's own default is a user's usual one."""
-    channels = gateway.channels(caller, session_id)
-    return max(channels, key=lambda channel: channel.timeout).type
+    """The one that sent last, else WhatsApp, else the first. Raises `SessionExpired`, `NoChannels`."""
+    progress = gateway.progress(caller, session_id)
+    open_ones = [channel.type for channel in progress.channels]
+    if progress.state != "live":
+        raise errors.SessionExpired
+    if not open_ones:
+        raise errors.NoChannels
+    wanted = (*reversed(progress.deliveries), Channel.WHATSAPP)
+    return next((channel for channel in wanted if channel in open_ones), open_ones[0])
 
 
 def _wrapped(**data: Any) -> dict[str, Any]:

@@ -102,7 +102,7 @@ _SPOKEN = ", ".join(f"`{lang}`" for lang in LANGUAGES)
 _LANG = Field({}, f"{_SPOKEN}; before the Accept-Language header")
 _OWN_CODE = Field(
     _optional({"anyOf": [_CODE, _ENCRYPTED]}),
-    "the caller's own code: in the open with the secret key, or encrypted",
+    "the caller's own code, in the open or encrypted; with the secret key alone",
     in_query=_optional({"anyOf": [_CODE_TEXT, _ENCRYPTED]}),
 )
 _SEND = Field(_FLAG, "whether to send the code now; true if absent")
@@ -255,7 +255,7 @@ _LEGACY_PHONE = Field(
     "phone as `79522966236`, `+79522966236` or `8 952 296-62-36`; or an email",
     required=True,
 )
-_LEGACY_AGAIN = Field(_optional(_CHANNEL), "the channel; if absent the one that sent before")
+_LEGACY_AGAIN = Field(_optional(_CHANNEL), "the channel; if absent the one that sent last, else whatsapp")
 _LEGACY_TYPE = Field(_optional(_CHANNEL), "the channel; if absent the one this user uses most, else whatsapp")
 _LEGACY_EXAMPLE = {"session_id": _SESSION_ID_EXAMPLE, "type": "whatsapp"}
 _LEGACY: dict[Any, Operation] = {
@@ -271,7 +271,7 @@ _LEGACY: dict[Any, Operation] = {
             "lang": _LANG,
         },
         {"$ref": _REF.format(name="LegacyCreated")},
-        CREATE.refusals,
+        (errors.TooSoon, *CREATE.refusals),
         {"phone": "79522966236", "type": "telegram"},
         wrapped=True,
         headers=_CHALLENGE_HEADERS,

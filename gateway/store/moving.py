@@ -17,7 +17,7 @@ from psycopg import sql
 
 from gateway.store import POSTGRES, StoreError, open_store, without_password
 from gateway.store.postgres_connections import connect
-from gateway.store.postgres_pool import one_line
+from gateway.store.postgres_pool import NO_LIMIT, one_line
 
 BATCH = 1000  # rows at hand at a time: some 300 KiB
 # Audit before its floor, which must stay below the newest entry.
@@ -189,6 +189,7 @@ class _Postgres:
             raise StoreError(f"something {_STOP} ({without_password(url)})")
         self._db.autocommit = False
         self._db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        self._db.execute(NO_LIMIT)
         names = sql.SQL(", ").join(map(sql.Identifier, TABLES))
         self._db.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(names))
 

@@ -21,7 +21,10 @@ from gateway.clock import AHEAD, system_clock, to_iso
 from gateway.ids import lowest_ulid
 from gateway.projects import Project, ProjectSettings, changed_names
 from gateway.store import (
+    HANDED_OVER,
+    SEARCHED,
     ApiKey,
+    Busy,
     Callback,
     Carried,
     Claimed,
@@ -63,7 +66,7 @@ from gateway.store import (
 )
 from gateway.store.entries import By, Entry, Wanted
 from gateway.store.postgres_beside import Beside
-from gateway.store.postgres_connections import Connections, connect
+from gateway.store.postgres_connections import Connections, connect, unhurried
 from gateway.store.postgres_limits import counted
 from gateway.store.postgres_values import names, numbers, octets
 from gateway.store.postgres_watch import PostgresWatch
@@ -81,6 +84,17 @@ _DELIVER = _call("deliver_1", 5)
 _EVENTS = _call("events_1", 3)
 _COLLECT = _call("collect_1", 5)
 _SPEND = _call("spend_1", 10)
+# A person's chat has the same id at every bot, but a new one may not write before they start it.
+_HAND_OVER = """
+    WITH next AS (
+        SELECT destination FROM activation WHERE project_id = %(project)s AND destination > %(after)s
+        ORDER BY destination LIMIT %(most)s
+    ), handed_over AS (
+        UPDATE activation AS a SET bot_id = %(bot)s, active = false FROM next, at_ease()
+        WHERE a.project_id = %(project)s AND a.destination = next.destination AND a.bot_id <> %(bot)s
+    )
+    SELECT destination FROM next ORDER BY destination DESC LIMIT 1
+"""
 T = TypeVar("T")
 _NO_ORDER = (False, None, None, None, 0, False, False, True, False, None, None, None, None)
 
@@ -160,19 +174,27 @@ class PostgresStore:
 
     def change_project(self, project_id: int, settings: ProjectSettings, by: By | None = None) -> None:
         text = msgspec.json.encode(settings).decode()
+        rows = self._run("SELECT settings FROM project WHERE id = %s", (project_id,))
+        before = _settings(rows[0][0]) if rows else settings
+        other_bot = before.bot_id != settings.bot_id
+        if other_bot:
+            self._hand_over(project_id, settings.bot_id)
         with self._connections.transaction() as db:
             old = db.execute("SELECT settings FROM project WHERE id = %s FOR UPDATE", (project_id,)).fetchone()
+            if other_bot and old and _settings(old[0]) not in (before, settings):
+                raise Busy("the project was changed meanwhile")
             if old and (changed := changed_names(old[0], settings)):
                 by = by or By("system", system_clock())
                 entry = Entry(by.now, by.actor, "project.change", project_id, detail=changed)
                 postgres_audit.write(db, entry)
             db.execute("UPDATE project SET settings = %s WHERE id = %s", (text, project_id))
-            # A person's chat has the same id at every bot, but the new one may not write before they start it.
-            db.execute(
-                "UPDATE activation SET bot_id = %(bot)s, active = false"
-                " WHERE project_id = %(project)s AND bot_id <> %(bot)s",
-                {"bot": settings.bot_id, "project": project_id},
-            )
+        if other_bot:
+            self._hand_over(project_id, settings.bot_id)  # who was linked to the former bot meanwhile
+
+    def _hand_over(self, project_id: int, bot_id: int) -> None:
+        chats = {"project": project_id, "bot": bot_id, "after": b"", "most": HANDED_OVER}
+        while rows := self._run(_HAND_OVER, chats):
+            chats["after"] = rows[0][0]
 
     def ensure_first_project(
         self,
@@ -348,12 +370,12 @@ class PostgresStore:
         return spent
 
     def turnout(self, project_id: int, after: int, before: int, most: int) -> tuple[int, int]:
-        # By the index on ids alone; the sum keeps the planner from the primary key, which reads all of a project.
+        # By the index on ids alone: the primary key would read all of a project.
         [(begun, used)] = self._run(
-            "SELECT count(*), count(*) FILTER (WHERE state IN ('used', 'approved'))"
-            " FROM (SELECT state FROM session WHERE id >= %s AND id < %s AND project_id + 0 = %s"
-            " ORDER BY id DESC LIMIT %s) AS newest",
-            (lowest_ulid(after), lowest_ulid(before), project_id, most),
+            "SELECT count(*), count(*) FILTER (WHERE state IN ('used', 'approved')) FROM"
+            " (SELECT state FROM (SELECT id, project_id, state FROM session WHERE id >= %s AND id < %s"
+            " ORDER BY id DESC LIMIT %s) AS newest WHERE project_id = %s ORDER BY id DESC LIMIT %s) AS theirs",
+            (lowest_ulid(after), lowest_ulid(before), SEARCHED, project_id, most),
         )
         return begun, used
 
@@ -447,11 +469,12 @@ class PostgresStore:
     def claim_callbacks(self, now: int, lease: int, most: int) -> list[Callback]:
         return postgres_manual.claim_callbacks(self._connections, now, lease, most)
 
-    def finish_callback(self, message_id: int, due_at: int | None) -> None:
+    def finish_callback(self, message_id: int, due_at: int | None, *, tried: bool = True) -> None:
         if due_at is None:
             self._run("DELETE FROM callback WHERE message_id = %s", (message_id,))
         else:
-            self._run("UPDATE callback SET due_at = %s WHERE message_id = %s", (due_at, message_id))
+            again = "UPDATE callback SET due_at = %s, attempts = attempts - %s WHERE message_id = %s"
+            self._run(again, (due_at, 0 if tried else 1, message_id))
 
     def next_callback(self) -> int | None:
         due: int | None = self._run("SELECT min(due_at) FROM callback")[0][0]
@@ -507,8 +530,8 @@ class PostgresStore:
 
     def forget(self, project_id: int, destination: bytes, by: By) -> dict[str, int]:
         theirs = {"project": project_id, "destination": destination}
-        sessions = self._run(_named(forgetting.SESSIONS), theirs)
-        with self._connections.transaction() as db:
+        with unhurried(self._url) as db:
+            sessions = db.execute(_named(forgetting.SESSIONS), theirs).fetchall()
             db.execute("SELECT hold_destination(%s, %s)", (project_id, destination))
             gone = forgetting.delete(
                 lambda sql, values: db.execute(_named(sql), values).rowcount,
@@ -519,10 +542,15 @@ class PostgresStore:
             postgres_audit.write(db, Entry(by.now, by.actor, "person.forget", project_id))
         return gone
 
-    def purge(self, before: int, most: int) -> int:
-        [(gone,)] = self._run("SELECT purge_1(%s, %s, %s)", (lowest_ulid(before), before, most))
-        used, self._purged_to = postgres_limits.purge(self._connections, self._purged_to, before, most)
+    def purge(self, before: int, most: int, settled: int | None = None) -> int:
+        settled = before if settled is None else min(settled, before)
+        bounds = (lowest_ulid(before), before, lowest_ulid(settled), settled, most)
+        [(gone,)] = self._run("SELECT purge_2(%s, %s, %s, %s, %s)", bounds)
+        used, self._purged_to = postgres_limits.purge(self._connections, self._purged_to, settled, most)
         return int(gone + used)
+
+    def purge_ahead(self, after: int, most: int) -> int:
+        return int(self._run("SELECT purge_ahead_1(%s, %s, %s)", (lowest_ulid(after), after, most))[0][0])
 
     # Audit
 
@@ -530,11 +558,12 @@ class PostgresStore:
         postgres_audit.write_all(self._connections, entries)
 
     def audit(self, wanted: Wanted) -> list[Entry]:
-        return postgres_audit.read(self._connections, wanted)
+        with unhurried(self._url) as db:
+            return postgres_audit.read(db, wanted)
 
-    def purge_audit(self, before: int, rows: int, most: int) -> int:
+    def purge_audit(self, before: int, rows: int, most: int, ahead: int) -> int:
         return sum(
-            self._run("SELECT purge_audit_1(%s, %s, %s, %s)", (lasting, before, rows, most))[0][0]
+            self._run("SELECT purge_audit_2(%s, %s, %s, %s, %s)", (lasting, before, rows, most, ahead))[0][0]
             for lasting in (False, True)
         )
 

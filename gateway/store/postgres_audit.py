@@ -27,7 +27,7 @@ def write_all(connections: Connections, entries: Iterable[Entry]) -> None:
                 into.write_row(cleaned(_row(entry)))
 
 
-def read(connections: Connections, wanted: Wanted) -> list[Entry]:
+def read(db: psycopg.Cursor[Row], wanted: Wanted) -> list[Entry]:
     """See `Store.audit`."""
     conditions = ["true"]
     values: list[object] = []
@@ -52,10 +52,10 @@ def read(connections: Connections, wanted: Wanted) -> list[Entry]:
         asks("at < %s", wanted.until)
     if wanted.refused:
         asks("reason <> ''")
-    rows = connections.run(
+    rows = db.execute(
         f"SELECT {_COLUMNS} FROM audit WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT %s",  # noqa: S608
         (*values, wanted.limit),
-    )
+    ).fetchall()
     return sorted((Entry(*row) for row in reversed(rows)), key=lambda entry: entry.at)
 
 

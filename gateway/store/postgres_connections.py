@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from threading import Lock
 from typing import Any
 
@@ -21,7 +21,7 @@ from psycopg_pool import PoolClosed, PoolTimeout
 
 from gateway.store import Busy, StoreError
 from gateway.store.postgres_beside import Runner
-from gateway.store.postgres_pool import Pool, PooledConnection, Row, Values, one_line
+from gateway.store.postgres_pool import NO_LIMIT, Pool, PooledConnection, Row, Values, one_line
 
 log = logging.getLogger(__name__)
 
@@ -247,6 +247,20 @@ def connect(url: str) -> PooledConnection:
             "createdb --encoding=UTF8 --template=template0"
         )
     return connection
+
+
+@contextmanager
+def unhurried(url: str) -> Iterator[psycopg.Cursor[Row]]:
+    """A transaction on a connection of its own, for as long as it takes: what an operator asks may read a whole
+    table, and no visitor waits for it. Raises `StoreError` where there is no connection, and `Busy`.
+    """
+    try:
+        with closing(connect(url)) as connection, connection.transaction():
+            connection.prepare_threshold = None  # a pooler may hand on what was prepared
+            connection.execute(NO_LIMIT)
+            yield connection.cursor()
+    except _NOT_NOW as problem:
+        raise Busy(one_line(problem)) from None
 
 
 def cleaned(values: Sequence[object]) -> Row:

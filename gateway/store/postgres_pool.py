@@ -21,6 +21,7 @@ logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it tells of each tr
 
 ANSWER_SECONDS = 2.0  # for a statement, which takes milliseconds: then the server gives it up, and it is undone
 SILENT_SECONDS = 2.5  # then we do: the server is stopped, or out of reach, and nobody knows whether it was done
+NO_LIMIT = "SET LOCAL statement_timeout = 0"  # for what an operator asks, whatever the role's limit
 TRY_SECONDS = 1.0  # between two tries to reach a server that is away; the pool's own become ever rarer
 TAKE_SECONDS = 0.000_1  # that whoever asks for a connection has at least
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: at its end the kernel forgets what it has not delivered

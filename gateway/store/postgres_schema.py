@@ -5,7 +5,7 @@ from pathlib import Path
 import psycopg
 
 from gateway.store import StoreError
-from gateway.store.postgres_pool import PooledConnection, one_line
+from gateway.store.postgres_pool import NO_LIMIT, PooledConnection, one_line
 
 MIGRATIONS = Path(__file__).parent / "migrations" / "postgres"
 EXPANDS = ".expands"  # ends the name of a migration beside which code from before goes on
@@ -20,7 +20,7 @@ def migrate(connection: PooledConnection) -> int:
         return 0
     try:
         with connection.transaction():
-            connection.execute("SET LOCAL statement_timeout = 0")  # whatever the role's is
+            connection.execute(NO_LIMIT)
             connection.execute(_LOCK)
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS migration (number bigint PRIMARY KEY, name text NOT NULL)"

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from gateway.store import StoreError
+from gateway.store import Busy, StoreError
 from gateway.store.postgres_connections import Connections, connect
 from gateway.store.postgres_pool import PooledConnection, is_pooled
 
@@ -52,15 +52,20 @@ class PostgresWatch:
 
     async def _reconnect(self, timeout: float) -> bool:
         await asyncio.sleep(min(timeout, RECONNECT_EVERY))
-        with suppress(StoreError, psycopg.Error):
+        with suppress(StoreError, Busy, psycopg.Error):  # the pool may come back later than we do
             self._connection = await asyncio.to_thread(self._listen)
             return True
         return False
 
     def _listen(self) -> PooledConnection | None:
         connection = connect(self._url)
-        connection.execute(f"LISTEN {CHANNEL}")
-        if is_pooled(connection) and not self._hears(connection):
+        try:
+            connection.execute(f"LISTEN {CHANNEL}")
+            hears = not is_pooled(connection) or self._hears(connection)
+        except BaseException:
+            connection.close()
+            raise
+        if not hears:
             connection.close()
             self._polls = True
             log.warning(

@@ -7,6 +7,7 @@ a "used" among them; so sessions from before the machine's boot are void. Activa
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -20,7 +21,9 @@ from gateway.clock import AHEAD, Clock, machine_booted_at
 from gateway.ids import lowest_ulid, made_at
 from gateway.projects import Project, ProjectSettings
 from gateway.store import (
+    SEARCHED,
     ApiKey,
+    Busy,
     Callback,
     Carried,
     Collected,
@@ -52,6 +55,7 @@ from gateway.store import (
     Waiting,
     forgetting,
     sqlite_activation,
+    sqlite_ahead,
     sqlite_audit,
     sqlite_codes,
     sqlite_delivery,
@@ -72,6 +76,7 @@ from gateway.store.sqlite_connections import Connection, Together, Writing, conn
 MIGRATIONS = Path(__file__).parent / "migrations" / "sqlite"
 EXPANDS = ".expands"  # ends the name of a migration beside which code from before goes on
 RESTART_PAGES = 4_000  # a log of 16 MiB is begun anew, for which writers wait a few milliseconds
+HAND_OVER_PAUSE = 0.005  # seconds in which others who wait to write come before the next chats
 WATCH_EVERY = 0.010  # seconds between two looks at data_version: what a waiting message may cost
 
 P = ParamSpec("P")
@@ -174,14 +179,28 @@ class SqliteStore:
 
     def change_project(self, project_id: int, settings: ProjectSettings, by: By | None = None) -> None:
         text = msgspec.json.encode(settings).decode()
+        before = self._settings_of(project_id)
+        other_bot = before is not None and before.bot_id != settings.bot_id
+        if other_bot:
+            self._hand_over(project_id, settings.bot_id)
         with Writing(self._connection) as db:
+            if other_bot and self._settings_of(project_id) not in (before, settings):
+                raise Busy("the project was changed meanwhile")
             sqlite_projects.note_changes(db, project_id, settings, by)
             db.execute("UPDATE project SET settings = ? WHERE id = ?", (text, project_id))
-            # A person's chat has the same id at every bot, but the new one may not write before they start it.
-            db.execute(
-                "UPDATE activation SET bot_id = ?1, active = 0 WHERE project_id = ?2 AND bot_id <> ?1",
-                (settings.bot_id, project_id),
-            )
+        if other_bot:
+            self._hand_over(project_id, settings.bot_id)  # who was linked to the former bot meanwhile
+
+    def _settings_of(self, project_id: int) -> ProjectSettings | None:
+        rows = self._read("SELECT settings FROM project WHERE id = ?", project_id)
+        return sqlite_projects.read_settings(rows[0][0]) if rows else None
+
+    def _hand_over(self, project_id: int, bot_id: int) -> None:
+        after: bytes | None = b""
+        while after is not None:
+            with Writing(self._connection) as db:
+                after = sqlite_activation.hand_over(db, project_id, bot_id, after)
+            time.sleep(HAND_OVER_PAUSE)
 
     def ensure_first_project(
         self,
@@ -397,12 +416,16 @@ class SqliteStore:
         return spent
 
     def turnout(self, project_id: int, after: int, before: int, most: int) -> tuple[int, int]:
-        # By the index on ids alone, which has the project in it: the primary key would read all of a project.
+        # By the index on ids alone, which has the primary key in it: that itself would read all of a project, and
+        # others' rows cost forty times as much as their keys. Another ORDER BY would sort what comes in order.
         [(begun, used)] = self._read(
-            "SELECT count(*), coalesce(sum(state IN ('used', 'approved')), 0) FROM (SELECT state FROM session"
-            " INDEXED BY session_id WHERE id >= ? AND id < ? AND project_id = ? ORDER BY id DESC LIMIT ?)",
+            "SELECT count(*), coalesce(sum(state IN ('used', 'approved')), 0) FROM"
+            " (SELECT * FROM (SELECT project_id, destination FROM session INDEXED BY session_id"
+            " WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT ?) WHERE project_id = ? LIMIT ?) AS newest"
+            " CROSS JOIN session USING (project_id, destination)",
             lowest_ulid(after),
             lowest_ulid(before),
+            SEARCHED,
             project_id,
             most,
         )
@@ -535,9 +558,9 @@ class SqliteStore:
         with Writing(self._connection) as db:
             return sqlite_manual.claim_callbacks(db, now, lease, most)
 
-    def finish_callback(self, message_id: int, due_at: int | None) -> None:
+    def finish_callback(self, message_id: int, due_at: int | None, *, tried: bool = True) -> None:
         with Writing(self._connection) as db:
-            sqlite_manual.finish_callback(db, message_id, due_at)
+            sqlite_manual.finish_callback(db, message_id, due_at, tried)
 
     def next_callback(self) -> int | None:
         due: int | None = self._read("SELECT min(due_at) FROM callback")[0][0]
@@ -617,22 +640,27 @@ class SqliteStore:
             self._connection.execute("PRAGMA secure_delete=OFF")
         return gone
 
-    def purge(self, before: int, most: int) -> int:
-        oldest = lowest_ulid(before)
+    def purge(self, before: int, most: int, settled: int | None = None) -> int:
+        settled = before if settled is None else min(settled, before)
+        oldest, over = lowest_ulid(before), lowest_ulid(settled)
         gone = 0
         with Writing(self._connection) as db:
-            for table, key in (("session", "id"), ("message", "session_id"), ("spent", "session_id")):
+            for table, key, end in (
+                ("session", "id", oldest),
+                ("message", "session_id", oldest),
+                ("spent", "session_id", over),
+            ):
                 gone += db.execute(
                     f"DELETE FROM {table} WHERE {key} IN"  # noqa: S608 - our own names
                     f" (SELECT {key} FROM {table} WHERE {key} < ? ORDER BY {key} LIMIT ?)",
-                    (oldest, most),
+                    (end, most),
                 ).rowcount
             gone += sqlite_manual.purge(db, oldest, most)
             gone += sqlite_many.purge(db, oldest, before, most)
-            used, self._purged_to = sqlite_limits.purge(db, self._purged_to, before, most)
+            used, self._purged_to = sqlite_limits.purge(db, self._purged_to, settled, most)
             gone += used
             gone += sqlite_fallback.purge(db, before, most)
-            gone += sqlite_guard.purge(db, before)
+            gone += sqlite_guard.purge(db, settled)
             gone += db.execute(
                 "DELETE FROM event WHERE number IN (SELECT number FROM"
                 " (SELECT number, at FROM event ORDER BY number LIMIT ?) WHERE at < ?)"
@@ -640,6 +668,10 @@ class SqliteStore:
                 (most, before),
             ).rowcount
         return gone
+
+    def purge_ahead(self, after: int, most: int) -> int:
+        with Writing(self._connection) as db:
+            return sqlite_ahead.purge(db, lowest_ulid(after), after, most)
 
     # Audit
 
@@ -650,9 +682,9 @@ class SqliteStore:
     def audit(self, wanted: Wanted) -> list[Entry]:
         return self._look(lambda db: sqlite_audit.read(db, wanted))
 
-    def purge_audit(self, before: int, rows: int, most: int) -> int:
+    def purge_audit(self, before: int, rows: int, most: int, ahead: int) -> int:
         with Writing(self._connection) as db:
-            return sqlite_audit.purge(db, before, rows, most)
+            return sqlite_audit.purge(db, before, rows, most, ahead)
 
     def checkpoint(self) -> None:
         """What is written meanwhile is moved by the second turn: the last, for which writers wait, is short."""

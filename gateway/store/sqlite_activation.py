@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from gateway.store import Link, sqlite_audit, sqlite_events
+from gateway.store import HANDED_OVER, Link, sqlite_audit, sqlite_events
 
 
 def activate(db: sqlite3.Connection, link: Link, now: int) -> tuple[bool, int]:
@@ -34,3 +34,21 @@ def activate(db: sqlite3.Connection, link: Link, now: int) -> tuple[bool, int]:
     if old != new or released:
         sqlite_events.announce_destination(db, *key, now)
     return old != new, released
+
+
+def hand_over(db: sqlite3.Connection, project_id: int, bot_id: int, after: bytes) -> bytes | None:
+    """The project's next chats wait to be reactivated at this bot; the destination of the last, None: of none.
+
+    A person's chat has the same id at every bot, but a new one may not write before they start it.
+    """
+    last: bytes | None = db.execute(
+        "SELECT max(destination) FROM (SELECT destination FROM activation"
+        " WHERE project_id = ? AND destination > ? ORDER BY destination LIMIT ?)",
+        (project_id, after, HANDED_OVER),
+    ).fetchone()[0]
+    db.execute(
+        "UPDATE activation SET bot_id = ?1, active = 0"
+        " WHERE project_id = ?2 AND destination > ?3 AND destination <= ?4 AND bot_id <> ?1",
+        (bot_id, project_id, after, last),
+    )
+    return last

@@ -66,23 +66,27 @@ def read(db: sqlite3.Connection, wanted: Wanted) -> list[Entry]:
     return sorted((Entry(*row) for row in reversed(rows)), key=lambda entry: entry.at)
 
 
-def purge(db: sqlite3.Connection, before: int, rows: int, most: int) -> int:
+def purge(db: sqlite3.Connection, before: int, rows: int, most: int, ahead: int) -> int:
     """See `Store.purge_audit`."""
     newest = db.execute("SELECT coalesce(max(number), 0) FROM audit").fetchone()[0]
     surplus = newest - rows
-    return _purge(db, 0, before, surplus, newest, most) + _purge(db, 1, before, 0, newest, most)
+    return _purge(db, 0, before, surplus, newest, most, ahead) + _purge(db, 1, before, 0, newest, most, ahead)
 
 
-def _purge(db: sqlite3.Connection, lasting: int, before: int, surplus: int, newest: int, most: int) -> int:
+def _purge(
+    db: sqlite3.Connection, lasting: int, before: int, surplus: int, newest: int, most: int, ahead: int
+) -> int:
     """Let the oldest rows of one kind go: those of `before`, and those numbered up to `surplus`."""
-    oldest = "SELECT number, at FROM audit WHERE lasting AND number < ? ORDER BY number LIMIT ?"
-    if not lasting:
-        oldest = oldest.replace("lasting", "NOT lasting")
-    rows = db.execute(oldest, (newest, most)).fetchall()
+    kind = "lasting" if lasting else "NOT lasting"
+    oldest = f"SELECT number, at FROM audit WHERE {kind} AND number < ? AND at <= ? ORDER BY number LIMIT ?"  # noqa: S608
+    rows = db.execute(oldest, (newest, ahead, most)).fetchall()
     gone = [(number,) for number, at in rows if at < before or number <= surplus]
     if gone:
         db.execute("UPDATE audit_floor SET number = max(number, ?) WHERE lasting = ?", (*gone[-1], lasting))
-        db.executemany("DELETE FROM audit WHERE number = ?", gone)
+    passed = "number < (SELECT number FROM audit_floor WHERE lasting = ?)"
+    dated_ahead = f"SELECT number FROM audit WHERE {kind} AND {passed} AND at > ? ORDER BY number LIMIT ?"  # noqa: S608
+    gone += db.execute(dated_ahead, (lasting, ahead, most)).fetchall()
+    db.executemany("DELETE FROM audit WHERE number = ?", gone)
     return len(gone)
 
 

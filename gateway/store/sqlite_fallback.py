@@ -24,8 +24,9 @@ def take_over(
     live = db.execute(
         "SELECT 1 FROM session WHERE id = ? AND state = 'live' AND expires_at > ?", (session_id, now)
     ).fetchone()
+    # Each channel's newest says whether it carries the code: of two that went there, the first may fail late.
     states = dict(db.execute("SELECT channel, state FROM message WHERE session_id = ? ORDER BY id", (session_id,)))
-    carried = any(state not in ("failed", "parked") for channel, state in states.items() if channel != failed)
+    carried = any(state not in ("failed", "parked") for state in states.values())
     fresh = [channel for channel in instead if channel not in states and _has_room(db, ceilings.get(channel), now)]
     if not live or carried or not fresh:
         return

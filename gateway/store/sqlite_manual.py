@@ -89,12 +89,13 @@ def claim_callbacks(db: sqlite3.Connection, now: int, lease: int, most: int) -> 
     return [Callback(_row(more), url, attempts + 1) for attempts, url, *more in rows]
 
 
-def finish_callback(db: sqlite3.Connection, message_id: int, due_at: int | None) -> None:
+def finish_callback(db: sqlite3.Connection, message_id: int, due_at: int | None, tried: bool) -> None:
     """See `Store.finish_callback`."""
     if due_at is None:
         db.execute("DELETE FROM callback WHERE message_id = ?", (message_id,))
     else:
-        db.execute("UPDATE callback SET due_at = ? WHERE message_id = ?", (due_at, message_id))
+        again = "UPDATE callback SET due_at = ?, attempts = attempts - ? WHERE message_id = ?"
+        db.execute(again, (due_at, 0 if tried else 1, message_id))
 
 
 def purge(db: sqlite3.Connection, oldest: str, most: int) -> int:

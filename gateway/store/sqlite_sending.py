@@ -39,17 +39,20 @@ def queue(
 ) -> tuple[SessionRow, Any]:
     """Queue or park a message, unless the channel rests; the session then, and `Queued.outcome`."""
     newest = next((send for send in session.sends if send.channel is channel), None)
+    rests = newest is not None and newest.created_at + cooldown > now
+    if newest and rests and newest.state != "parked" and (newest.state != "failed" or discreet):
+        if own and not _is_code_of(db, session, own):
+            return session, "cooling"
+        return session, "unchanged" if newest.began_parked else "repeated" if own else "cooling"
+    if own:
+        db.execute(OWN_CODE, (own.mac, own.sealed, own.length, session.id))
     if newest and newest.state == "parked":
-        if newest.created_at + cooldown > now:
+        if rests:
             return session, "unchanged"
         db.execute(
             "UPDATE message SET created_at = ? WHERE session_id = ? AND state = 'parked'", (now, session.id)
         )
         return sqlite_sessions.read(db, session.id), "parked"
-    if newest and (newest.state != "failed" or discreet) and newest.created_at + cooldown > now:
-        return session, "unchanged" if newest.began_parked else "cooling"
-    if own:
-        db.execute(OWN_CODE, (own.mac, own.sealed, own.length, session.id))
     state = "parked" if channel is Channel.TELEGRAM and not session.active and parks else "queued"
     db.execute(
         "INSERT INTO message (session_id, channel, state, began_parked, created_at, due_at)"
@@ -64,6 +67,11 @@ def queue(
 def is_free(session: SessionRow, channel: Channel) -> bool:
     """Whether it costs nothing, as the bot delivers it."""
     return channel is Channel.TELEGRAM and session.active
+
+
+def _is_code_of(db: sqlite3.Connection, session: SessionRow, own: OwnCode) -> bool:
+    same = db.execute("SELECT 1 FROM session WHERE id = ? AND code_mac = ?", (session.id, own.mac))
+    return same.fetchone() is not None
 
 
 def _most_used(db: sqlite3.Connection, session: SessionRow) -> Channel | None:

@@ -92,6 +92,7 @@ def _small(run: Run, folder: Path) -> None:
         shop = site.target(origins=(pages.OWN,))
         run.play(lambda: guessing.wrong_codes_at_once(take(), 10))
         run.play(lambda: guessing.right_code_raced(take(), 20))
+        run.play(lambda: guessing.codes_brought_along(take(), 10))
         run.play(lambda: guessing.new_codes(take(), 10, 20))
         run.play(lambda: guessing.day_by_day(_home(folder, "days"), (1, 4, 5, 50), 2))
         run.play(lambda: tokens.replayed(take(), 20))

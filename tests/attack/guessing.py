@@ -1,10 +1,12 @@
 """Guessing a code: at once, across sessions, across processes, over days, and a million times."""
 
 from collections import Counter
+from itertools import product
 from pathlib import Path
 
 import httpx
 
+from gateway.aes256 import code_key, encode_code
 from tests.attack import guesser
 from tests.attack.crowd import Crowd
 from tests.attack.honest import Honest
@@ -14,6 +16,7 @@ from tests.test_limits import DAY, Attacker
 from tests.world import make_world
 
 GUESSING, OVER_DAYS, TWICE = "guessing a code", "guessing over a whole day", "a code used twice"
+BROUGHT = "setting a code instead of guessing it"
 ATTEMPTS = 5
 LUCK = 3  # takeovers: of 0.1 expected, chance alone brings more than these once in 250,000 runs
 A_DAY = 100  # guesses of a destination that are compared in any 24 h, at most (docs/limits.md)
@@ -65,6 +68,30 @@ def right_code_raced(target: Target, rounds: int) -> Outcome:
         assert answers.count(200) >= 1
         through += answers.count(200) - 1
     return Outcome(TWICE, "the right code 50 times at once", rounds * 50, through)
+
+
+def codes_brought_along(target: Target, rounds: int) -> Outcome:
+    """A code that is set instead of guessed: in the open, or as one was once encrypted for the attacker's phone."""
+    times = through = 0
+    encrypted = encode_code("4711", code_key(target.secret["x-api-key"]))
+    _, iv, ciphertext, _ = encrypted.split(":")
+    seen = ("4711", encrypted, f"aes_256_cbc_{iv}{ciphertext}", f"aes_256_cbc_{iv}{'0' * 32}")
+    refusals = set[str]()
+    for version, code in product(("v1", "v2"), seen * rounds):
+        victim = new_phone()
+        api, headers = f"{target.site.web}/api/{version}/message", {**target.public, "x-forwarded-for": new_address()}
+        whole = {"phone": victim[1:], "send": "0", "code": code}
+        refusals.add(httpx.get(f"{api}/create", params=whole, headers=headers).text)
+        session_id = target.create(victim, send=False)["session_id"]
+        its = {"session_id": session_id, "type": "sms", "code": code}
+        refusals.add(httpx.post(f"{api}/send", json=its, headers=headers).text)
+        times += 2
+        through += target.check(session_id, "4711").status_code == 200
+    assert len(refusals) == 1, "and none of them tells how near it was"
+    control = {"phone": new_phone()[1:], "send": "0", "code": seen[2]}
+    brought = httpx.get(f"{target.site.web}/api/v2/message/create", params=control, headers=target.secret).json()
+    assert target.check(brought["data"]["session_id"], "4711").status_code == 200
+    return Outcome(BROUGHT, "set with the public key, plain, encrypted, replayed, changed", times, through)
 
 
 def new_codes(target: Target, phones: int, tries: int) -> Outcome:

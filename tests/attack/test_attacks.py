@@ -26,6 +26,10 @@ def test_a_right_code_posted_fifty_times_at_once_logs_in_once(target: Target) ->
     held(guessing.right_code_raced(target, 2))
 
 
+def test_nobody_sets_a_code_for_somebody_elses_phone(target: Target) -> None:
+    held(guessing.codes_brought_along(target, 1))
+
+
 def test_new_sessions_sends_and_addresses_buy_no_guesses(target: Target) -> None:
     held(guessing.new_codes(target, 2, 12))
 

@@ -1,6 +1,7 @@
 """The code's page when things do not go straight: wrong codes, expiry, resend, another channel or number."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
@@ -173,7 +174,7 @@ def test_where_a_channel_fails_the_next_one_takes_over_and_the_page_says_so(
 
 
 ALEF_BET = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
-PASTED = {
+PASTED: dict[str, Callable[[str], str]] = {
     "in a message": lambda code: f"Kodgate: {code} is your code for 3 minutes",
     "in two halves": lambda code: f"Code: {code[:3]}-{code[3:]}",
     "in Arabic digits": lambda code: code.translate(ALEF_BET),
