@@ -44,7 +44,7 @@ def settings(url: str, port: int, live_port: int, sink: int) -> dict[str, str]:
         "LIVE_PORT": str(live_port),
         "SECRET_KEYS": SECRET,
         "PROJECT_PUBLIC_KEY": "pk_bench",
-        "PROJECT_SECRET_KEY": "sk_bench",
+        "PROJECT_SECRET_KEY": "sk_bench_0123456789",
         "PROJECT_COUNTRIES": "RU",
         "DATABASE_URL": url,
         "SMS_URL": f"webhook+http://127.0.0.1:{sink}/",

@@ -1,8 +1,10 @@
 """`kodgate`: the operator's command."""
 
 import asyncio
+import io
 import os
 import sys
+from collections.abc import Iterable
 
 import click
 import msgspec
@@ -18,6 +20,7 @@ from gateway.doctor import Finding, examine
 from gateway.errors import BadRequest
 from gateway.forgetting import forget
 from gateway.health import PORTS, ask_health, is_name
+from gateway.hours import Hours
 from gateway.i18n import DEFAULT_LANGUAGE, LANGUAGES
 from gateway.local import LocalGateway
 from gateway.projects import (
@@ -51,6 +54,9 @@ class _Commands(click.Group):
 @click.version_option(package_name="kodgate")
 def main() -> None:
     """Kodgate, a self-hosted login gateway. Settings come from the environment or a .env file."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the terminal can't write must not keep keys from being shown, which are shown once.
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @main.command()
@@ -100,7 +106,7 @@ def copy_store(source: str, target: str) -> None:
 @main.command()
 def doctor() -> None:
     """Check the settings, the store, the bot and the providers, and say what is wrong."""
-    _tell(list(examine(load_settings())))
+    _tell(examine(load_settings()))
 
 
 @main.command()
@@ -139,10 +145,13 @@ async def _sent(config: Settings, channel: Channel, to: Contact, lang: str) -> l
     return [finding async for finding in try_out(config, channel, to, lang)]
 
 
-def _tell(findings: list[Finding]) -> None:
+def _tell(findings: Iterable[Finding]) -> None:
+    """Each as it is found."""
+    well = True
     for finding in findings:
         click.echo(f"{'ok  ' if finding.well else 'WRONG'} {finding.subject}: {finding.text}")
-    sys.exit(0 if all(finding.well for finding in findings) else 1)
+        well = well and finding.well
+    sys.exit(0 if well else 1)
 
 
 @main.group()
@@ -168,10 +177,14 @@ def create_project(name: str, countries: str | None) -> None:
         raise click.ClickException(f"--countries: {problem}") from None
     if not chosen:
         raise click.ClickException(f"--countries is missing: {_WHICH_COUNTRIES}")
+    try:
+        wanted = change_settings(ProjectSettings(name="", countries=chosen), [f"name={name}"])
+    except ValueError as problem:
+        raise click.ClickException(str(problem)) from None
     gateway = build_gateway(config)
     keys = new_keys()
     by = _operator(gateway)
-    made = gateway.store.add_project(ProjectSettings(name=name, countries=chosen), by.now, by)
+    made = gateway.store.add_project(wanted, by.now, by)
     gateway.projects.set_keys(made.id, keys, keep_seconds=0, by=by)
     _show_keys(made, keys)
 
@@ -257,8 +270,8 @@ def set_challenge_secret(project_id: int, remove: bool) -> None:
 
 @project.command("rotate-keys")
 @click.argument("project_id", type=int)
-@click.option("--keep", "keep_hours", default=24.0, show_default=True, help="hours that the old keys still work")
-def rotate_keys(project_id: int, keep_hours: float) -> None:
+@click.option("--keep", type=Hours(0), default=24.0, show_default=True, help="hours that the old keys still work")
+def rotate_keys(project_id: int, keep: float) -> None:
     """Give a project new keys; the old ones work for a while beside them."""
     config = load_settings()
     gateway = build_gateway(config)
@@ -268,9 +281,9 @@ def rotate_keys(project_id: int, keep_hours: float) -> None:
             "the first project's keys are set by PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY: change them there"
         )
     keys = new_keys()
-    gateway.projects.set_keys(made.id, keys, keep_seconds=round(keep_hours * 3600), by=_operator(gateway))
+    gateway.projects.set_keys(made.id, keys, keep_seconds=round(keep * 3600), by=_operator(gateway))
     _show_keys(made, keys)
-    click.echo(f"The old keys work for {keep_hours:g} hours more.")
+    click.echo(f"The old keys work for {keep:g} hours more.")
 
 
 def _operator(gateway: LocalGateway) -> By:

@@ -2,29 +2,32 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from http.client import HTTPException, InvalidURL
+from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 from gateway.bill.commands import lines_of_ceilings, lines_of_stops
-from gateway.bootstrap import build_gateway, has_its_keys
+from gateway.bootstrap import build_gateway, has_its_keys, missing_of_first_project
 from gateway.channels import NAMES, PAID, Channel
+from gateway.direct import open_directly
 from gateway.errors import BadRequest, GatewayError, SessionExpired
 from gateway.lines import Line
 from gateway.misspelt import misspelt
 from gateway.opening import open_lines
 from gateway.projects import missing_of_challenge
 from gateway.providers import Provider, SendError, TransientError
-from gateway.settings import Settings, SettingsError
-from gateway.store import Busy, StoreError, is_there, without_password
+from gateway.settings import AN_ADDRESS, Settings, SettingsError
+from gateway.store import SQLITE, Busy, StoreError, is_there, without_password
 from gateway.verbs import Caller
 
 PATIENCE = 5.0  # seconds for the Bot API's answer
-LOOPBACK = ("127.0.0.1", "localhost", "::1")  # where nobody but this machine's own proxy comes from
+LOOPBACK = ("127.0.0.1", "::1")  # where nobody but this machine's own proxy comes from
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     for line in misspelt():
         yield Finding("settings", False, line)
     yield _public_url(settings)
+    yield _live_url(settings)
     if settings.hosted:
         yield _upstream(settings)
         return
@@ -51,8 +55,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield from _challenges(settings)
         yield from _bill(settings)
     else:
-        where = f"there is none yet at {settings.database_url}: kodgate migrate, or the first start, makes it"
-        yield Finding("store", True, where)
+        yield from _store_to_come(settings)
     yield from _telegram(settings)
     try:
         lines = open_lines(settings, None)
@@ -92,6 +95,8 @@ def _store(settings: Settings) -> Finding:
         projects, ours = gateway.store.projects(), has_its_keys(gateway, settings)
     except (SettingsError, StoreError, Busy) as problem:
         return Finding("store", False, str(problem))
+    if not projects and (missing := missing_of_first_project(settings)):
+        return Finding("first project", False, missing)
     if not ours:
         return Finding(
             "store",
@@ -100,6 +105,19 @@ def _store(settings: Settings) -> Finding:
             f"web or bot gives it these, and {settings.project_keys_overlap_seconds} s later refuses the others",
         )
     return Finding("store", True, f"{without_password(settings.database_url)}, {len(projects)} project(s)")
+
+
+def _store_to_come(settings: Settings) -> Iterator[Finding]:
+    """Nothing is made here: a path that is mistyped would look well."""
+    path = Path(settings.database_url.removeprefix(SQLITE))
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        where = f"there is none yet at {settings.database_url}: kodgate migrate, or the first start, makes it"
+        yield Finding("store", True, where)
+    else:
+        yield Finding("store", False, f"DATABASE_URL: can't create {path}: {there} can't be written into")
+    if missing := missing_of_first_project(settings):
+        yield Finding("first project", False, missing)
 
 
 def _challenges(settings: Settings) -> Iterator[Finding]:
@@ -155,6 +173,13 @@ def _public_url(settings: Settings) -> Finding:
     return Finding("PUBLIC_URL", True, settings.public_url)
 
 
+def _live_url(settings: Settings) -> Finding:
+    schemes = [urlsplit(url).scheme for url in (settings.public_url, settings.live_url)]
+    if settings.production and schemes == ["https", "http"]:
+        return Finding("LIVE_URL", False, "is http, and browsers let no page of https listen there")
+    return Finding("LIVE_URL", True, settings.live_url)
+
+
 def _proxies(settings: Settings) -> Finding:
     """Limits count by address: where a proxy's is taken for everybody's, a few visitors shut out all."""
     if settings.trusted_proxies:
@@ -187,8 +212,13 @@ def _telegram(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "Telegram", False, "Telegram does not know this TELEGRAM_BOT_TOKEN" if unknown else str(problem)
         )
-    except (URLError, TimeoutError, ValueError, KeyError) as problem:
-        yield Finding("Telegram", False, f"{settings.telegram_api_url} can't be reached: {problem}")
+    except InvalidURL:  # whose text is the address, in which the token is
+        yield Finding("Telegram", False, f"TELEGRAM_API_URL must be {AN_ADDRESS}")
+    except (OSError, HTTPException) as problem:
+        why = str(problem).strip() or type(problem).__name__
+        yield Finding("Telegram", False, f"{settings.telegram_api_url} can't be reached: {why}")
+    except (ValueError, KeyError, TypeError):
+        yield Finding("Telegram", False, f"another program answers at {settings.telegram_api_url}")
 
 
 def _webhook(settings: Settings, bot_id: int, info: Mapping[str, Any]) -> Finding:
@@ -206,11 +236,12 @@ def _webhook(settings: Settings, bot_id: int, info: Mapping[str, Any]) -> Findin
 
 
 def _bot_api(settings: Settings, method: str) -> dict[str, Any]:
-    """What a method without parameters gives. Raises what `urlopen` does, and `ValueError` and `KeyError`."""
+    """What a method without parameters gives. Raises `OSError` and `HTTPException`, or, for what is no answer of
+    the Bot API's, `ValueError`, `KeyError` and `TypeError`.
+    """
     address = f"{settings.telegram_api_url}/bot{settings.telegram_bot_token}/{method}"
-    with urlopen(address, timeout=PATIENCE) as answer:  # noqa: S310 - http(s), checked by the settings
-        result: dict[str, Any] = json.load(answer)["result"]
-    return result
+    with open_directly(address, timeout=PATIENCE) as answer:
+        return dict(json.load(answer)["result"])
 
 
 def _channel(settings: Settings, channel: Channel, lines: Mapping[Channel, Line]) -> Iterator[Finding]:

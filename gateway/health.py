@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterable
 from http.client import HTTPException
 from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
 
+from gateway.direct import open_directly
 from gateway.doctor import Finding
 from gateway.settings import Settings
 
@@ -49,7 +49,7 @@ def _one(settings: Settings, name: str) -> Finding | None:
     process, _, port = name.partition(":")
     url = f"http://{settings.local_host}:{port or getattr(settings, PORTS[process])}/healthz"
     try:
-        with urlopen(url, timeout=PATIENCE) as answer:
+        with open_directly(url, timeout=PATIENCE) as answer:
             said = json.load(answer)
     except HTTPError as refusal:
         return Finding(name, False, refusal.read(1000).decode("utf-8", "replace"))

@@ -54,6 +54,8 @@ def use_messages_folder(folder: Path | None) -> None:
     Raises `WrongText`, having tried each of them.
     """
     loader: BaseLoader = _OURS
+    if folder and not folder.is_dir():
+        raise WrongText(f"there is no folder {folder}")
     if folder:
         loader = ChoiceLoader([PrefixLoader({_OWN: FileSystemLoader(folder)}), _OURS])
     _TEXTS.loader = _PAGES.loader = loader

@@ -6,40 +6,52 @@ import subprocess
 import sys
 import threading
 import time
-from urllib.error import URLError
-from urllib.request import urlopen
+from itertools import combinations
 
 from gateway.bootstrap import need_port
-from gateway.settings import Settings
+from gateway.direct import open_directly
+from gateway.settings import Settings, SettingsError
 
 RESTART_AFTER = 1.0  # seconds: soon, but not in a spin
 STOP_WITHIN = 5.0  # seconds from SIGTERM to SIGKILL; each process drains within 4
 CANNOT_START = 2  # the exit code of a wrong setting: starting again would not help
 HEAD_START = 0.4  # seconds: the page first, then the bot, whose imports keep a core busy
 READY_WITHIN = 30.0
+PORTS = {"web": "port", "bot": "live_port", "sandbox": "sandbox_port"}
 
 Processes = dict[str, subprocess.Popen[bytes]]
 
 
 def run_all(settings: Settings) -> int:
-    """Run until SIGINT or SIGTERM; the exit code."""
-    modules = {"web": settings.port, "bot": settings.live_port}
-    if settings.sandbox:
-        modules["sandbox"] = settings.sandbox_port
-    for name, port in modules.items():
+    """Run until SIGINT or SIGTERM, or the terminal is closed; the exit code. Raises `SettingsError`."""
+    ports = {name: getattr(settings, its) for name, its in PORTS.items() if name != "sandbox" or settings.sandbox}
+    _need_different(ports)
+    for name, port in ports.items():
         need_port(name, settings.host, port)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    ends = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup's: then a closed terminal ends nothing
+        ends.append(signal.SIGHUP)
+    for number in ends:
         signal.signal(number, lambda *_: stop.set())
     processes: Processes = {}
-    for name in modules:
-        processes[name] = _start(name, settings)
-        if name == "web":
-            stop.wait(HEAD_START)
-    threading.Thread(target=_greet, args=(settings, stop), daemon=True).start()
-    code = _look_after(processes, settings, stop)
-    _end(processes)
-    return code
+    try:
+        for name in ports:
+            processes[name] = _start(name, settings)
+            if name == "web":
+                stop.wait(HEAD_START)
+        threading.Thread(target=_greet, args=(settings, stop), daemon=True).start()
+        return _look_after(processes, settings, stop)
+    finally:  # on a terminal that is gone, a line can't be written either
+        _end(processes)
+
+
+def _need_different(ports: dict[str, int]) -> None:
+    """Only here: started one by one they may be on machines of their own, each with the one port it is given."""
+    for one, other in combinations(ports, 2):
+        if ports[one] == ports[other]:
+            both = f"{PORTS[one].upper()} and {PORTS[other].upper()}"
+            raise SettingsError(f"{both} are the same, {ports[one]}: {one} and {other} each need their own")
 
 
 def _look_after(processes: Processes, settings: Settings, stop: threading.Event) -> int:
@@ -81,9 +93,9 @@ def _greet(settings: Settings, stop: threading.Event) -> None:
     end = time.monotonic() + READY_WITHIN
     while not stop.is_set() and time.monotonic() < end:
         try:
-            with urlopen(f"http://{settings.local_host}:{settings.port}/healthz", timeout=2):
+            with open_directly(f"http://{settings.local_host}:{settings.port}/healthz", timeout=2):
                 break
-        except (URLError, OSError):
+        except OSError:
             stop.wait(0.05)
     else:
         return

@@ -4,7 +4,7 @@
 """
 
 import re
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ from gateway.channels import Channel
 from gateway.limits.rate import Rate, read_rate
 from gateway.origins import AN_ORIGIN, read_address, read_origin
 from gateway.providers import WeightedUrl, WrongProviderUrl, check_provider_url, split_urls
-from gateway.store import POSTGRES
+from gateway.store import A_DATABASE, POSTGRES, SQLITE
 
 ROOT = Path(__file__).resolve().parent.parent
 ENV_FILE = ".env"  # in the folder that one starts from
@@ -30,6 +30,7 @@ SANDBOX_BOT = "kodgate_sandbox_bot"
 TELEGRAM_API = "https://api.telegram.org"
 SHORTEST_SECRET = 32
 SHORTEST_METRICS_TOKEN = 16  # characters: whoever reads how many log in learns no more than that
+SHORTEST_PROJECT_SECRET = 16  # characters: the store has its plain hash, from which a shorter one could be guessed
 _BOT_TOKEN = re.compile(r"\d{1,16}:[A-Za-z0-9_-]+", re.ASCII)
 ADDRESSES = (
     *("telegram_api_url", "kodmobi_url"),
@@ -37,6 +38,7 @@ ADDRESSES = (
     *("recaptcha_url", "recaptcha_script_url"),
 )
 AN_ADDRESS = "an http(s) address, such as https://login.example.com"
+_NOT_IN_AN_ADDRESS = re.compile(r"[\x00-\x20\x7f]")  # urlsplit takes them or leaves them out, requests refuse them
 HOSTED_THREADS = 32  # a worker's, where every verb waits some 100 ms for the upstream: 300 verbs a second
 PROVIDER_SETTINGS = {
     Channel.TELEGRAM: "telegram_url",
@@ -339,6 +341,10 @@ def load_settings() -> Settings:
     """Read and check the environment. Raises `SettingsError`."""
     try:
         return Settings()
+    except OSError as problem:
+        raise SettingsError(f"{ENV_FILE} can't be read: {problem.strerror}") from None
+    except UnicodeDecodeError as problem:
+        raise SettingsError(f"{ENV_FILE} can't be read: {problem}") from None
     except ValidationError as problem:
         error = problem.errors()[0]
         name = str(error["loc"][0]).upper() if error["loc"] else ""  # what follows is pydantic's own
@@ -353,6 +359,7 @@ def _fill(settings: Settings) -> None:
         if not getattr(settings, name):
             object.__setattr__(settings, name, value)
 
+    object.__setattr__(settings, "host", _as_granian_takes_it(settings.host))
     for name in ("public_url", "live_url"):
         object.__setattr__(settings, name, _as_browsers_write(name, getattr(settings, name)))
     for name in ("project_origins", "kodmobi_origins"):
@@ -378,6 +385,18 @@ def _fill(settings: Settings) -> None:
                     default(name, inbox)
     for name in ADDRESSES:
         object.__setattr__(settings, name, getattr(settings, name).rstrip("/"))
+
+
+def _as_granian_takes_it(host: str) -> str:
+    """No name, and no IPv6 zone."""
+    if host == "localhost":
+        return "127.0.0.1"
+    try:
+        if "%" not in host:
+            return str(ip_address(host))
+    except ValueError:
+        pass
+    raise ValueError("HOST must be an IP address, such as 127.0.0.1 or 0.0.0.0")
 
 
 def _as_browsers_write(name: str, url: str) -> str:
@@ -418,10 +437,10 @@ def _check(settings: Settings) -> None:
     for name in ADDRESSES:
         url = getattr(settings, name)
         parts = urlsplit(url)
-        if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname or _NOT_IN_AN_ADDRESS.search(url)):
             raise ValueError(f"{name.upper()} must be {AN_ADDRESS}")
-    if not settings.database_url.startswith(("sqlite:///", *POSTGRES)):
-        raise ValueError("DATABASE_URL must be sqlite:///path/to/file or postgresql://user:password@host/name")
+    if not settings.database_url.startswith((SQLITE, *POSTGRES)):
+        raise ValueError(f"DATABASE_URL must be {A_DATABASE}")
     if settings.database_listen_url and not settings.database_listen_url.startswith(POSTGRES):
         raise ValueError("DATABASE_LISTEN_URL must be postgresql://user:password@host/name")
     for channel, name in PROVIDER_SETTINGS.items():
@@ -478,6 +497,8 @@ def _check_production(settings: Settings) -> None:
         DEVELOPMENT_SECRET_KEY,
     }:
         raise ValueError("PROJECT_PUBLIC_KEY or PROJECT_SECRET_KEY is a development key, which everybody knows")
+    if settings.project_secret_key and not settings.hosted:
+        _check_project_keys(settings.project_public_key, settings.project_secret_key)
     if settings.sandbox:
         raise ValueError("TELEGRAM_BOT_TOKEN is the sandbox's; production needs a token from @BotFather")
     for channel, urls in settings.provider_urls.items():
@@ -487,3 +508,15 @@ def _check_production(settings: Settings) -> None:
             )
     if settings.limits == "off":
         raise ValueError("LIMITS=off is not for production")
+
+
+def _check_project_keys(public: str, secret: str) -> None:
+    """The public one stands in web pages: whoever mixes the two up gives the other away."""
+    if public.startswith("sk_"):
+        raise ValueError("PROJECT_PUBLIC_KEY begins as secret keys do: is it the other one?")
+    if secret.startswith("pk_"):
+        raise ValueError("PROJECT_SECRET_KEY begins as public keys do: is it the other one?")
+    if public == secret:
+        raise ValueError("PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY must differ: one stands in web pages")
+    if len(secret) < SHORTEST_PROJECT_SECRET:
+        raise ValueError(f"PROJECT_SECRET_KEY needs at least {SHORTEST_PROJECT_SECRET} characters")

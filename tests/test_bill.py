@@ -278,7 +278,7 @@ def test_production_does_not_make_the_first_project_before_its_countries_are_nam
         "public_url": "https://login.example.com",
         "secret_keys": "s" * 40,
         "project_public_key": "pk_site",
-        "project_secret_key": "sk_site",
+        "project_secret_key": "sk_site_0123456789",
         "telegram_api_url": "http://127.0.0.1:9",
         "sms_url": "webhook+https://sms.example.com",
     }

@@ -235,7 +235,7 @@ def test_a_projects_bot_needs_no_bot_of_the_servers(tmp_path: Path) -> None:
         KODGATE_ENV="production",
         SECRET_KEYS="s" * 40,
         PROJECT_PUBLIC_KEY="pk_site",
-        PROJECT_SECRET_KEY="sk_site",
+        PROJECT_SECRET_KEY="sk_site_0123456789",
         PROJECT_COUNTRIES="all",
     )
     alone.environment["TELEGRAM_API_URL"] = alone.sandbox

@@ -46,6 +46,13 @@ def test_on_every_address_both_kinds_are_served(tmp_path: Path, figure: Figure) 
         assert (status, said.count("ok ")) == (0, 2), said
 
 
+def test_a_proxy_of_the_environments_is_not_asked(servers: Servers) -> None:
+    """An engine puts them into every container."""
+    [nobody] = free_ports(1)
+    status, said = ask(servers, http_proxy=f"http://127.0.0.1:{nobody}")
+    assert (status, said.count("ok ")) == (0, 2), said
+
+
 @pytest.mark.parametrize("name", ["web", "bot"])
 def test_one_that_is_named_is_asked_alone(servers: Servers, name: str) -> None:
     status, said = ask(servers, name)

@@ -1,11 +1,15 @@
 import os
 import re
+import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from ipaddress import ip_address
 from pathlib import Path
+from threading import Thread
 
 import httpx
 import pytest
@@ -15,11 +19,12 @@ from bench.processes import free_ports
 from gateway.bootstrap import build_gateway
 from gateway.channels import Channel
 from gateway.cli import main
-from gateway.doctor import examine
+from gateway.doctor import Finding, examine
 from gateway.errors import AccessDenied
 from gateway.misspelt import misspelt
 from gateway.providers import WeightedUrl
 from gateway.settings import Settings, SettingsError, load_settings
+from gateway.store import StoreError, open_store
 from tests.servers import ROOT, until
 
 PRODUCTION = {
@@ -27,7 +32,7 @@ PRODUCTION = {
     "PUBLIC_URL": "https://login.example.com",
     "SECRET_KEYS": "s" * 40,
     "PROJECT_PUBLIC_KEY": "pk_site",
-    "PROJECT_SECRET_KEY": "sk_site",
+    "PROJECT_SECRET_KEY": "sk_site_0123456789",
     "PROJECT_COUNTRIES": "RU,KZ",
 }
 
@@ -62,6 +67,15 @@ def test_an_address_stands_in_a_url_as_urls_have_it(
     assert settings.live_url == "http://[2001:db8::1]:8001"
 
 
+@pytest.mark.parametrize(("given", "host"), [("localhost", "127.0.0.1"), ("::0", "::")])
+def test_the_address_listened_on_is_as_granian_takes_it(
+    monkeypatch: pytest.MonkeyPatch, given: str, host: str
+) -> None:
+    settings = load(monkeypatch, HOST=given)
+    assert settings.host == host
+    ip_address(settings.local_host.strip("[]"))
+
+
 @pytest.mark.parametrize(
     ("given", "public", "live"),
     [
@@ -83,7 +97,7 @@ def test_doctor_changes_no_keys_and_says_what_a_start_would(
 ) -> None:
     site = {**PRODUCTION, "DATABASE_URL": f"sqlite:///{tmp_path}/k.sqlite3"}
     build_gateway(load(monkeypatch, **site)).close()
-    others = {**site, "PROJECT_PUBLIC_KEY": "pk_other", "PROJECT_SECRET_KEY": "sk_other"}
+    others = {**site, "PROJECT_PUBLIC_KEY": "pk_other", "PROJECT_SECRET_KEY": "sk_other_0123456789"}
     [found] = [one for one in examine(load(monkeypatch, **others)) if one.subject == "store"]
     assert not found.well
     assert "the first project has other keys" in found.text
@@ -111,32 +125,36 @@ def test_doctor_runs_no_migration(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 def test_keys_that_are_replaced_work_on_for_a_while(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     now = [4_000_000_000_000]
     site = {**PRODUCTION, "DATABASE_URL": f"sqlite:///{tmp_path}/k.sqlite3"}
-    others = {**site, "PROJECT_PUBLIC_KEY": "pk_other", "PROJECT_SECRET_KEY": "sk_other"}
+    others = {**site, "PROJECT_PUBLIC_KEY": "pk_other", "PROJECT_SECRET_KEY": "sk_other_0123456789"}
     build_gateway(load(monkeypatch, **site), lambda: now[0]).close()
     gateway = build_gateway(load(monkeypatch, **others), lambda: now[0])
     now[0] += 3599_000
-    assert gateway.authenticate("sk_site") == gateway.authenticate("sk_other")
+    assert gateway.authenticate("sk_site_0123456789") == gateway.authenticate("sk_other_0123456789")
     now[0] += 1000
     with pytest.raises(AccessDenied):
-        gateway.authenticate("sk_site")
+        gateway.authenticate("sk_site_0123456789")
     gateway.close()
-    third = {"PROJECT_PUBLIC_KEY": "pk_3", "PROJECT_SECRET_KEY": "sk_3", "PROJECT_KEYS_OVERLAP_SECONDS": "0"}
+    third = {
+        "PROJECT_PUBLIC_KEY": "pk_3",
+        "PROJECT_SECRET_KEY": "sk_third_0123456789",
+        "PROJECT_KEYS_OVERLAP_SECONDS": "0",
+    }
     gateway = build_gateway(load(monkeypatch, **{**site, **third}), lambda: now[0])
     with pytest.raises(AccessDenied):
-        gateway.authenticate("sk_other")
+        gateway.authenticate("sk_other_0123456789")
     gateway.close()
 
 
 def test_an_overlap_that_is_taken_back_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """One of the old keys has leaked, it turns out."""
     site = {**PRODUCTION, "DATABASE_URL": f"sqlite:///{tmp_path}/k.sqlite3"}
-    others = {**site, "PROJECT_PUBLIC_KEY": "pk_other", "PROJECT_SECRET_KEY": "sk_other"}
+    others = {**site, "PROJECT_PUBLIC_KEY": "pk_other", "PROJECT_SECRET_KEY": "sk_other_0123456789"}
     for settings in (site, others):
         build_gateway(load(monkeypatch, **settings)).close()
     gateway = build_gateway(load(monkeypatch, **others, PROJECT_KEYS_OVERLAP_SECONDS="0"))
-    assert gateway.authenticate("sk_other")
+    assert gateway.authenticate("sk_other_0123456789")
     with pytest.raises(AccessDenied):
-        gateway.authenticate("sk_site")
+        gateway.authenticate("sk_site_0123456789")
     gateway.close()
 
 
@@ -144,8 +162,8 @@ def test_an_overlap_that_is_taken_back_ends(monkeypatch: pytest.MonkeyPatch, tmp
 def test_one_key_may_change_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changed: str) -> None:
     site = {**PRODUCTION, "DATABASE_URL": f"sqlite:///{tmp_path}/k.sqlite3", "PROJECT_KEYS_OVERLAP_SECONDS": "0"}
     build_gateway(load(monkeypatch, **site)).close()
-    gateway = build_gateway(load(monkeypatch, **{**site, changed: "new_key"}))
-    assert gateway.authenticate("new_key")[1] == (changed == "PROJECT_SECRET_KEY")
+    gateway = build_gateway(load(monkeypatch, **{**site, changed: "new_key_0123456789"}))
+    assert gateway.authenticate("new_key_0123456789")[1] == (changed == "PROJECT_SECRET_KEY")
     with pytest.raises(AccessDenied):
         gateway.authenticate(PRODUCTION[changed])
     kept = {"PROJECT_PUBLIC_KEY", "PROJECT_SECRET_KEY"} - {changed}
@@ -158,7 +176,7 @@ def test_doctor_is_not_content_with_keys_that_were_replaced(
 ) -> None:
     """A process that still had the former ones was started anew: the new ones end with the overlap."""
     site = {**PRODUCTION, "DATABASE_URL": f"sqlite:///{tmp_path}/k.sqlite3"}
-    others = {**site, "PROJECT_PUBLIC_KEY": "pk_other", "PROJECT_SECRET_KEY": "sk_other"}
+    others = {**site, "PROJECT_PUBLIC_KEY": "pk_other", "PROJECT_SECRET_KEY": "sk_other_0123456789"}
     for settings in (site, others, site):
         build_gateway(load(monkeypatch, **settings)).close()
     [found] = [one for one in examine(load(monkeypatch, **others)) if one.subject == "store"]
@@ -263,6 +281,10 @@ def test_several_keys_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -
         ("SECRET_KEYS", "short"),
         ("SECRET_KEYS", "development-only-secret-never-use-it-in-production"),
         ("PROJECT_SECRET_KEY", "sk_development"),
+        ("PROJECT_SECRET_KEY", "1"),
+        ("PROJECT_SECRET_KEY", "pk_site_0123456789"),
+        ("PROJECT_PUBLIC_KEY", "sk_other_0123456789"),
+        ("PROJECT_PUBLIC_KEY", "sk_site_0123456789"),
         ("TELEGRAM_BOT_TOKEN", "1:sandbox"),
         ("LIMITS", "off"),
     ],
@@ -281,7 +303,10 @@ def test_production_refuses_what_belongs_to_development(
         ("PORT", "eighty"),
         ("PORT", "70000"),
         ("PUBLIC_URL", "login.example.com"),
+        ("HOST", "login.example.com"),
+        ("HOST", "fe80::1%eth0"),
         ("TELEGRAM_API_URL", "ftp://x"),
+        ("TELEGRAM_API_URL", "https://api.example.com/a b"),
         ("DATABASE_URL", "mysql://x"),
         ("SMS_URL", "twilio://x"),
         ("SMS_URL", "webhook+https://"),
@@ -298,6 +323,27 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, va
     with pytest.raises(SettingsError, match=name) as refusal:
         load(monkeypatch, **environment)
     assert "\n" not in str(refusal.value)
+
+
+def test_two_keys_that_are_alike_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    alike = "a-key-of-another-make"
+    with pytest.raises(SettingsError, match="PROJECT_PUBLIC_KEY and PROJECT_SECRET_KEY must differ"):
+        load(monkeypatch, **{**PRODUCTION, "PROJECT_PUBLIC_KEY": alike, "PROJECT_SECRET_KEY": alike})
+
+
+def test_an_accounts_keys_are_as_the_account_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = {"KODMOBI_URL": "https://api.example.com", "KODMOBI_PUBLIC_KEY": "a", "KODMOBI_SECRET_KEY": "b"}
+    assert load(monkeypatch, **{**PRODUCTION, **account}).project_secret_key == "b"
+
+
+def test_an_env_file_that_can_not_be_read_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("PROJECT_NAME=Магазин".encode("cp1251"))
+    with pytest.raises(SettingsError, match=r"^\.env can't be read: .*utf-8"):
+        load_settings()
+    (tmp_path / ".env").unlink()
+    (tmp_path / ".env").symlink_to("/proc/self/mem")  # whose first page nobody may read, root neither
+    with pytest.raises(SettingsError, match=r"^\.env can't be read: Input/output error$"):
+        load_settings()
 
 
 @pytest.mark.parametrize("command", ["run", "web", "bot", "migrate", "doctor"])
@@ -406,6 +452,37 @@ def test_the_sandboxs_bots_are_for_development_only(monkeypatch: pytest.MonkeyPa
     assert kodgate("project", "set-bot", "1", typed=BOT_TOKEN)[0] == 0
 
 
+@pytest.mark.parametrize("hours", ["-1", "nan", "1e9"])
+def test_hours_are_from_none_to_a_year(hours: str) -> None:
+    assert kodgate("project", "create", "Shop", "--countries", "all")[0] == 0
+    for words in (("project", "rotate-keys", "2", "--keep"), ("guard", "stop", "1", "+1876", "--hours")):
+        code, said = kodgate(*words, hours)
+        assert code == 2, said
+        assert "hours" in said or "range" in said
+
+
+@pytest.mark.parametrize("name", ["", " ", "My\nshop", "My\x1bshop", "My\udcffshop"])
+def test_a_projects_name_is_a_line(name: str) -> None:
+    for words in (("create", name, "--countries", "all"), ("set", "1", f"name={name}")):
+        code, said = kodgate("project", *words)
+        assert (code, said.count("\n")) == (1, 1), said
+        assert said.startswith("Error: name: write ")
+    assert kodgate("project", "list")[1] == "1\tKodgate\n"
+
+
+def test_keys_are_shown_where_the_projects_name_can_not_be_written(tmp_path: Path) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "gateway.cli", "project", "create", "Größe Магазин", "--countries", "all"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        timeout=60,
+        check=True,
+    ).stdout.decode("latin-1")
+    assert r"Größe \u041c\u0430" in shown
+    assert "sk_" in shown
+
+
 def test_the_readme_lists_every_setting_with_its_default() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     for name, setting in Settings.model_fields.items():
@@ -414,8 +491,8 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
 
 
 @contextmanager
-def run_there(folder: Path, settings: Mapping[str, object]) -> Iterator[Path]:
-    """`kodgate run` in a folder whose .env alone has the settings; its log."""
+def run_there(folder: Path, settings: Mapping[str, object]) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """`kodgate run` in a folder whose .env alone has the settings, as a terminal's group of processes; its log."""
     (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     log = folder / "log"
@@ -426,9 +503,10 @@ def run_there(folder: Path, settings: Mapping[str, object]) -> Iterator[Path]:
             env={"PYTHONPATH": str(ROOT), **kept},
             stderr=lines,
             stdout=subprocess.DEVNULL,
+            start_new_session=True,
         )
     try:
-        yield log
+        yield running, log
     finally:
         running.terminate()
         running.wait(15)
@@ -467,13 +545,45 @@ def test_the_sandbox_is_where_the_env_file_says_and_each_process_tells_of_misspe
         "SMS_ULR": "log://",
         "SITE": "x",
     }
-    with run_there(tmp_path, settings) as log:
+    with run_there(tmp_path, settings) as (_, log):
         until(lambda: log.read_text().count("ready on http") == 2, "web and bot are ready", 60)
         assert httpx.get(f"http://127.0.0.1:{sandbox_port}/healthz").status_code == 200
     lines = log.read_text().splitlines()
     for process in ("web", "bot"):
         [told] = [line for line in lines if f"{process} WARNING gateway.misspelt" in line]
         assert told.endswith("SMS_ULR is no setting, and nobody reads it; SMS_URL is")
+
+
+def test_with_its_terminal_all_of_it_ends(tmp_path: Path) -> None:
+    port, live_port = free_ports(2)
+    settings = {
+        **PRODUCTION,
+        "PORT": port,
+        "LIVE_PORT": live_port,
+        "DATABASE_URL": f"sqlite:///{tmp_path}/site.sqlite3",
+        "SMS_URL": "webhook+http://127.0.0.1:9/",
+    }
+    with run_there(tmp_path, settings) as (running, log):
+        until(lambda: log.read_text().count("ready on http") == 2, "web and bot are ready", 60)
+        try:
+            os.killpg(running.pid, signal.SIGHUP)
+            assert running.wait(15) == 0
+            for one in (port, live_port):
+                socket.create_server(("127.0.0.1", one)).close()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+
+
+def test_run_starts_nothing_on_one_port_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    [port] = map(str, free_ports(1))
+    monkeypatch.setenv("PORT", port)
+    monkeypatch.setenv("LIVE_PORT", port)
+    code, said = kodgate("run")
+    assert (code, said) == (
+        2,
+        f"kodgate: PORT and LIVE_PORT are the same, {port}: web and bot each need their own\n",
+    )
 
 
 @pytest.mark.parametrize("name", ["TELEGRAM_BOT_TOKE", "SECRET_KEY", "trusted_proxy", "SMS_ULR"])
@@ -518,12 +628,124 @@ def test_doctor_tells_where_a_proxy_would_be_taken_for_everybody(
     assert found.well == well, found.text
 
 
+@pytest.mark.parametrize("migrated", [False, True])
+@pytest.mark.parametrize(
+    ("missing", "told"),
+    [
+        (("PROJECT_COUNTRIES",), "PROJECT_COUNTRIES is needed"),
+        (("PROJECT_PUBLIC_KEY", "PROJECT_SECRET_KEY"), "nobody has a key that works"),
+        ((), ""),
+    ],
+)
+def test_doctor_says_what_the_first_project_lacks(
+    monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], told: str, migrated: bool
+) -> None:
+    settings = load(monkeypatch, **{**PRODUCTION, **dict.fromkeys(missing, "")})
+    if migrated:
+        open_store(settings.database_url).migrate()
+    found = [one for one in examine(settings) if one.subject == "first project"]
+    assert [told in one.text and not one.well for one in found] == [True] * bool(told)
+
+
+def test_doctor_tells_where_no_store_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def store() -> str:
+        return next(one.text for one in examine(load_settings()) if one.subject == "store" and not one.well)
+
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/file/below/k.sqlite3")
+    assert f"{tmp_path}/file can't be written into" in store()
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///none/below/k.sqlite3")
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path)  # root may write everywhere
+    assert f"{tmp_path} can't be written into" in store()
+
+
+@pytest.mark.parametrize(
+    ("public", "live", "well"),
+    [("https", "http", False), ("https", "https", True), ("http", "http", True)],
+)
+def test_doctor_tells_of_streams_that_browsers_block(
+    monkeypatch: pytest.MonkeyPatch, public: str, live: str, well: bool
+) -> None:
+    urls = {"PUBLIC_URL": f"{public}://login.example.com", "LIVE_URL": f"{live}://live.example.com"}
+    [found] = [one for one in examine(load(monkeypatch, **{**PRODUCTION, **urls})) if one.subject == "LIVE_URL"]
+    assert found.well == well
+
+
+def test_doctor_tells_of_a_folder_of_texts_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, MESSAGES_FOLDER="mesages")
+    wrong = [one.text for one in examine(settings) if one.subject == "providers"]
+    assert wrong == ["MESSAGES_FOLDER: there is no folder mesages"]
+
+
+@contextmanager
+def bot_api(answer: bytes) -> Iterator[str]:
+    """The address of a server that says this to whoever asks, and closes the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):  # it is closed
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.recv(65_536)
+                        connection.sendall(answer)
+
+        Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"nonsense\r\n\r\n", OK + b"Content-Length: 99\r\n\r\n{", OK + b"\r\n[]", OK + b'\r\n{"result": []}'],
+)
+def test_doctor_goes_on_whatever_the_bot_api_answers(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    with bot_api(answer) as url:
+        found = list(examine(load(monkeypatch, TELEGRAM_BOT_TOKEN=BOT_TOKEN, TELEGRAM_API_URL=url)))
+    [telegram] = [one for one in found if one.subject == "Telegram"]
+    assert not telegram.well
+    assert re.fullmatch(f"{url} can't be reached: .+|another program answers at {url}", telegram.text)
+    assert found[-1].subject == "Email"
+
+
+def test_doctor_asks_the_bot_api_past_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the bot does."""
+    monkeypatch.setattr("urllib.request._opener", None)  # which keeps the proxies of its first request
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_ports(1)[0]}")
+    with bot_api(OK + b'\r\n{"result": {"id": 42, "username": "a_bot"}}') as url:
+        found = list(examine(load(monkeypatch, TELEGRAM_BOT_TOKEN=BOT_TOKEN, TELEGRAM_API_URL=url)))
+    assert [one.text for one in found if one.subject == "Telegram"] == ["@a_bot"]
+
+
+def test_doctor_shows_no_token_of_an_address_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, TELEGRAM_BOT_TOKEN=BOT_TOKEN, TELEGRAM_API_URL="http://127.0.0.1:8o81")
+    [found] = [one for one in examine(settings) if one.subject == "Telegram"]
+    assert not found.well
+    bent = settings.model_copy(update={"telegram_api_url": "http://127.0.0.1:8081/a b"})
+    assert not [one for one in examine(bent) if BOT_TOKEN in one.text]
+
+
+def test_doctor_says_each_thing_as_it_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(_: Settings) -> Iterator[Finding]:
+        yield Finding("settings", False, "one thing")
+        raise StoreError("the disk is gone")
+
+    monkeypatch.setattr("gateway.cli.examine", breaks)
+    assert kodgate("doctor") == (2, "WRONG settings: one thing\nkodgate: the disk is gone\n")
+
+
 def test_doctor_says_that_without_a_channel_nobody_can_log_in(tmp_path: Path) -> None:
     settings = Settings(
         _env_file=None,
         kodgate_env="production",
         public_url="https://login.example.com",
         secret_keys="a" * 40,
+        project_public_key="pk_site",
+        project_secret_key="sk_site_0123456789",
+        project_countries="all",
         database_url=f"sqlite:///{tmp_path}/k.sqlite3",
         trusted_proxies="127.0.0.1",
     )

@@ -7,6 +7,7 @@ import click
 from gateway.bootstrap import build_gateway
 from gateway.channels import NAMES
 from gateway.clock import to_iso
+from gateway.hours import Hours
 from gateway.local import LocalGateway
 from gateway.settings import load_settings
 from gateway.store import Stop
@@ -52,7 +53,7 @@ def lift(project_id: int, prefix: str) -> None:
 @guard.command()
 @click.argument("project_id", type=int, metavar="PROJECT")
 @click.argument("prefix")
-@click.option("--hours", type=click.FloatRange(min=0.01), help="for how long; without it, until you lift it")
+@click.option("--hours", type=Hours(0.01), help="for how long; without it, until you lift it")
 def stop(project_id: int, prefix: str, hours: float | None) -> None:
     """Send nothing that costs money to phones that begin with PREFIX, such as +44 or +447400."""
     gateway = build_gateway(load_settings())

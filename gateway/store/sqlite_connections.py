@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote
 
 from gateway.store import Busy, StoreError
 
@@ -152,7 +153,7 @@ def create(path: Path) -> None:
 def connect(path: Path) -> Connection:
     """A connection to a file that exists. Raises `StoreError` with what the operator can do."""
     end = time.monotonic() + BUSY_TIMEOUT_MS / 1000
-    uri, patience = f"file:{path}?mode=rw", BUSY_TIMEOUT_MS / 1000
+    uri, patience = f"file:{quote(os.fsencode(path))}?mode=rw", BUSY_TIMEOUT_MS / 1000
     while True:
         try:
             db = sqlite3.connect(

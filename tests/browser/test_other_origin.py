@@ -20,7 +20,7 @@ from .people import ENOUGH_FOR_A_PERSON
 LISTED = "partner.localhost"
 WILDCARD = "shops.localhost"
 PUBLIC_KEY = "pk_partner"
-SECRET_KEY = "sk_partner"
+SECRET_KEY = "sk_partner_0123456789"
 BLOCKED = ("blocked by CORS policy", "net::ERR_FAILED")
 UNREADABLE = "TypeError: Failed to fetch"  # all that Chromium tells a page of an answer it may not read
 SESSION_OF_NOBODY = "01K8N1VMPN0EE389K72YW0CBM2"
