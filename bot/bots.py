@@ -36,7 +36,7 @@ from gateway.leases import Lease
 from gateway.local import LocalGateway
 from gateway.projects import Project
 from gateway.settings import Settings
-from gateway.store import Busy
+from gateway.store import Busy, StoreError
 from gateway.waiting import wait_for
 
 log = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ class Bots:
                 self._introduced.clear()
                 try:
                     await self._stop(await self._look())
-                except Busy as problem:
+                except (Busy, StoreError) as problem:
                     log.warning("the store is busy, new bots wait: %s", problem)
                 await wait_for(self._introduced, BOTS_EVERY)
         finally:

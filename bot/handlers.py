@@ -71,7 +71,8 @@ class Conversations:
         lang = pick_language(_wish(message), session.lang)
         if session.chat_id == chat_id:
             words = await self._aside(partial(self._send_at_once, session, bot, chat_id, lang))
-            return text(chat_id, words) if words else None
+            if words is not None:
+                return text(chat_id, words) if words else None
         await self._aside(partial(self._gateway.expect, bot.id, chat_id, session))
         greeting = render_bot_text(
             "greeting",
@@ -126,12 +127,15 @@ class Conversations:
             return text(chat_id, render_bot_text("welcome_back", lang, site=site))
         return text(chat_id, render_bot_text("welcome", lang, site=site), _contact_button(lang))
 
-    def _send_at_once(self, session: LinkedSession, bot: Bot, chat_id: int, lang: str) -> str:
+    def _send_at_once(self, session: LinkedSession, bot: Bot, chat_id: int, lang: str) -> str | None:
         """The phone behind the link is this chat's: let a parked code go, or send one.
 
-        Returns why none comes, empty where one does.
+        Returns why none comes, empty where one does; None where it is the chat's at a bot that the project had.
         """
-        if self._gateway.reactivate(bot.id, chat_id):
+        released = self._gateway.reactivate(bot.id, chat_id)
+        if released is None:
+            return None
+        if released:
             return ""
         try:
             caller = Caller(session.project, lang=session.lang, telegram=True)

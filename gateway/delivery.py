@@ -195,7 +195,8 @@ class Courier:
             return self._failed(claimed, "the channel has no provider", ready.instead)
         if ready.is_test:
             return Outcome(claimed.id, "sent")
-        number = self._free(claimed.channel, left, place)
+        # Whose turn it was has the text for it: buttons are the bot's alone.
+        number = left[place] if message.numbers else self._free(claimed.channel, left, place)
         try:
             receipt = await self._hand_over(claimed.channel, line, number, message)
         except PermanentError as problem:

@@ -87,10 +87,8 @@ class Faces:
 
     def deliveries(self, caller: Caller, session: SessionRow) -> dict[Channel, Delivery]:
         """To whom it must not be told, a Telegram message waits, until the session has shown more."""
-        states: dict[Channel, Delivery] = {}
-        for send in session.sends:
-            states.pop(send.channel, None)
-            states[send.channel] = send.state
+        sends = sorted(session.sends, key=lambda send: send.created_at)
+        states: dict[Channel, Delivery] = {send.channel: send.state for send in sends}
         if Channel.TELEGRAM in states and is_discreet(caller, session.kind) and not _has_proved(session):
             states[Channel.TELEGRAM] = "parked"
         return states

@@ -6,7 +6,7 @@
   const ASK_EVERY = 2000;
   const LISTEN_AGAIN = 5000; // ms after an answer that was no stream: a browser does not try again by itself
   const LOOK_PATIENCE = 10000; // ms: a request that began in another network never ends by itself
-  const STEP_PATIENCE = 15000; // longer than a server waits for somebody else
+  const STEP_PATIENCE = 35000; // longer than a server waits for somebody else: an account is asked up to three times
   const TRIES = [500, 1000, 2000, 4000, 8000]; // ms before a lost form is sent again: a server restarts in less
   let stream, asking, patience, timers = [], shown = 0, busy = 0, looking = false, again = false;
   const waits = new Map(); // buttons that count down
@@ -29,7 +29,7 @@
         const elsewhere = request.getResponseHeader("X-Kodgate-Location");
         const page = request.response;
         if (!elsewhere && !page?.querySelector("main")) return fail();
-        done({ elsewhere, page, address: request.responseURL, failed: request.status >= 500 });
+        done({ elsewhere, page, address: request.responseURL, failed: request.status >= 500 || request.status === 429 });
       };
       request.send(body);
     });
@@ -125,7 +125,7 @@
 
   document.addEventListener("submit", async (event) => {
     const form = event.target;
-    if (form.method !== "post") return;
+    if (form.method !== "post" || !("submitter" in event)) return; // Safari before 15.4 doesn't say what was pressed
     event.preventDefault();
     const button = event.submitter || form.querySelector("button");
     if (button?.getAttribute("aria-busy")) return;

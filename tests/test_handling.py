@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiogram import Bot
 from aiogram.fsm.storage.memory import MemoryStorageRecord
 
 from bot.bots import ServedBot
@@ -17,7 +18,7 @@ from gateway.local import LocalGateway
 from gateway.projects import change_settings
 from gateway.store import Outcome
 from gateway.verbs import Created
-from tests.databases import Database
+from tests.databases import Database, execute
 from tests.delivering import claim, finish
 from tests.servers import payload
 from tests.world import BOT_ID, World, make_world, new_phone
@@ -99,6 +100,23 @@ def test_start_says_that_a_code_is_here_that_waited_for_the_bot(world: World) ->
     assert world.activate(phone, CHAT) == 1
     [said] = answers(world, start(created))
     assert said.startswith("The code is here already")
+
+
+def test_start_asks_anew_who_was_left_at_a_bot_that_the_project_had(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its chats are handed over some at a time, and that may have been broken off."""
+    phone, said = new_phone(), list[str]()
+
+    async def heard(_: Bot, method: Any) -> None:
+        said.append(method.text)
+
+    monkeypatch.setattr("bot.handlers.do", heard)
+    world.activate(phone, CHAT)
+    execute(world.settings.database_url, "UPDATE activation SET bot_id = bot_id + 1, active = '0'")
+    assert answers(world, start(world.create(phone, channel=Channel.TELEGRAM))) == [""]
+    [greeting] = said
+    assert parse_contact(phone).mask in greeting
 
 
 def test_start_brings_the_code_that_a_blocked_bot_could_not_send_in_a_discreet_project_too(world: World) -> None:

@@ -90,6 +90,9 @@ def test_what_is_sent_again_goes_the_way_it_went_last(world: World) -> None:
     world.gateway.send(world.caller(), again["session_id"], Channel.VIBER)
     world.clock.pass_seconds(61)
     assert legacy.send(world.gateway, world.caller(), again)["data"]["client_channel"].type == "viber"
+    world.gateway.send(world.caller(), again["session_id"], Channel.SMS)
+    with pytest.raises(errors.TooSoon):
+        legacy.send(world.gateway, world.caller(), again)
     never = {"session_id": world.create(new_phone(), send=False).session_id}
     assert legacy.send(world.gateway, world.caller(), never)["data"]["client_channel"].type == "whatsapp"
 

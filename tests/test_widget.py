@@ -2,16 +2,21 @@
 
 import base64
 from collections.abc import Iterator
+from html import escape
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import msgspec
 import pytest
 
+from gateway import errors
+from gateway.local import LocalGateway
 from gateway.store import open_store
 from tests.servers import Servers, until
-from tests.world import new_phone
+from tests.world import World, new_phone
+from web.assets import Assets
 from web.cors import is_listed
+from web.pages import make_site
 
 ORIGINS = ("https://shop.test", "https://*.example.com", "https://*.example.org:8443")
 
@@ -51,6 +56,28 @@ def logged_in(site: Servers, **parameters: str) -> tuple[str, str]:
             done = browser.post("/widget/check", data=form, headers=headers)
             ends.append(done.headers["x-kodgate-location" if headers else "location"])
     return ends[0], ends[1]
+
+
+def test_an_account_that_is_asked_too_often_takes_no_page_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so in the middle of a login, whose page the script keeps, and which others can load again."""
+    browser = make_site(world.gateway, world.settings, Assets(reload=False)).test_client()
+    page = browser.get("/widget/?key=pk_development").text
+    sent = browser.post("/widget/start", data={"w": token(page), "to": new_phone(), "by": "phone"})
+    address = sent.headers["location"]
+    assert 'name="code"' in browser.get(address).text
+
+    def asked_too_often(*_: object) -> None:
+        raise errors.TooOften(7)
+
+    monkeypatch.setattr(LocalGateway, "progress", asked_too_often)
+    said = browser.get(address)
+    assert (said.status_code, said.headers["retry-after"]) == (429, "7")
+    assert f'href="{escape(address)}"' in said.text
+    posted = browser.post("/widget/check", data={"w": parse_qs(urlsplit(address).query)["w"][0], "code": "1"})
+    assert posted.status_code == 429
+    assert 'href="/widget/code?w=' in posted.text
 
 
 # Languages

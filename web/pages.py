@@ -205,7 +205,8 @@ def _refused(refusal: errors.GatewayError) -> Response:
     log.info("%s: %s: %s", request.endpoint, refusal.sys_message, refusal.text(DEFAULT_LANGUAGE))
     endpoint = str(request.endpoint).replace(".", " ").replace("_", " ")
     _widget().gateway.refused("widget", f"page.{endpoint}", refusal, getattr(g, "project", None))
-    if request.blueprint == "widget" and isinstance(refusal, errors.Unavailable):
+    # Of too many, an account tells in the middle of a login, which goes on when it takes more.
+    if request.blueprint == "widget" and isinstance(refusal, errors.Unavailable | errors.TooOften):
         page = render_template("widget/away.html", text=refusal.text(g.lang), again=way_on())
     elif not is_framed():
         page = render_template("site/problem.html", text=refusal.text(g.lang))

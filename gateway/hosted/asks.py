@@ -184,10 +184,11 @@ def progress_of(
 ) -> Progress:
     """Where a session stands, as far as its channels tell; None: the upstream says that it is over.
 
-    A channel that rests has sent; a Telegram that rests and is not active has its code waiting.
+    A channel that rests has sent, the one that rests longest last; a Telegram that rests and is not active has its
+    code waiting.
     """
     deliveries: dict[Channel, Delivery] = {}
-    for channel in channels or ():
+    for channel in sorted(channels or (), key=lambda channel: channel.timeout):
         if channel.timeout:
             waits = channel.type is Channel.TELEGRAM and not channel.is_active
             deliveries[channel.type] = "parked" if waits else "sent"

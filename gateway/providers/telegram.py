@@ -36,18 +36,21 @@ class Pace:
         self._gap = 1 / a_second
         self._patience = patience
         self._next = 0.0
-        self._rests: dict[int, float] = {}  # until when, by chat
+        self._rest = 0.0  # until when, for all
+        self._rests: dict[int, float] = {}  # the same, by chat
         self._refused: dict[int, float] = {}  # the same, of those refused since a message was taken
 
     async def turn(self, chat_id: int) -> None:
         """Wait for the next turn in this chat. A turn not taken is saved for up to a second.
 
-        Raises `TransientError` where that is too far away: who waits here holds one of the channel's calls.
+        Raises `TransientError` where that is too far away: who waits here holds one of the channel's calls. Half
+        of its time is for the call itself, unless it only stands in a queue.
         """
         now = asyncio.get_running_loop().time()
-        turn = max(self._next, now - 1) + self._gap
-        wait = max(turn, self._rests.get(chat_id, 0.0)) - now
-        if wait > self._patience:
+        rest = max(self._rest, self._rests.get(chat_id, 0.0))
+        turn = max(self._next, now - 1, self._rest) + self._gap
+        wait = max(turn, rest) - now
+        if rest - now > self._patience / 2 or wait > self._patience:
             raise TransientError("the bot has to wait", wait)
         self._next = turn
         if wait > 0:
@@ -59,7 +62,7 @@ class Pace:
         self._rests = {chat: ends for chat, ends in self._rests.items() if ends > now}
         self._rests[chat_id] = self._refused[chat_id] = now + seconds
         if len(self._refused) > 1:
-            self._next = max(self._next, sorted(self._refused.values())[-2])
+            self._rest = max(self._rest, sorted(self._refused.values())[-2])
 
     def taken(self) -> None:
         """A message was: so it is not the bot that is refused."""
@@ -90,8 +93,7 @@ class TelegramProvider:
         bot = self._bot_of(message.project_id)
         if bot is None:
             raise TransientError("the project's bot is not at work")
-        # Half of the time that a message has: the other half is for the call.
-        pace = self._paces.setdefault(bot.id, Pace(MESSAGES_A_SECOND, self._timeout / 2))
+        pace = self._paces.setdefault(bot.id, Pace(MESSAGES_A_SECOND, self._timeout))
         await pace.turn(message.chat_id)
         try:
             await bot.send_message(

@@ -64,18 +64,18 @@ def test_a_server_that_is_busy_for_a_moment_does_not_take_the_page_away(
     visitor.is_logged_in_as(phone)
 
 
-SOONER = """
+SOONER = """() => {
   const { set } = Object.getOwnPropertyDescriptor(XMLHttpRequest.prototype, "timeout");
   Object.defineProperty(XMLHttpRequest.prototype, "timeout", { set(ms) { set.call(this, ms / 10); } });
-"""
+}"""
 
 
 def test_a_code_whose_request_is_never_answered_is_sent_once_more(
     visits: Visits, stack: Stack, phone: str
 ) -> None:
     visitor = visits.visitor(PHONE)
-    visitor.page.add_init_script(SOONER)
     visitor.goes_to_code(phone, "sms")
+    visitor.page.evaluate(SOONER)
     lost: list[Route] = []
     visitor.page.route("**/widget/check", lambda route: lost.append(route), times=1)
     visitor.types(stack.code(phone))

@@ -123,6 +123,7 @@ class Nginx(Proxy):
         text = changed(text, f"{keys}/fullchain.pem", str(self._certificate))
         text = changed(text, f"{keys}/privkey.pem", str(self._certificate.with_name("key.pem")))
         text = changed(text, "/var/log/nginx/kodgate.log", str(self.folder / "access.log"))
+        text = changed(text, "/var/log/nginx/kodgate.error.log", str(self.folder / "error.log"))
         text = changed(text, "    listen [::]:80;\n", "")
         text = changed(text, "    listen [::]:443 ssl;\n", "")
         text = changed(text, "listen 80;", f"listen 127.0.0.1:{self.plain_port};")

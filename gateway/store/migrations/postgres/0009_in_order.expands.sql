@@ -1,4 +1,5 @@
--- Functions with the same meaning to code from before; each replaces its former self but `purge_2`, which goes beside it.
+-- Functions that code from before calls, too; each replaces its former self but `purge_2`, which goes beside it. That code
+-- takes `queue_1`'s new word, `repeated`, for a message that was queued.
 
 -- A channel's newest message says whether it carries the code: of two that went there, the first may fail late.
 -- Whoever calls this for several sessions holds them, and the rows of their ceilings, beforehand (`hold_failed`).
