@@ -563,7 +563,9 @@ def test_with_its_terminal_all_of_it_ends(tmp_path: Path) -> None:
         "DATABASE_URL": f"sqlite:///{tmp_path}/site.sqlite3",
         "SMS_URL": "webhook+http://127.0.0.1:9/",
     }
+    former = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
     with run_there(tmp_path, settings) as (running, log):
+        signal.signal(signal.SIGHUP, former)
         until(lambda: log.read_text().count("ready on http") == 2, "web and bot are ready", 60)
         try:
             os.killpg(running.pid, signal.SIGHUP)
