@@ -4,8 +4,9 @@ A code is HMAC-SHA-256(key, session id), dynamically truncated as in RFC 4226, s
 alphabet. The same session has the same code on every channel.
 """
 
-import unicodedata
+from unicodedata import category
 
+from gateway.digits import with_plain_digits
 from gateway.errors import BadRequest
 from gateway.i18n import N_
 from gateway.keyed import keyed_hash
@@ -64,5 +65,4 @@ def read_code(value: object) -> list[str]:
 
 def _plain(text: str) -> str:
     """With the digits of all scripts as 0 to 9, and without dashes, spaces and signs of direction of any kind."""
-    signs = (sign for sign in unicodedata.normalize("NFKC", text) if unicodedata.category(sign) not in _BETWEEN)
-    return "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in signs)
+    return "".join(sign for sign in with_plain_digits(text) if category(sign) not in _BETWEEN)

@@ -1,12 +1,12 @@
 """Phone numbers as people and programs write them: `phonenumbers` is the judge, refusals are explained here."""
 
 import re
-import unicodedata
 from typing import NamedTuple
 
 import phonenumbers
 from phonenumbers import PhoneMetadata, PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
+from gateway.digits import with_plain_digits
 from gateway.e164 import is_plain
 from gateway.errors import BadRequest
 from gateway.i18n import N_, catalogue
@@ -56,7 +56,7 @@ def read_phone(text: str, region: str | None, field: str) -> str:
             raise BadRequest(field, N_("is not a phone number with a country code, such as +7 952 296-62-36"))
         number = _valid(text, None)
     else:
-        text, *others = _readings(_plain(text))
+        text, *others = _readings(with_plain_digits(text).strip())
         runs = (run for reading in (text, *others) for run in _runs(reading))
         number = next(filter(None, (_read(run, region) for run in runs)), None)
     if number is None:
@@ -71,13 +71,6 @@ def example_mobile(region: str) -> PhoneNumber | None:
 
 
 # Reading
-
-
-def _plain(text: str) -> str:
-    """With the digits of all scripts as 0 to 9, and what only looks like a plus or a space as one."""
-    normal = unicodedata.normalize("NFKC", text)
-    digits = "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in normal)
-    return digits.strip()
 
 
 def _readings(text: str) -> tuple[str, ...]:
